@@ -1,0 +1,30 @@
+// Owns every limit of the gateway: one name, one value, one place. Each is tested at its edge.
+
+/** Bytes of one client message (facts: the MCP SDKs' own cap). */
+export const BODY_BYTES_MAX = 4 * 1024 * 1024
+/** Levels of nesting in any JSON the gateway reads; cedar-wasm loses stack for good beyond ~125. */
+export const JSON_DEPTH_MAX = 32
+/** Bytes of mapped arguments given to Cedar, as JSON. */
+export const MAPPED_ARGS_BYTES_MAX = 64 * 1024
+/** Elements of one Cedar set made from arguments. */
+export const SET_ELEMENTS_MAX = 256
+/** Levels of nested records in mapped arguments. */
+export const RECORD_DEPTH_MAX = 6
+/** Calls in one `decide` request, and rows in one record write. */
+export const DECIDE_CALLS_MAX = 64
+export const RECORD_ROWS_MAX = 256
+/** Age at which an allow may no longer be forwarded, measured by the PEP from the moment it asked. */
+export const VERDICT_AGE_MS_MAX = 2_000
+/** How long the PEP waits for a verdict, and for a commit. */
+export const DECIDE_TIMEOUT_MS = 1_500
+export const RECORD_TIMEOUT_MS = 2_000
+/** How long a PDP may use a grant it looked up, from the start of the lookup. */
+export const GRANT_AGE_MS_MAX = 500
+/** A leaf of the log (ledger §5.3). The format's own limit is 65,535. */
+export const LEAF_BYTES_MAX = 16 * 1024
+/** Throws after which a Cedar worker is replaced; ~1,500 kill a wasm instance for good. */
+export const ENGINE_THROWS_MAX = 100
+/** One Cedar evaluation batch; a worker that is silent for longer is replaced. */
+export const ENGINE_TIMEOUT_MS = 1_000
+/** Characters of any identifier we coin or accept: user, agent, team, server. */
+export const ID_LENGTH_MAX = 128

@@ -1,0 +1,118 @@
+// Owns the wire between a PEP and the PDP: `/pep/v1/*`. JSON over HTTP/1.1; `Authorization: Bearer <PEP key>`.
+import { z } from 'zod'
+import { VERDICT_CODES } from './codes.ts'
+import { serverId, sha256Hex } from './identifiers.ts'
+import { signedRecord } from './leaf.ts'
+import { DECIDE_CALLS_MAX } from './limits.ts'
+
+/** One message to decide. The PEP never sends a token, only its SHA-256. */
+export const decideCall = z.strictObject({
+  /** Chosen by the PEP, unique for it; comes back in the verdict. */
+  requestId: z.uuid(),
+  /** SHA-256 of the gateway token; null for the PEP's own discovery, decided as agent `cedargate`. */
+  token: sha256Hex.nullable(),
+  server: serverId,
+  /** A method of MCP, or `response`, `http:get`, `http:delete` (schemas/mcp.ts). */
+  method: z.string().max(256),
+  /** The exact text that would be forwarded; empty for `http:*`. The PDP reads it for itself. */
+  message: z.string(),
+  era: z.enum(['legacy', 'modern']),
+  /** Fingerprint of the tool's definition as the server serves it now; null where none is known. */
+  definition: sha256Hex.nullable(),
+  /** Self-reported by the client: recorded, never decided on. */
+  client: z.strictObject({ name: z.string().max(256), version: z.string().max(256) }).nullable(),
+  sourceIp: z.string().max(64).nullable(),
+})
+export const decideRequest = z.strictObject({
+  calls: z.array(decideCall).min(1).max(DECIDE_CALLS_MAX),
+})
+export type DecideCall = z.infer<typeof decideCall>
+
+/** What a list answer may show: tools by name; the other lists wholly or not at all. */
+export const visible = z.strictObject({
+  tools: z.array(z.string()),
+  resources: z.boolean(),
+  prompts: z.boolean(),
+})
+export type Visible = z.infer<typeof visible>
+
+/**
+ * The verdict on one call, and the record to write before acting on it. It names what it is for: a PEP drops one
+ * whose `requestId`, `server` or `messageDigest` (SHA-256 of `message`) is not its own.
+ */
+export const verdict = z.strictObject({
+  kind: z.literal('verdict'),
+  requestId: z.uuid(),
+  server: serverId,
+  messageDigest: sha256Hex,
+  decisionId: z.uuid(),
+  decision: z.enum(['allow', 'deny']),
+  code: z.enum(VERDICT_CODES),
+  policies: z.array(z.string()),
+  /** For the person at the client: what was refused and how to get access. Names no argument value. */
+  text: z.string(),
+  visible: visible.nullable(),
+  record: signedRecord,
+})
+export type Verdict = z.infer<typeof verdict>
+
+/** Not a decision: the caller is nobody we know, or may not speak to that server at all. Never recorded. */
+export const rejection = z.strictObject({
+  kind: z.literal('rejection'),
+  requestId: z.uuid(),
+  reason: z.enum(['unauthenticated', 'server_not_granted', 'unknown_server']),
+})
+export type Rejection = z.infer<typeof rejection>
+
+export const decideResult = z.discriminatedUnion('kind', [verdict, rejection])
+export type DecideResult = z.infer<typeof decideResult>
+export const decideResponse = z.strictObject({ results: z.array(decideResult) })
+
+/** How a forwarded or refused call ended. Reported after the fact; sealed by the PDP as the PEP's word. */
+export const outcome = z.strictObject({
+  decisionId: z.uuid(),
+  result: z.enum(['forwarded', 'refused', 'failed', 'unknown']),
+  /** HTTP status the upstream answered; 0 when none. */
+  status: z.int().min(0).max(999),
+  upstreamMs: z.int().nonnegative(),
+  isError: z.boolean(),
+  bytes: z.int().nonnegative(),
+})
+export type Outcome = z.infer<typeof outcome>
+export const outcomesRequest = z.strictObject({ outcomes: z.array(outcome).min(1).max(1024) })
+
+/** What a server serves now: `tools` as received. The answer names, per tool, whether the bundle has reviewed it. */
+export const definitionsRequest = z.strictObject({
+  server: serverId,
+  tools: z.array(z.strictObject({ name: z.string(), sha256: sha256Hex })),
+})
+export const definitionsResponse = z.strictObject({
+  tools: z.array(
+    z.strictObject({ name: z.string(), state: z.enum(['reviewed', 'changed', 'unknown']) }),
+  ),
+})
+
+/** How the PEP reaches one server. `${NAME}` in url, args, env and cwd is expanded by the PEP (schemas/bundle.ts). */
+export const upstream = z.strictObject({
+  id: serverId,
+  transport: z.enum(['http', 'stdio']),
+  url: z.string().nullable(),
+  command: z.string().nullable(),
+  args: z.array(z.string()),
+  env: z.record(z.string(), z.string()),
+  cwd: z.string().nullable(),
+})
+export type Upstream = z.infer<typeof upstream>
+/** `pep` is the id of the caller's own enrolment; `bundle` the id of what these servers were read from. */
+export const serversResponse = z.strictObject({
+  pep: z.string(),
+  bundle: sha256Hex,
+  servers: z.array(upstream),
+})
+
+/** Server-sent events of `GET /pep/v1/events`; `event:` is the kind, `data:` this. A comment line every 15 s. */
+export const pepEvent = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('revoked'), token: sha256Hex }),
+  z.strictObject({ kind: z.literal('bundle'), bundle: sha256Hex }),
+])
+export type PepEvent = z.infer<typeof pepEvent>
