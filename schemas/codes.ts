@@ -29,6 +29,7 @@ export const RPC = {
   parseError: -32700,
   invalidRequest: -32600,
   headerMismatch: -32020,
+  unsupportedVersion: -32022,
   denied: -31001,
   unavailable: -31002,
 } as const
@@ -50,6 +51,7 @@ export const REFUSALS = {
   batch_not_supported: { fault: 'caller', status: 400, rpc: RPC.invalidRequest },
   not_a_message: { fault: 'caller', status: 400, rpc: RPC.invalidRequest },
   header_mismatch: { fault: 'caller', status: 400, rpc: RPC.headerMismatch },
+  unsupported_version: { fault: 'caller', status: 400, rpc: RPC.unsupportedVersion },
   not_acceptable: { fault: 'caller', status: 406, rpc: RPC.invalidRequest },
   unauthenticated: { fault: 'caller', status: 401, rpc: RPC.invalidRequest },
   foreign_origin: { fault: 'caller', status: 403, rpc: RPC.invalidRequest },

@@ -22,9 +22,21 @@ export const RECORD_TIMEOUT_MS = 2_000
 export const GRANT_AGE_MS_MAX = 500
 /** A leaf of the log (ledger §5.3). The format's own limit is 65,535. */
 export const LEAF_BYTES_MAX = 16 * 1024
+/** Questions in one AuthZEN batch. */
+export const AUTHZEN_EVALUATIONS_MAX = 256
 /** Throws after which a Cedar worker is replaced; ~1,500 kill a wasm instance for good. */
 export const ENGINE_THROWS_MAX = 100
 /** One Cedar evaluation batch; a worker that is silent for longer is replaced. */
 export const ENGINE_TIMEOUT_MS = 1_000
 /** Characters of any identifier we coin or accept: user, agent, team, server. */
 export const ID_LENGTH_MAX = 128
+/** Characters of all messages in one `decide` request, unless it holds a single call; and bytes of its body. */
+export const DECIDE_MESSAGES_LENGTH_MAX = 8 * 1024 * 1024
+export const DECIDE_BODY_BYTES_MAX = 64 * 1024 * 1024
+/** Bytes of a body on `/access/v1` and `/admin/v1`. */
+export const API_BODY_BYTES_MAX = 1024 * 1024
+/** How long a grant may live, and how long it lives when nobody says. */
+export const GRANT_LIFETIME_MS_MAX = 366 * 24 * 60 * 60 * 1000
+export const GRANT_LIFETIME_DEFAULT = '90d'
+/** Rows of one page of decisions. */
+export const DECISIONS_PAGE_MAX = 1_000

@@ -121,10 +121,17 @@ function decimal(literal: string): { digits: string; exponent: number; negative:
   const [mantissa = '', exponentText = '0'] = literal.replace(/^[-+]/, '').toLowerCase().split('e')
   const [whole = '', fraction = ''] = mantissa.split('.')
   const all = `${whole}${fraction}`.replace(/^0+/, '')
-  const digits = all.replace(/0+$/, '')
+  const digits = all.slice(0, significantLength(all))
   const exponent =
     digits === '' ? 0 : Number(exponentText) - fraction.length + (all.length - digits.length)
   return { digits, exponent, negative: literal.startsWith('-') }
+}
+
+/** Length without trailing zeros. A loop: `/0+$/` takes quadratic time on a long run of zeros that ends elsewhere. */
+function significantLength(digits: string): number {
+  let length = digits.length
+  while (digits[length - 1] === '0') length--
+  return length
 }
 
 function fault(code: StrictJsonFault, at: number, message: string): Fault {

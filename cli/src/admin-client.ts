@@ -1,0 +1,87 @@
+// Owns talking to the running gateway's admin API: where it is, with which token, and what went wrong.
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { EXIT } from '../../schemas/codes.ts'
+import type { CliConfig } from './config.ts'
+import { CommandError } from './errors.ts'
+
+export type AdminClient = {
+  readonly get: <Schema extends z.ZodType>(path: string, schema: Schema) => Promise<z.infer<Schema>>
+  readonly post: <Schema extends z.ZodType>(
+    path: string,
+    body: object,
+    schema: Schema,
+  ) => Promise<z.infer<Schema>>
+  readonly delete: (path: string) => Promise<void>
+  /** Lines of an NDJSON answer as they come. */
+  readonly lines: (path: string) => AsyncIterable<unknown>
+}
+
+const devFacts = z.object({ pdpUrl: z.url(), operatorToken: z.string() })
+
+/**
+ * A client of CEDARGATE_URL with CEDARGATE_TOKEN, else of the `dev` gateway whose facts stand in
+ * `$CEDARGATE_HOME/dev.json`. Throws CommandError (exit 2) when there is neither.
+ */
+export async function connectAdmin(config: CliConfig): Promise<AdminClient> {
+  const { url, token } = await locate(config)
+  const request = async (method: string, path: string, body?: object): Promise<Response> => {
+    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
+    const init =
+      body === undefined ? { method, headers } : { method, headers, body: JSON.stringify(body) }
+    const answer = await fetch(`${url}${path}`, init).catch((cause: unknown) => {
+      throw new CommandError(`no gateway answers at ${url}`, {
+        hint: 'start one with `npm start`',
+        cause,
+      })
+    })
+    if (!answer.ok) throw await refusal(answer)
+    return answer
+  }
+  return {
+    get: async (path, schema) => schema.parse(await (await request('GET', path)).json()),
+    post: async (path, body, schema) =>
+      schema.parse(await (await request('POST', path, body)).json()),
+    delete: async (path) => void (await request('DELETE', path)),
+    lines: async function* lines(path) {
+      yield* ndjson(await request('GET', path))
+    },
+  }
+}
+
+async function locate({ url, token, home }: CliConfig): Promise<{ url: string; token: string }> {
+  if (url !== undefined && token !== undefined) return { url: url.replace(/\/$/, ''), token }
+  if (url !== undefined || token !== undefined) {
+    throw new CommandError(
+      'CEDARGATE_URL and CEDARGATE_TOKEN belong together: one of them is not set',
+    )
+  }
+  const path = join(home, 'dev.json')
+  const text = await readFile(path, 'utf8').catch(() => undefined)
+  if (text === undefined) {
+    throw new CommandError(`no running gateway found: ${path} does not exist`, {
+      hint: 'start one with `npm start`, or set CEDARGATE_URL and CEDARGATE_TOKEN',
+    })
+  }
+  const { pdpUrl, operatorToken } = devFacts.parse(JSON.parse(text))
+  return { url: pdpUrl, token: operatorToken }
+}
+
+async function refusal(answer: Response): Promise<CommandError> {
+  const body: unknown = await answer.json().catch(() => undefined)
+  const said = z.object({ message: z.string() }).safeParse(body)
+  const message = said.success ? said.data.message : `the gateway answered ${answer.status}`
+  return new CommandError(message, { exit: answer.status >= 500 ? EXIT.internal : EXIT.usage })
+}
+
+async function* ndjson(answer: Response): AsyncIterable<unknown> {
+  let rest = ''
+  for await (const chunk of answer.body?.pipeThrough(new TextDecoderStream()) ?? []) {
+    const lines = `${rest}${chunk}`.split('\n')
+    rest = lines.pop() ?? ''
+    for (const line of lines) yield JSON.parse(line)
+  }
+  if (rest !== '')
+    throw new CommandError('the gateway ended its answer too early', { exit: EXIT.internal })
+}

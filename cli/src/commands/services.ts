@@ -1,0 +1,85 @@
+// Owns the commands that start something and run until told to stop: `dev`, `pdp`, `pep`.
+import type { Command } from 'commander'
+import { readPdpConfig } from '../../../pdp/src/config.ts'
+import { startPdp } from '../../../pdp/src/main.ts'
+import { readPepConfig } from '../../../pep/src/config.ts'
+import { startPep } from '../../../pep/src/main.ts'
+import { readDevConfig } from '../dev/config.ts'
+import { startDev } from '../dev/start.ts'
+import { asCommandError } from '../service-errors.ts'
+import type { Context } from './context.ts'
+
+type Service = { readonly stop: () => Promise<void> }
+
+export function addServices(program: Command, { config, io }: Context): void {
+  program
+    .command('dev')
+    .description('run the whole gateway in one process, on an embedded database or DATABASE_URL')
+    .option('--bundle <dir>', 'policy bundle (CEDARGATE_BUNDLE); default: the example in policies/')
+    .addHelpText('after', DEV_HELP)
+    .action(async ({ bundle }: { bundle?: string }) => {
+      const env = bundle === undefined ? config.env : { ...config.env, CEDARGATE_BUNDLE: bundle }
+      await runService(() => startDev(readDevConfig(config.home, env), io))
+    })
+
+  program
+    .command('pdp')
+    .description('run the policy decision point on PostgreSQL')
+    .addHelpText('after', PDP_HELP)
+    .action(async () => {
+      await runService(() =>
+        startPdp(readPdpConfig({ ...config.env, CEDARGATE_HOME: config.home })),
+      )
+    })
+
+  program
+    .command('pep')
+    .description('run an enforcement point in front of MCP servers')
+    .option(
+      '--pdp <url|socket>',
+      'where the PDP is (CEDARGATE_PDP): a URL or the path of a Unix socket',
+    )
+    .addHelpText('after', PEP_HELP)
+    .action(async ({ pdp }: { pdp?: string }) => {
+      const env = pdp === undefined ? config.env : { ...config.env, CEDARGATE_PDP: pdp }
+      await runService(() => startPep(readPepConfig(env)))
+    })
+}
+
+/** Starts, then waits for SIGINT or SIGTERM and stops in order. A second signal ends at once. */
+async function runService(start: () => Promise<Service>): Promise<void> {
+  const stopped = nextSignal()
+  const service = await start().catch((error: unknown) => {
+    throw asCommandError(error)
+  })
+  await stopped
+  const again = nextSignal().then(() => process.exit(1))
+  await Promise.race([service.stop(), again])
+}
+
+function nextSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    process.once('SIGINT', () => resolve())
+    process.once('SIGTERM', () => resolve())
+  })
+}
+
+const DEV_HELP = `
+Settings (environment):
+  CEDARGATE_HOME       state, keys and tokens, mode 0700 (default .cedargate)
+  CEDARGATE_PEP_PORT   port of the gateway that clients use (default 8787; 0 takes a free one)
+  CEDARGATE_PDP_PORT   port of the decision point (default 8181)
+  DATABASE_URL         PostgreSQL instead of the embedded database
+  CEDARGATE_BUNDLE     directory of the policy bundle
+While it serves, $CEDARGATE_HOME/dev.json holds its URLs and tokens.`
+
+const PDP_HELP = `
+Settings (environment): DATABASE_URL, CEDARGATE_BUNDLE, CEDARGATE_HOME (its keys/),
+CEDARGATE_OPERATOR_TOKEN_SHA256 and optionally CEDARGATE_PDP_HOST, CEDARGATE_PDP_PORT or CEDARGATE_PDP_SOCKET,
+CEDARGATE_PDP_PUBLIC_URL, CEDARGATE_ENGINE_WORKERS, CEDARGATE_LOG_LEVEL.
+First: cedargate keys create; cedargate db migrate.`
+
+const PEP_HELP = `
+Settings (environment): CEDARGATE_PEP_KEY or CEDARGATE_PEP_KEY_FILE (from cedargate peps enroll),
+DATABASE_URL (a role that may SET ROLE cedargate_pep: it only inserts), and optionally CEDARGATE_PEP_HOST,
+CEDARGATE_PEP_PORT, CEDARGATE_ALLOWED_HOSTS, CEDARGATE_ALLOWED_ORIGINS, CEDARGATE_LOG_LEVEL.`

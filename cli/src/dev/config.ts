@@ -1,0 +1,56 @@
+// Owns the settings of `cedargate dev`.
+import { fileURLToPath } from 'node:url'
+import { z } from 'zod'
+import { ConfigError } from '../../../pdp/src/config.ts'
+import { unknownSettings } from '../../../schemas/settings.ts'
+import { packageRoot } from '../package-root.ts'
+
+type Env = Readonly<Record<string, string | undefined>>
+
+const port = z.coerce.number().int().min(0).max(65_535)
+const settings = z.object({
+  /** Port of the PEP on 127.0.0.1; 0 takes a free one. */
+  CEDARGATE_PEP_PORT: port.default(8787),
+  /** Port of the PDP on 127.0.0.1; 0 takes a free one. */
+  CEDARGATE_PDP_PORT: port.default(8181),
+  /** PostgreSQL instead of the embedded PGlite. */
+  DATABASE_URL: z.string().optional(),
+  /** Directory of the policy bundle. Default: the example in `policies/`. */
+  CEDARGATE_BUNDLE: z.string().default(() => fileURLToPath(new URL('policies/', packageRoot))),
+  CEDARGATE_ENGINE_WORKERS: z.coerce.number().int().min(1).max(64).default(2),
+  CEDARGATE_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('warn'),
+})
+
+export type DevConfig = {
+  readonly home: string
+  readonly pepPort: number
+  readonly pdpPort: number
+  readonly databaseUrl: string | undefined
+  readonly bundle: string
+  readonly engineWorkers: number
+  readonly logLevel: string
+  readonly env: Env
+}
+
+/** Throws ConfigError with one line naming every setting at fault. */
+export function readDevConfig(home: string, env: Env): DevConfig {
+  const unknown = unknownSettings(env)
+  if (unknown.length > 0) throw new ConfigError(`unknown setting ${unknown.join(', ')}`)
+  const parsed = settings.safeParse(env)
+  if (!parsed.success) {
+    throw new ConfigError(
+      parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '),
+    )
+  }
+  const read = parsed.data
+  return {
+    home,
+    pepPort: read.CEDARGATE_PEP_PORT,
+    pdpPort: read.CEDARGATE_PDP_PORT,
+    databaseUrl: read.DATABASE_URL === '' ? undefined : read.DATABASE_URL,
+    bundle: read.CEDARGATE_BUNDLE,
+    engineWorkers: read.CEDARGATE_ENGINE_WORKERS,
+    logLevel: read.CEDARGATE_LOG_LEVEL,
+    env: { ...env, CEDARGATE_HOME: home },
+  }
+}

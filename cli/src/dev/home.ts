@@ -1,0 +1,76 @@
+// Owns the directory of a `dev` gateway: private, its tokens kept across starts, its facts only while it serves.
+import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { CommandError } from '../errors.ts'
+
+/** What a running `dev` says of itself to programs, in `dev.json`. */
+export type Facts = {
+  readonly pepUrl: string
+  readonly pdpUrl: string
+  readonly operatorToken: string
+  readonly servers: readonly string[]
+  readonly users: Readonly<Record<string, { readonly token: string }>>
+}
+
+/** Secrets of `dev` that outlive it. The services never write a token; this is `dev`'s own file. */
+const tokens = z.strictObject({
+  operator: z.string(),
+  pep: z.string(),
+  users: z.record(z.string(), z.string()),
+})
+export type Tokens = z.infer<typeof tokens>
+
+export type Home = {
+  readonly path: string
+  readonly readTokens: () => Promise<Tokens | undefined>
+  readonly writeTokens: (tokens: Tokens) => Promise<void>
+  readonly writeFacts: (facts: Facts) => Promise<void>
+  readonly removeFacts: () => Promise<void>
+}
+
+/** Makes `path` (mode 0700) if missing and clears the facts of an earlier run. Throws CommandError if it cannot. */
+export async function openHome(path: string): Promise<Home> {
+  const facts = join(path, 'dev.json')
+  const tokensFile = join(path, 'tokens.json')
+  try {
+    await mkdir(path, { recursive: true, mode: 0o700 })
+    await chmod(path, 0o700)
+    await rm(facts, { force: true })
+    await writePrivate(join(path, '.writable'), '')
+    await rm(join(path, '.writable'))
+  } catch (cause) {
+    throw new CommandError(`CEDARGATE_HOME ${path} cannot be written: ${reason(cause)}`, {
+      hint: 'set CEDARGATE_HOME to a directory you own',
+      cause,
+    })
+  }
+  return {
+    path,
+    readTokens: () => readTokens(tokensFile),
+    writeTokens: (value) => writePrivate(tokensFile, JSON.stringify(value, null, 2)),
+    writeFacts: (value) => writePrivate(facts, JSON.stringify(value, null, 2)),
+    removeFacts: () => rm(facts, { force: true }),
+  }
+}
+
+async function readTokens(path: string): Promise<Tokens | undefined> {
+  const text = await readFile(path, 'utf8').catch(() => undefined)
+  if (text === undefined) return undefined
+  try {
+    return tokens.parse(JSON.parse(text))
+  } catch (cause) {
+    throw new CommandError(`${path} is damaged`, { hint: 'delete it; new tokens are made', cause })
+  }
+}
+
+/** Mode 0600 from its first byte on, renamed into place: a reader sees all of it or none. */
+async function writePrivate(path: string, text: string): Promise<void> {
+  const draft = `${path}.${process.pid}.tmp`
+  await writeFile(draft, text, { mode: 0o600, flush: true })
+  await rename(draft, path)
+}
+
+function reason(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause)
+}

@@ -1,0 +1,77 @@
+// Owns the calls by which a starting gateway proves itself: made through the PEP with a real MCP client, and
+// compared with what the record says. Decides nothing itself.
+import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
+import type { DecisionRow } from '../../../schemas/admin-api.ts'
+import { CommandError } from '../errors.ts'
+import type { Check } from './demo.ts'
+
+export type Shown = {
+  readonly check: Check
+  readonly decision: DecisionRow
+  readonly answer: string
+}
+
+type Ports = {
+  /** Base URL of the PEP, no trailing slash. */
+  readonly pepUrl: string
+  readonly tokenOf: (user: string) => string
+  readonly showDecision: (id: string) => Promise<DecisionRow | undefined>
+}
+
+/** Header on every answer the PEP gives to a decided message. */
+const DECISION_HEADER = 'cedargate-decision'
+
+/** Makes every call in order. Throws CommandError at the first that is not decided as expected. */
+export async function selfCheck(ports: Ports, checks: readonly Check[]): Promise<Shown[]> {
+  const shown: Shown[] = []
+  for (const check of checks) shown.push(await runCheck(ports, check))
+  return shown
+}
+
+async function runCheck({ pepUrl, tokenOf, showDecision }: Ports, check: Check): Promise<Shown> {
+  let decisionId = ''
+  const client = new Client({ name: 'cedargate-self-check', version: '1' })
+  const transport = new StreamableHTTPClientTransport(new URL(`${pepUrl}/${check.server}/mcp`), {
+    requestInit: { headers: { authorization: `Bearer ${tokenOf(check.user)}` } },
+    fetch: async (url, init) => {
+      const answer = await fetch(url, init)
+      decisionId = answer.headers.get(DECISION_HEADER) ?? decisionId
+      return answer
+    },
+  })
+  try {
+    await client.connect(transport)
+    const result = await client.callTool({ name: check.tool, arguments: check.arguments })
+    const decision = await showDecision(decisionId)
+    if (decision === undefined)
+      throw new CommandError(`no decision is recorded for: ${check.shows}`)
+    compare(check, decision, result.isError === true)
+    return { check, decision, answer: firstText(result.content) }
+  } catch (cause) {
+    if (cause instanceof CommandError) throw cause
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new CommandError(`the self-check «${check.shows}» could not be made: ${why}`, {
+      exit: 1,
+      cause,
+    })
+  } finally {
+    await client.close()
+  }
+}
+
+function compare({ shows, expect, tool }: Check, decision: DecisionRow, isError: boolean): void {
+  const got = { verdict: decision.verdict, code: decision.code, policies: decision.policies }
+  const want = { ...expect, policies: expect.policies.toSorted() }
+  const agrees = JSON.stringify(got) === JSON.stringify(want) && decision.tool === tool
+  if (agrees && isError === (expect.verdict === 'deny')) return
+  throw new CommandError(
+    `the self-check «${shows}» was decided ${JSON.stringify(got)}${isError ? ' and answered an error' : ''},` +
+      ` expected ${JSON.stringify(want)}; the gateway does not serve`,
+    { exit: 1, hint: 'mend the policies, or the expectation in dev.yaml' },
+  )
+}
+
+function firstText(content: unknown): string {
+  const [first] = Array.isArray(content) ? (content as { text?: unknown }[]) : []
+  return typeof first?.text === 'string' ? first.text : ''
+}

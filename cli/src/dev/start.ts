@@ -1,0 +1,165 @@
+// Owns `cedargate dev`: both services in one process, proven by their own calls before they serve.
+import { hash, randomBytes, randomUUID } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Logger, pino } from 'pino'
+import { createPdp, type Pdp } from '../../../pdp/src/compose.ts'
+import { createKeys, type Keys, loadKeys } from '../../../pdp/src/keys/keys.ts'
+import { systemClock } from '../../../pdp/src/main.ts'
+import { openPglite, openPostgres, type Store } from '../../../pdp/src/store/open.ts'
+import { createPep, type Pep } from '../../../pep/src/compose.ts'
+import { PEP_ROLE } from '../../../schemas/database/append.ts'
+import { formatToken, TOKEN_RANDOM_BYTES } from '../../../schemas/identifiers.ts'
+import type { Terminal } from '../output.ts'
+import { announce } from './announce.ts'
+import type { DevConfig } from './config.ts'
+import { readDemo, seedDemo } from './demo.ts'
+import { listenGated } from './gate.ts'
+import { openHome, type Tokens } from './home.ts'
+import { inProcessPdp } from './in-process-pdp.ts'
+import { selfCheck } from './self-check.ts'
+import { ensureTokens } from './tokens.ts'
+
+export type RunningDev = { readonly stop: () => Promise<void> }
+
+/** What must be undone at the end, in the order it was done. */
+type Ending = (() => Promise<void>)[]
+
+/** Starts everything, shows three decided calls, then serves. Throws when any part cannot or a check fails. */
+export async function startDev(config: DevConfig, io: Terminal): Promise<RunningDev> {
+  const ending: Ending = []
+  const stop = async (): Promise<void> => {
+    for (const end of ending.splice(0).toReversed()) await end()
+  }
+  try {
+    await start(config, io, ending)
+    return { stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+async function start(config: DevConfig, io: Terminal, ending: Ending): Promise<void> {
+  const log = pino({ level: config.logLevel }, pino.destination(2))
+  const home = await openHome(config.home)
+  ending.push(home.removeFacts)
+  const pepGate = await listenGated('CEDARGATE_PEP_PORT', config.pepPort)
+  ending.push(pepGate.close)
+  const pdpGate = await listenGated('CEDARGATE_PDP_PORT', config.pdpPort)
+  ending.push(pdpGate.close)
+  const demo = await readDemo(config.bundle)
+  await seedDemo(config.home, demo.files)
+
+  const known = await home.readTokens()
+  const operator =
+    known?.operator ?? formatToken('operator', randomBytes(TOKEN_RANDOM_BYTES), sha256)
+  const store = await openStore(config)
+  ending.push(store.close)
+  const pdp = await openPdp(config, { store, url: pdpGate.url, operator, log })
+  ending.push(pdp.stop)
+  const servers = [...pdp.bundle.servers.keys()]
+  const tokens = await ensureTokens(pdp, { operator, known, people: demo.users, servers })
+  await home.writeTokens(tokens)
+
+  const pep = openPep(config, { store, pdp, tokens, log })
+  ending.push(pep.stop)
+  await pep.ready()
+  const shown = await checkOnPrivatePort(pep, pdp, tokens, demo)
+  pepGate.open(pep.app.fetch)
+  pdpGate.open(pdp.app.fetch)
+  const facts = {
+    pepUrl: pepGate.url,
+    pdpUrl: pdpGate.url,
+    operatorToken: operator,
+    servers,
+    users: Object.fromEntries(
+      Object.entries(tokens.users).map(([user, token]) => [user, { token }]),
+    ),
+  }
+  await home.writeFacts(facts)
+  announce(io, { facts, shown, bundle: pdp.bundle.id, durability: durabilityOf(store) })
+}
+
+async function openStore({ databaseUrl, home }: DevConfig): Promise<Store> {
+  const store =
+    databaseUrl === undefined
+      ? await openPglite(join(home, 'database'))
+      : await openPostgres(databaseUrl)
+  await store.migrate()
+  return store
+}
+
+type PdpParts = {
+  readonly store: Store
+  readonly url: string
+  readonly operator: string
+  readonly log: Logger
+}
+
+async function openPdp(config: DevConfig, { store, url, operator, log }: PdpParts): Promise<Pdp> {
+  return createPdp({
+    store,
+    keys: await ensureKeys(join(config.home, 'keys')),
+    bundleDirectory: config.bundle,
+    env: config.env,
+    engineWorkers: config.engineWorkers,
+    operatorTokenSha256: sha256(operator),
+    publicUrl: url,
+    clock: systemClock,
+    random: (bytes) => randomBytes(bytes),
+    log: log.child({ service: 'pdp' }),
+  })
+}
+
+async function ensureKeys(directory: string): Promise<Keys> {
+  if (!existsSync(directory)) await createKeys(directory)
+  return loadKeys(directory)
+}
+
+type PepParts = {
+  readonly store: Store
+  readonly pdp: Pdp
+  readonly tokens: Tokens
+  readonly log: Logger
+}
+
+function openPep(config: DevConfig, { store, pdp, tokens, log }: PepParts): Pep {
+  return createPep({
+    pdp: inProcessPdp(pdp.app, tokens.pep),
+    sql: store.withRole(PEP_ROLE),
+    pepKey: tokens.pep,
+    env: config.env,
+    monotonic: systemClock.monotonic,
+    uuid: randomUUID,
+    log: log.child({ service: 'pep' }),
+  })
+}
+
+/** The checks run through a port that nobody else knows, so that nothing is served before they pass. */
+async function checkOnPrivatePort(
+  pep: Pep,
+  pdp: Pdp,
+  tokens: Tokens,
+  demo: Awaited<ReturnType<typeof readDemo>>,
+) {
+  const gate = await listenGated('self-check', 0)
+  try {
+    gate.open(pep.app.fetch)
+    const { showDecision } = pdp.admin
+    const tokenOf = (user: string): string => tokens.users[user] ?? ''
+    return await selfCheck({ pepUrl: gate.url, tokenOf, showDecision }, demo.checks)
+  } finally {
+    await gate.close()
+  }
+}
+
+function durabilityOf(store: Store): string {
+  return store.dialect === 'pglite'
+    ? 'embedded database: survives a killed process, not a power cut'
+    : 'PostgreSQL, synchronous_commit=on'
+}
+
+function sha256(text: string): string {
+  return hash('sha256', text)
+}

@@ -1,0 +1,60 @@
+// Owns the PDP's HTTP surface: three faces on one port, each route behind its caller's role. Only composes.
+import { type Context, Hono } from 'hono'
+import { bodyLimit } from 'hono/body-limit'
+import type { Logger } from 'pino'
+import { API_BODY_BYTES_MAX, DECIDE_BODY_BYTES_MAX } from '../../schemas/limits.ts'
+import { type GuardedRoute, type Identify, type PdpEnv, registerRoutes } from './routes/roles.ts'
+
+type AppPorts = {
+  readonly identify: Identify
+  readonly routes: readonly GuardedRoute[]
+  readonly log: Logger
+}
+
+/** The app; `app.fetch` is also how `cedargate dev` calls its PDP, without a socket. */
+export function createApp({ identify, routes, log }: AppPorts): Hono<PdpEnv> {
+  const app = new Hono<PdpEnv>()
+  app.use('/pep/*', refusePlaintextFromAfar)
+  app.use('/pep/*', bodyLimit({ maxSize: DECIDE_BODY_BYTES_MAX, onError: tooLarge }))
+  app.use('/access/*', echoRequestId, bodyLimit({ maxSize: API_BODY_BYTES_MAX, onError: tooLarge }))
+  app.use('/admin/*', bodyLimit({ maxSize: API_BODY_BYTES_MAX, onError: tooLarge }))
+  registerRoutes(app, identify, routes)
+  app.notFound((c) => c.json({ code: 'not_found', message: 'there is no such route' }, 404))
+  app.onError((error, c) => {
+    log.error({ err: error, path: c.req.path }, 'a request failed')
+    return c.json({ code: 'internal', message: 'the PDP could not answer; its log says why' }, 500)
+  })
+  return app
+}
+
+/** AuthZEN §10.1.1: X-Request-ID comes back as it went in. */
+async function echoRequestId(c: Context<PdpEnv>, next: () => Promise<void>): Promise<void> {
+  const requestId = c.req.header('x-request-id')
+  if (requestId !== undefined) c.header('x-request-id', requestId)
+  await next()
+}
+
+type NodeEnv = { readonly incoming?: { readonly socket: Socket } }
+type Socket = { readonly remoteAddress?: string; readonly encrypted?: boolean }
+
+/** DESIGN §2: PEPs speak over a Unix socket, loopback or TLS. In process there is no socket at all. */
+async function refusePlaintextFromAfar(
+  c: Context<PdpEnv>,
+  next: () => Promise<void>,
+): Promise<Response | undefined> {
+  const socket = (c.env as NodeEnv | undefined)?.incoming?.socket
+  const address = socket?.remoteAddress
+  const near = address === undefined || /^(::ffff:)?127\.|^::1$/.test(address)
+  if (near || socket?.encrypted === true) {
+    await next()
+    return undefined
+  }
+  return c.json({ code: 'forbidden', message: 'a PEP speaks over loopback, a socket or TLS' }, 403)
+}
+
+function tooLarge(c: Context): Response {
+  return c.json(
+    { code: 'body_too_large', message: 'the body is larger than this route takes' },
+    413,
+  )
+}

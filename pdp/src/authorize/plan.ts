@@ -1,0 +1,167 @@
+// Owns what is settled before Cedar is asked: which action a message is, and its typed arguments. Pure.
+// A message that cannot be put to Cedar is refused here, with its code.
+import type { VerdictCode } from '../../../schemas/codes.ts'
+import type { ItemAction, Listed } from '../../../schemas/mcp.ts'
+import { CONNECT_ACTION, METHODS } from '../../../schemas/mcp.ts'
+import type { Json, JsonObject } from '../../../schemas/strict-json.ts'
+import { argumentsMeta, mapArguments } from './arguments.ts'
+import type { CallContext } from './request.ts'
+import type {
+  ActionKeys,
+  AuthorizationRequest,
+  AuthorizerBundle,
+  DecidedServer,
+  DecidedTool,
+} from './types.ts'
+
+/** `tool` and `arguments` are of the message, whether or not it can be decided. */
+export type Plan = { readonly tool: string | null; readonly arguments: string } & (
+  | {
+      readonly kind: 'ask'
+      readonly action: string
+      readonly keys: ActionKeys
+      readonly context: CallContext
+      readonly filter: Listed | null
+    }
+  | { readonly kind: 'refuse'; readonly code: VerdictCode; readonly detail: string }
+)
+
+/** How one message is decided. Total: whatever `params` holds, the answer is a plan. */
+export function plan(request: AuthorizationRequest, bundle: AuthorizerBundle): Plan {
+  const said = messageParts(request)
+  const settled = settle(request, bundle, said)
+  return { tool: said.tool, arguments: said.text, ...settled }
+}
+
+type Said = { readonly tool: string | null; readonly given: Json | undefined; readonly text: string }
+type Refusal = { readonly kind: 'refuse'; readonly code: VerdictCode; readonly detail: string }
+type Asked = Omit<Extract<Plan, { kind: 'ask' }>, 'tool' | 'arguments'>
+
+function messageParts({ method, params }: AuthorizationRequest): Said {
+  const name = own(params, 'name')
+  const tool = method === 'tools/call' && typeof name === 'string' ? name : null
+  const given = own(params, 'arguments')
+  return { tool, given, text: given === undefined ? '' : JSON.stringify(given) }
+}
+
+function settle(request: AuthorizationRequest, bundle: AuthorizerBundle, said: Said): Asked | Refusal {
+  const { method, era } = request
+  const rule = METHODS.get(method)
+  if (rule === undefined) return refuse('unknown_method', 'the gateway does not know this method')
+  if (!rule.eras.includes(era)) {
+    return refuse('unknown_method', `\`${method}\` does not exist in this protocol revision`)
+  }
+  if (rule.decide === 'held') {
+    return refuse('unknown_method', `\`${method}\` is known, but cannot be decided on yet`)
+  }
+  const server = bundle.servers.get(request.server)
+  if (server === undefined) return unknownServer(request, said)
+  if (rule.decide === 'tool') return settleTool(request, server, said)
+  if (rule.decide === 'item') return settleItem(rule.action, request.params, server, said)
+  return {
+    kind: 'ask',
+    action: CONNECT_ACTION,
+    keys: server.actions.connect,
+    context: {},
+    filter: rule.filter ?? null,
+  }
+}
+
+function unknownServer({ server }: AuthorizationRequest, { tool }: Said): Refusal {
+  const code = tool === null ? 'invalid_request' : 'unknown_tool'
+  return refuse(code, `no server \`${server}\` in the active bundle`)
+}
+
+function settleTool(request: AuthorizationRequest, server: DecidedServer, said: Said): Asked | Refusal {
+  if (said.tool === null) return refuse('invalid_request', '`params.name` must be a string')
+  const tool = server.tools.get(said.tool)
+  if (tool === undefined) return refuse('unknown_tool', 'no tool of this name has been reviewed')
+  const sha256 = variantOf(request, tool)
+  const variant = tool.variants.get(sha256)
+  if (sha256 === '') return refuse('unknown_tool', 'the server does not serve this tool now')
+  if (variant === undefined) {
+    return refuse('tool_changed', 'its definition is not one that has been reviewed')
+  }
+  const given = said.given === undefined ? {} : said.given
+  if (!isObject(given)) return refuse('invalid_request', '`params.arguments` must be an object')
+  const mapped = mapArguments(variant, given)
+  if (!mapped.ok) return refuse(mapped.code, mapped.detail)
+  const context: CallContext = {
+    args: mapped.attributes,
+    argsMeta: argumentsMeta(said.text, mapped.nulls),
+    tool: new Map([
+      ['sha256', JSON.stringify(sha256)],
+      ['reviewed', 'true'],
+    ]),
+  }
+  return { kind: 'ask', action: tool.action, keys: tool.keys, context, filter: null }
+}
+
+/** The fingerprint to decide by; '' when one is needed and none was seen. */
+function variantOf(request: AuthorizationRequest, tool: DecidedTool): string {
+  return request.definition ?? (request.definitionRequired ? '' : tool.latest)
+}
+
+function settleItem(
+  action: ItemAction,
+  params: JsonObject | undefined,
+  server: DecidedServer,
+  said: Said,
+): Asked | Refusal {
+  const args = itemArguments(action, params)
+  if (typeof args === 'string') return refuse('invalid_request', args)
+  const texts = new Map([...args].map(([name, value]) => [name, JSON.stringify(value)]))
+  const context: CallContext = { args: texts, argsMeta: argumentsMeta(said.text, []) }
+  return { kind: 'ask', action, keys: server.actions[action], context, filter: null }
+}
+
+/** What an item action is about; a text is why it cannot be told. */
+function itemArguments(
+  action: ItemAction,
+  params: JsonObject | undefined,
+): ReadonlyMap<string, string> | string {
+  switch (action) {
+    case 'resources/read':
+      return texts(params, { uri: 'uri' })
+    case 'prompts/get':
+      return texts(params, { name: 'name' })
+    case 'completion/complete': {
+      const ref = own(params, 'ref')
+      const argument = texts(own(params, 'argument'), { name: 'argument' })
+      const kind = own(ref, 'type')
+      if (kind !== 'ref/prompt' && kind !== 'ref/resource') {
+        return '`params.ref.type` must be `ref/prompt` or `ref/resource`'
+      }
+      const named = kind === 'ref/prompt' ? texts(ref, { name: 'name' }) : texts(ref, { uri: 'uri' })
+      if (typeof named === 'string') return named
+      if (typeof argument === 'string') return argument
+      return new Map([['ref', kind], ...named, ...argument])
+    }
+  }
+}
+
+/** Members of `from` that must be well-formed strings, under the names policies use. */
+function texts(
+  from: Json | undefined,
+  names: Readonly<Record<string, string>>,
+): ReadonlyMap<string, string> | string {
+  const found = new Map<string, string>()
+  for (const [name, attribute] of Object.entries(names)) {
+    const value = own(from, name)
+    if (typeof value !== 'string' || !value.isWellFormed()) return `\`${name}\` must be a string`
+    found.set(attribute, value)
+  }
+  return found
+}
+
+function refuse(code: VerdictCode, detail: string): Refusal {
+  return { kind: 'refuse', code, detail }
+}
+
+function own(from: Json | undefined, name: string): Json | undefined {
+  return isObject(from) && Object.hasOwn(from, name) ? from[name] : undefined
+}
+
+function isObject(value: Json | undefined): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

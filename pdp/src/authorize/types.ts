@@ -1,0 +1,81 @@
+// Owns the words that go into and come out of one authorization. No behaviour.
+import type { CedarTexts, EngineAnswer, Evaluation } from '../../../schemas/cedar.ts'
+import type { VerdictCode } from '../../../schemas/codes.ts'
+import type { Era, ItemAction } from '../../../schemas/mcp.ts'
+import type { Visible } from '../../../schemas/pep-api.ts'
+import type { JsonObject } from '../../../schemas/strict-json.ts'
+import type { VariantArguments } from './tool-arguments.ts'
+
+/** One message to decide. Who is asking has been settled by then; nothing of the caller's own claims is in it. */
+export type AuthorizationRequest = {
+  /** The person; null: the agent acts for nobody, and the principal is the Agent. */
+  readonly user: string | null
+  /** Teams of the person; ignored when `user` is null. */
+  readonly teams: readonly string[]
+  readonly agent: string
+  /** null: an advisory question, or the gateway's own discovery. `expiresAt` in milliseconds since 1970. */
+  readonly grant: { readonly id: string; readonly expiresAt: number } | null
+  readonly server: string
+  /** A method of schemas/mcp.ts. */
+  readonly method: string
+  /** `params` of the message, as parseStrictJson gave it. */
+  readonly params: JsonObject | undefined
+  /** Fingerprint of the tool's definition as the server serves it now; null: none was seen. */
+  readonly definition: string | null
+  /** false for advisory questions: the reviewed definition is assumed. */
+  readonly definitionRequired: boolean
+  /** Milliseconds since 1970. */
+  readonly time: number
+  readonly era: Era
+  readonly sourceIp: string | null
+}
+
+/** The answer to one request. A deny is a value; nothing here says that the decision was recorded. */
+export type Authorization = {
+  readonly decision: 'allow' | 'deny'
+  readonly code: VerdictCode
+  /** Determining policies, sorted. */
+  readonly policies: readonly string[]
+  /** Ids of policies that failed to evaluate, sorted. */
+  readonly errors: readonly string[]
+  /** Tool name for tools/call, even when no such tool is known. */
+  readonly tool: string | null
+  /** Why, for the person at the client; '' on an allow. Names argument paths, never a value. */
+  readonly detail: string
+  /** What a list answer may show: for methods with `filter` in schemas/mcp.ts, when allowed. */
+  readonly visible: Visible | null
+  /** The exact JSON texts handed to Cedar; '' each when Cedar was not reached. */
+  readonly cedar: CedarTexts
+  /** Exact JSON text of `params.arguments`; '' when there are none. */
+  readonly arguments: string
+}
+
+/** What createAuthorizer needs of an engine. The answers come in the order of the batch. */
+export type Evaluator = {
+  evaluate(batch: readonly Evaluation[]): Promise<readonly EngineAnswer[]>
+}
+
+/** What createAuthorizer needs of a bundle; all of it is made when the bundle is read. */
+export type AuthorizerBundle = {
+  readonly generation: { readonly id: string }
+  readonly policies: ReadonlyMap<string, { readonly reason: string | null }>
+  readonly servers: ReadonlyMap<string, DecidedServer>
+}
+
+export type DecidedServer = {
+  readonly tools: ReadonlyMap<string, DecidedTool>
+  readonly actions: { readonly [action in 'connect' | ItemAction]: ActionKeys }
+}
+
+/** `latest`: fingerprint of the variant that advisory questions are about. */
+export type DecidedTool = {
+  readonly name: string
+  readonly action: string
+  readonly keys: ActionKeys
+  readonly variants: ReadonlyMap<string, VariantArguments>
+  readonly latest: string
+}
+
+/** Where the engine keeps what this action is decided by, and what its visibility in a list is decided by. */
+export type ActionKeys = { readonly call: EngineKeys; readonly listing: EngineKeys }
+export type EngineKeys = { readonly policySet: string; readonly schema: string }

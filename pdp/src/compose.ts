@@ -1,0 +1,174 @@
+// Owns how the rooms of the PDP are joined. Starts nothing that listens: main.ts and `cedargate dev` do.
+import { hash, timingSafeEqual } from 'node:crypto'
+import type { Hono } from 'hono'
+import type { Logger } from 'pino'
+import type { BundleInfo } from '../../schemas/admin-api.ts'
+import { isWellFormedToken } from '../../schemas/identifiers.ts'
+import type { Clock, Random } from '../../schemas/ports.ts'
+import { createApp } from './app.ts'
+import { createAuthorizer } from './authorize/authorizer.ts'
+import type { Bundle } from './bundle/bundle.ts'
+import { loadBundle } from './bundle/load.ts'
+import { createAdvise } from './decide/advise.ts'
+import { createDecide, type Decide } from './decide/decide.ts'
+import { startEngine } from './engine/engine.ts'
+import { watchEvents } from './events.ts'
+import { openGrants, type ResolveGrants } from './identity/grants.ts'
+import { openPeps, type Peps } from './identity/peps.ts'
+import { teamsOf } from './identity/users.ts'
+import type { Keys } from './keys/keys.ts'
+import { listDecisions, showDecision } from './ledger/decisions.ts'
+import { fsck } from './ledger/fsck.ts'
+import { openLedger } from './ledger/ledger.ts'
+import { createMetrics, type Metrics } from './metrics.ts'
+import { accessRoutes } from './routes/access.ts'
+import { type AdminPorts, adminRoutes } from './routes/admin.ts'
+import { operationsRoutes } from './routes/operations.ts'
+import { pepRoutes } from './routes/pep.ts'
+import type { Identify, PdpEnv } from './routes/roles.ts'
+import { keepBundle } from './store/bundles.ts'
+import type { Store } from './store/open.ts'
+
+export type PdpPorts = {
+  readonly store: Store
+  readonly keys: Keys
+  /** Directory of the policy bundle. */
+  readonly bundleDirectory: string
+  /** Variables that `${NAME}` in server files may name. */
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly engineWorkers: number
+  /** SHA-256 (hex) of the one operator token. */
+  readonly operatorTokenSha256: string
+  readonly publicUrl: string
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Logger
+}
+
+export type Pdp = {
+  readonly app: Hono<PdpEnv>
+  readonly bundle: Bundle
+  /** The same acts as `/admin/v1`, for the process that holds this PDP. */
+  readonly admin: AdminPorts
+  readonly peps: Peps
+  readonly resolveGrants: ResolveGrants
+  /** Ends the instance in order: its last leaf says how many it issued. The store stays open. */
+  readonly stop: () => Promise<void>
+}
+
+/** Loads the bundle, starts the engine and opens the ledger. Throws when any of them cannot: a PDP starts whole. */
+export async function createPdp(ports: PdpPorts): Promise<Pdp> {
+  const { store, keys, clock, random, log } = ports
+  const bundle = await loadBundle(ports.bundleDirectory, { env: ports.env })
+  const engine = await startEngine({ workers: ports.engineWorkers })
+  await engine.activate(bundle.generation)
+  await keepBundle(store, bundle, clock.now())
+  const ledger = await openLedger({ store, keys, engine: engine.identity, clock, random })
+  const identity = { sql: store.sql, clock, random }
+  const grants = openGrants(identity)
+  const peps = openPeps(identity)
+  const authorizer = createAuthorizer({ bundle, engine })
+  const metrics = createMetrics(ledger.stats)
+  const events = watchEvents({
+    revokedSince: grants.revokedSince,
+    clock,
+    onFailure: (error) => log.warn({ err: error }, 'revocations could not be polled'),
+  })
+  const core = { bundle, authorizer, ledger, clock }
+  const decide = createDecide({ ...core, resolveGrants: grants.resolveGrants })
+  const advise = createAdvise({ ...core, teamsOf: (user) => teamsOf(store.sql, user) })
+  const vaulted = { store, vault: keys.vault }
+  const admin: AdminPorts = {
+    createGrant: grants.createGrant,
+    listGrants: grants.listGrants,
+    revokeGrant: async (id) => (await grants.revokeGrant(id)) !== undefined,
+    enrollPep: (servers) => peps.enrollPep(servers),
+    listPeps: peps.listPeps,
+    revokePep: peps.revokePep,
+    listDecisions: (query) => listDecisions(vaulted, query),
+    showDecision: (id) => showDecision(vaulted, id),
+    fsck: () => {
+      return fsck({ ...vaulted, deploymentPublicKey: keys.deployment.publicKey, now: clock.now() })
+    },
+    bundleInfo: () => describeBundle(bundle),
+  }
+  const app = createApp({
+    identify: createIdentify(ports.operatorTokenSha256, peps),
+    routes: [
+      ...operationsRoutes({ registry: metrics.registry, unready: () => lackOf(store) }),
+      ...accessRoutes({ advise, publicUrl: ports.publicUrl }),
+      ...adminRoutes(admin),
+      ...pepRoutes({
+        decide: counted(decide, metrics, clock),
+        sealOutcomes: ledger.sealOutcomes,
+        classifyDefinition: (server, tool, sha256) => classify(bundle, server, tool, sha256),
+        servers: () => ({ bundle: bundle.id, upstreams: upstreamsOf(bundle) }),
+        subscribe: events.subscribe,
+      }),
+    ],
+    log,
+  })
+  return {
+    app,
+    bundle,
+    admin,
+    peps,
+    resolveGrants: grants.resolveGrants,
+    stop: async () => {
+      events.stop()
+      await ledger.close()
+      await engine.stop()
+    },
+  }
+}
+
+/** Who a bearer token speaks for. An operator token is compared by digest, in constant time. */
+function createIdentify(operatorTokenSha256: string, peps: Peps): Identify {
+  const operator = Buffer.from(operatorTokenSha256, 'hex')
+  const sha256 = (text: string): string => hash('sha256', text)
+  return async function identify(bearer) {
+    const digest = sha256(bearer)
+    if (timingSafeEqual(Buffer.from(digest, 'hex'), operator)) return { kind: 'operator' }
+    if (!isWellFormedToken('pep', bearer, sha256)) return undefined
+    const pep = await peps.resolvePep(digest)
+    return pep === undefined ? undefined : { kind: 'pep', ...pep }
+  }
+}
+
+function counted(decide: Decide, metrics: Metrics, clock: Clock): Decide {
+  return async function countedDecide(pep, calls) {
+    const started = clock.monotonic()
+    const results = await decide(pep, calls)
+    metrics.countResults(results, (clock.monotonic() - started) / 1000)
+    return results
+  }
+}
+
+async function lackOf(store: Store): Promise<string | undefined> {
+  return store.sql.query('select 1').then(
+    () => undefined,
+    () => 'the database does not answer',
+  )
+}
+
+function upstreamsOf(bundle: Bundle) {
+  return [...bundle.servers.values()].map(({ upstream }) => upstream)
+}
+
+function classify(bundle: Bundle, server: string, tool: string, sha256: string) {
+  const variants = bundle.servers.get(server)?.tools.get(tool)
+  if (variants === undefined) return 'unknown' as const
+  return variants.some((variant) => variant.sha256 === sha256)
+    ? ('reviewed' as const)
+    : ('changed' as const)
+}
+
+function describeBundle(bundle: Bundle): BundleInfo {
+  const servers = [...bundle.servers.values()].map(({ upstream, tools }) => ({
+    id: upstream.id,
+    transport: upstream.transport,
+    tools: tools.size,
+    source: upstream.url ?? [upstream.command, ...upstream.args].join(' '),
+  }))
+  return { id: bundle.id, name: bundle.name, policies: bundle.policyCount, servers }
+}

@@ -1,0 +1,79 @@
+// Owns the PDP's settings: the one file of pdp/ that reads the environment.
+import { z } from 'zod'
+import { sha256Hex } from '../../schemas/identifiers.ts'
+import { unknownSettings } from '../../schemas/settings.ts'
+
+type Env = Readonly<Record<string, string | undefined>>
+
+const port = z.coerce.number().int().min(0).max(65_535)
+
+/** Every setting of `cedargate pdp`. */
+const settings = z.object({
+  /** PostgreSQL, `postgres://user:password@host/database`; the role needs the tables of `cedargate db migrate`. */
+  DATABASE_URL: z.string().min(1, 'is required, e.g. postgres://user:password@host/database'),
+  /** Directory of the policy bundle (gateway.yaml, servers/, cedar/). */
+  CEDARGATE_BUNDLE: z.string().min(1, 'is required: the directory of your policy bundle'),
+  /** Directory with `keys/`, made by `cedargate keys create`. */
+  CEDARGATE_HOME: z.string().default('.cedargate'),
+  /** Loopback address to listen on. PEPs on other hosts need TLS in front, see SECURITY.md. */
+  CEDARGATE_PDP_HOST: z
+    .string()
+    .default('127.0.0.1')
+    .refine((host) => /^(127\.|::1$|localhost$)/.test(host), 'must be a loopback address'),
+  CEDARGATE_PDP_PORT: port.default(8181),
+  /** Path of a Unix socket to listen on instead of the port. */
+  CEDARGATE_PDP_SOCKET: z.string().optional(),
+  /** Base URL outside callers use; AuthZEN discovery repeats it. Default `http://host:port`. */
+  CEDARGATE_PDP_PUBLIC_URL: z.url().optional(),
+  /** SHA-256 of the operator token, as `cedargate keys create` printed it. */
+  CEDARGATE_OPERATOR_TOKEN_SHA256: sha256Hex,
+  /** Worker threads that run Cedar. */
+  CEDARGATE_ENGINE_WORKERS: z.coerce.number().int().min(1).max(64).default(2),
+  CEDARGATE_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
+})
+
+export type PdpConfig = {
+  readonly databaseUrl: string
+  readonly bundle: string
+  readonly home: string
+  readonly host: string
+  readonly port: number
+  readonly socket: string | undefined
+  readonly publicUrl: string | undefined
+  readonly operatorTokenSha256: string
+  readonly engineWorkers: number
+  readonly logLevel: string
+  readonly env: Env
+}
+
+/** A setting that is missing, misspelt or out of range; the message names it and says what it takes. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+}
+
+/** Reads the environment once. Throws ConfigError with one line that names every setting at fault. */
+export function readPdpConfig(env: Env = process.env): PdpConfig {
+  const unknown = unknownSettings(env)
+  if (unknown.length > 0) throw new ConfigError(`unknown setting ${unknown.join(', ')}`)
+  const parsed = settings.safeParse(env)
+  if (!parsed.success) throw new ConfigError(parsed.error.issues.map(describe).join('; '))
+  const read = parsed.data
+  return {
+    databaseUrl: read.DATABASE_URL,
+    bundle: read.CEDARGATE_BUNDLE,
+    home: read.CEDARGATE_HOME,
+    host: read.CEDARGATE_PDP_HOST,
+    port: read.CEDARGATE_PDP_PORT,
+    socket: read.CEDARGATE_PDP_SOCKET,
+    publicUrl: read.CEDARGATE_PDP_PUBLIC_URL?.replace(/\/$/, ''),
+    operatorTokenSha256: read.CEDARGATE_OPERATOR_TOKEN_SHA256,
+    engineWorkers: read.CEDARGATE_ENGINE_WORKERS,
+    logLevel: read.CEDARGATE_LOG_LEVEL,
+    env,
+  }
+}
+
+function describe({ path, message, code, input }: z.core.$ZodIssue): string {
+  const missing = code === 'invalid_type' && input === undefined
+  return `${path.join('.')} ${missing ? 'is not set' : message}`
+}

@@ -1,0 +1,156 @@
+// Owns one decision from a PEP's question to a signed verdict: grant → message → authorization → record.
+// Never writes the record of an enforced decision (the PEP does, before it acts) and never contacts a server.
+import { hash } from 'node:crypto'
+import type { DecideCall, DecideResult, Rejection, Verdict } from '../../../schemas/pep-api.ts'
+import type { Clock } from '../../../schemas/ports.ts'
+import type { Authorizer } from '../authorize/authorizer.ts'
+import type { Authorization, AuthorizationRequest } from '../authorize/types.ts'
+import type { Bundle } from '../bundle/bundle.ts'
+import type { Grant, ResolveGrants } from '../identity/grants.ts'
+import type { Ledger } from '../ledger/ledger.ts'
+import { explainRefusal } from './explain.ts'
+import { readMessage } from './read-message.ts'
+
+/** The agent that the gateway itself is when it looks at a server to learn its tools. */
+export const OWN_AGENT = 'cedargate'
+
+export type Enforcer = { readonly id: string; readonly servers: readonly string[] }
+
+export type DecidePorts = {
+  readonly bundle: Bundle
+  readonly authorizer: Authorizer
+  readonly resolveGrants: ResolveGrants
+  readonly ledger: Ledger
+  readonly clock: Clock
+}
+
+/** Decides a list of calls of one PEP. Same length, same order; a call that cannot be decided denies by itself. */
+export type Decide = (pep: Enforcer, calls: readonly DecideCall[]) => Promise<DecideResult[]>
+
+type Asked = {
+  readonly call: DecideCall
+  readonly grant: Grant | null
+  readonly request: AuthorizationRequest
+  /** Why the message itself cannot be decided; the authorizer is not asked then. */
+  readonly unreadable: string | undefined
+}
+
+export function createDecide(ports: DecidePorts): Decide {
+  return async function decide(pep, calls) {
+    const digests = calls.flatMap(({ token }) => (token === null ? [] : [token]))
+    const grants = await ports.resolveGrants(digests)
+    const now = ports.clock.now()
+    const asked = calls.map((call) => identify(ports, pep, call, grants, now))
+    const accepted = asked.filter((item): item is Asked => 'request' in item)
+    const readable = accepted.filter(({ unreadable }) => unreadable === undefined)
+    const [authorizations] = await Promise.all([
+      ports.authorizer.authorize(readable.map(({ request }) => request)),
+      ports.ledger.prepare(accepted.map(({ request }) => request.user), now),
+    ]) // biome-ignore format: two independent waits
+    const answers = authorizations.values()
+    return asked.map((item) => {
+      if (!('request' in item)) return item
+      const authorization =
+        item.unreadable === undefined ? answers.next().value : undecidable(item.unreadable)
+      if (authorization === undefined) throw new Error('the authorizer answered too few requests')
+      return seal(ports, pep, item, authorization)
+    })
+  }
+}
+
+function identify(
+  { bundle }: DecidePorts,
+  pep: Enforcer,
+  call: DecideCall,
+  grants: ReadonlyMap<string, Grant>,
+  now: number,
+): Asked | Rejection {
+  const reject = (reason: Rejection['reason']): Rejection => {
+    return { kind: 'rejection', requestId: call.requestId, reason }
+  }
+  const grant = call.token === null ? null : grants.get(call.token)
+  if (grant === undefined) return reject('unauthenticated')
+  if (!bundle.servers.has(call.server) || !pep.servers.includes(call.server)) {
+    return reject('unknown_server')
+  }
+  if (grant !== null && !grant.servers.includes(call.server)) return reject('server_not_granted')
+  const message = readMessage(call.method, call.message)
+  return {
+    call,
+    grant,
+    unreadable: message.ok ? undefined : message.detail,
+    request: {
+      user: grant?.user ?? null,
+      teams: grant?.teams ?? [],
+      agent: grant?.agent ?? OWN_AGENT,
+      grant: grant === null ? null : { id: grant.id, expiresAt: grant.expiresAt },
+      server: call.server,
+      method: call.method,
+      params: message.ok ? message.params : undefined,
+      definition: call.definition,
+      definitionRequired: true,
+      time: now,
+      era: call.era,
+      sourceIp: call.sourceIp,
+    },
+  }
+}
+
+/** A message our own strict reading refuses, though its PEP accepted it: denied, recorded, never shown to Cedar. */
+function undecidable(detail: string): Authorization {
+  return {
+    decision: 'deny',
+    code: 'invalid_request',
+    policies: [],
+    errors: [],
+    tool: null,
+    detail,
+    visible: null,
+    cedar: { request: '', context: '', entities: '' },
+    arguments: '',
+  }
+}
+
+function seal(
+  ports: DecidePorts,
+  pep: Enforcer,
+  asked: Asked,
+  authorization: Authorization,
+): Verdict {
+  const { call, grant, request } = asked
+  const { bundle, ledger } = ports
+  const { id, record } = ledger.seal({
+    pep: pep.id,
+    user: request.user,
+    agent: request.agent,
+    grantId: grant?.id ?? null,
+    server: call.server,
+    method: call.method,
+    definition: call.definition,
+    bundle: bundle.id,
+    digests: bundle.digests,
+    authorization,
+    time: request.time,
+    mode: 'enforced',
+    identity: call.token ?? '',
+  })
+  const what = authorization.tool
+    ? `${call.server}/${authorization.tool}`
+    : `${call.method} on ${call.server}`
+  return {
+    kind: 'verdict',
+    requestId: call.requestId,
+    server: call.server,
+    messageDigest: hash('sha256', call.message),
+    decisionId: id,
+    decision: authorization.decision,
+    code: authorization.code,
+    policies: [...authorization.policies],
+    text:
+      authorization.decision === 'allow'
+        ? ''
+        : explainRefusal({ ...authorization, what, decisionId: id, access: bundle.access }),
+    visible: authorization.visible,
+    record,
+  }
+}

@@ -1,0 +1,137 @@
+// Owns the operator face of the PDP, for the CLI: parse, call, serialise.
+import type { Context } from 'hono'
+import { stream } from 'hono/streaming'
+import { z } from 'zod'
+import {
+  type BundleInfo,
+  type CreatedGrant,
+  type CreatedPep,
+  type DecisionRow,
+  type DecisionsQuery,
+  decisionsQuery,
+  type FsckLine,
+  type GrantRequest,
+  type GrantRow,
+  grantRequest,
+  type PepRow,
+  pepRequest,
+} from '../../../schemas/admin-api.ts'
+import type { GuardedRoute, PdpEnv } from './roles.ts'
+
+export type AdminPorts = {
+  readonly createGrant: (request: GrantRequest) => Promise<CreatedGrant>
+  readonly listGrants: () => Promise<readonly GrantRow[]>
+  /** false when there is no such grant; revoking twice is fine. */
+  readonly revokeGrant: (id: string) => Promise<boolean>
+  readonly enrollPep: (servers: readonly string[]) => Promise<CreatedPep>
+  readonly listPeps: () => Promise<readonly PepRow[]>
+  readonly revokePep: (id: string) => Promise<boolean>
+  readonly listDecisions: (query: DecisionsQuery) => Promise<readonly DecisionRow[]>
+  readonly showDecision: (id: string) => Promise<DecisionRow | undefined>
+  readonly fsck: () => AsyncIterable<FsckLine>
+  readonly bundleInfo: () => BundleInfo
+}
+
+export function adminRoutes(ports: AdminPorts): GuardedRoute[] {
+  return [
+    { method: 'POST', path: '/admin/v1/grants', role: 'operator', handler: createGrant },
+    { method: 'GET', path: '/admin/v1/grants', role: 'operator', handler: listGrants },
+    { method: 'DELETE', path: '/admin/v1/grants/:id', role: 'operator', handler: revokeGrant },
+    { method: 'POST', path: '/admin/v1/peps', role: 'operator', handler: enrollPep },
+    { method: 'GET', path: '/admin/v1/peps', role: 'operator', handler: listPeps },
+    { method: 'DELETE', path: '/admin/v1/peps/:id', role: 'operator', handler: revokePep },
+    { method: 'GET', path: '/admin/v1/decisions', role: 'operator', handler: listDecisions },
+    { method: 'GET', path: '/admin/v1/decisions/:id', role: 'operator', handler: showDecision },
+    { method: 'GET', path: '/admin/v1/ledger/fsck', role: 'operator', handler: fsck },
+    { method: 'GET', path: '/admin/v1/bundle', role: 'operator', handler: bundle },
+  ]
+
+  async function createGrant(c: Context<PdpEnv>): Promise<Response> {
+    const body = await read(c, grantRequest)
+    if (body instanceof Response) return body
+    const unknown = unknownServers(body.servers)
+    return unknown === undefined ? c.json(await ports.createGrant(body), 201) : invalid(c, unknown)
+  }
+
+  async function listGrants(c: Context<PdpEnv>): Promise<Response> {
+    return c.json({ grants: await ports.listGrants() })
+  }
+
+  async function revokeGrant(c: Context<PdpEnv>): Promise<Response> {
+    const id = identifier(c)
+    const found = z.uuid().safeParse(id).success && (await ports.revokeGrant(id))
+    return found ? c.body(null, 204) : missing(c, 'grant', 'cedargate grants ls')
+  }
+
+  async function enrollPep(c: Context<PdpEnv>): Promise<Response> {
+    const body = await read(c, pepRequest)
+    if (body instanceof Response) return body
+    const unknown = unknownServers(body.servers)
+    return unknown === undefined
+      ? c.json(await ports.enrollPep(body.servers), 201)
+      : invalid(c, unknown)
+  }
+
+  async function listPeps(c: Context<PdpEnv>): Promise<Response> {
+    return c.json({ peps: await ports.listPeps() })
+  }
+
+  async function revokePep(c: Context<PdpEnv>): Promise<Response> {
+    const found = await ports.revokePep(identifier(c))
+    return found ? c.body(null, 204) : missing(c, 'pep', 'cedargate peps ls')
+  }
+
+  async function listDecisions(c: Context<PdpEnv>): Promise<Response> {
+    const query = decisionsQuery.safeParse(c.req.query())
+    if (!query.success) return invalid(c, z.prettifyError(query.error))
+    return c.json({ decisions: await ports.listDecisions(query.data) })
+  }
+
+  async function showDecision(c: Context<PdpEnv>): Promise<Response> {
+    const id = identifier(c)
+    const found = z.uuid().safeParse(id).success ? await ports.showDecision(id) : undefined
+    return found === undefined ? missing(c, 'decision', 'cedargate decisions ls') : c.json(found)
+  }
+
+  function fsck(c: Context<PdpEnv>): Response {
+    c.header('content-type', 'application/x-ndjson')
+    return stream(c, async (lines) => {
+      for await (const line of ports.fsck()) {
+        if (lines.aborted) return
+        await lines.write(`${JSON.stringify(line)}\n`)
+      }
+    })
+  }
+
+  function bundle(c: Context<PdpEnv>): Response {
+    return c.json(ports.bundleInfo())
+  }
+
+  function unknownServers(asked: readonly string[]): string | undefined {
+    const known = ports.bundleInfo().servers.map(({ id }) => id)
+    const unknown = asked.filter((id) => !known.includes(id))
+    if (unknown.length === 0) return undefined
+    return `the bundle has no server ${unknown.join(', ')}; it has ${known.join(', ') || 'none'}`
+  }
+}
+
+function identifier(c: Context<PdpEnv>): string {
+  return c.req.param('id') ?? ''
+}
+
+async function read<Schema extends z.ZodType>(
+  c: Context,
+  schema: Schema,
+): Promise<z.infer<Schema> | Response> {
+  const body: unknown = await c.req.json().catch(() => undefined)
+  const parsed = schema.safeParse(body)
+  return parsed.success ? parsed.data : invalid(c, z.prettifyError(parsed.error))
+}
+
+function invalid(c: Context, message: string): Response {
+  return c.json({ code: 'invalid_request', message: message.replaceAll(/\s*\n\s*/g, ' ') }, 400)
+}
+
+function missing(c: Context, what: string, hint: string): Response {
+  return c.json({ code: 'not_found', message: `there is no such ${what}; see \`${hint}\`` }, 404)
+}

@@ -1,0 +1,33 @@
+// Owns what orchestrators and scrapers ask: alive, ready, counters. No personal data, no credential needed.
+import type { Context } from 'hono'
+import type { Registry } from 'prom-client'
+import type { GuardedRoute, PdpEnv } from './roles.ts'
+
+type OperationsPorts = {
+  readonly registry: Registry
+  /** Undefined when this PDP can decide and record now; else what it lacks, for the operator. */
+  readonly unready: () => Promise<string | undefined>
+}
+
+export function operationsRoutes({ registry, unready }: OperationsPorts): GuardedRoute[] {
+  return [
+    { method: 'GET', path: '/healthz', role: 'anyone', handler: healthz },
+    { method: 'GET', path: '/readyz', role: 'anyone', handler: readyz },
+    { method: 'GET', path: '/metrics', role: 'anyone', handler: metrics },
+  ]
+
+  function healthz(c: Context<PdpEnv>): Response {
+    return c.json({ status: 'alive' })
+  }
+
+  async function readyz(c: Context<PdpEnv>): Promise<Response> {
+    const lack = await unready()
+    return lack === undefined
+      ? c.json({ status: 'ready' })
+      : c.json({ status: 'unready', lack }, 503)
+  }
+
+  async function metrics(c: Context<PdpEnv>): Promise<Response> {
+    return c.body(await registry.metrics(), 200, { 'content-type': registry.contentType })
+  }
+}

@@ -1,0 +1,106 @@
+// Owns the PEP face of the PDP: parse, call, serialise. For our own enforcement points only.
+import { type Context } from 'hono'
+import { streamSSE } from 'hono/streaming'
+import type { z } from 'zod'
+import {
+  type DecideResult,
+  decideRequest,
+  definitionsRequest,
+  type Outcome,
+  outcomesRequest,
+  type PepEvent,
+  type Upstream,
+} from '../../../schemas/pep-api.ts'
+import type { Decide, Enforcer } from '../decide/decide.ts'
+import type { GuardedRoute, PdpEnv } from './roles.ts'
+
+export type PepPorts = {
+  readonly decide: Decide
+  readonly sealOutcomes: (pep: string, outcomes: readonly Outcome[]) => Promise<void>
+  readonly classifyDefinition: (
+    server: string,
+    tool: string,
+    sha256: string,
+  ) => 'reviewed' | 'changed' | 'unknown'
+  readonly servers: () => { readonly bundle: string; readonly upstreams: readonly Upstream[] }
+  /** Calls back for each event until the signal aborts. */
+  readonly subscribe: (onEvent: (event: PepEvent) => void, signal: AbortSignal) => void
+}
+
+const KEEP_ALIVE_MS = 15_000
+
+export function pepRoutes(ports: PepPorts): GuardedRoute[] {
+  return [
+    { method: 'POST', path: '/pep/v1/decide', role: 'pep', handler: decide },
+    { method: 'POST', path: '/pep/v1/outcomes', role: 'pep', handler: outcomes },
+    { method: 'POST', path: '/pep/v1/definitions', role: 'pep', handler: definitions },
+    { method: 'GET', path: '/pep/v1/servers', role: 'pep', handler: servers },
+    { method: 'GET', path: '/pep/v1/events', role: 'pep', handler: events },
+  ]
+
+  async function decide(c: Context<PdpEnv>): Promise<Response> {
+    const body = await read(c, decideRequest)
+    if (body instanceof Response) return body
+    const results: DecideResult[] = await ports.decide(enforcer(c), body.calls)
+    return c.json({ results })
+  }
+
+  async function outcomes(c: Context<PdpEnv>): Promise<Response> {
+    const body = await read(c, outcomesRequest)
+    if (body instanceof Response) return body
+    await ports.sealOutcomes(enforcer(c).id, body.outcomes)
+    return c.body(null, 204)
+  }
+
+  async function definitions(c: Context<PdpEnv>): Promise<Response> {
+    const body = await read(c, definitionsRequest)
+    if (body instanceof Response) return body
+    const { server } = body
+    return c.json({
+      tools: body.tools.map(({ name, sha256 }) => ({
+        name,
+        state: ports.classifyDefinition(server, name, sha256),
+      })),
+    })
+  }
+
+  function servers(c: Context<PdpEnv>): Response {
+    const { id, servers: enrolled } = enforcer(c)
+    const { bundle, upstreams } = ports.servers()
+    return c.json({
+      pep: id,
+      bundle,
+      servers: upstreams.filter((one) => enrolled.includes(one.id)),
+    })
+  }
+
+  function events(c: Context<PdpEnv>): Response {
+    return streamSSE(c, async (stream) => {
+      const ended = new AbortController()
+      stream.onAbort(() => ended.abort())
+      ports.subscribe((event) => {
+        void stream.writeSSE({ event: event.kind, data: JSON.stringify(event) })
+      }, ended.signal)
+      while (!ended.signal.aborted) {
+        await stream.write(': still here\n\n')
+        await stream.sleep(KEEP_ALIVE_MS)
+      }
+    })
+  }
+}
+
+function enforcer(c: Context<PdpEnv>): Enforcer {
+  const caller = c.get('caller')
+  if (caller.kind !== 'pep') throw new Error('a PEP route was reached without its role')
+  return caller
+}
+
+async function read<Schema extends z.ZodType>(
+  c: Context,
+  schema: Schema,
+): Promise<z.infer<Schema> | Response> {
+  const body: unknown = await c.req.json().catch(() => undefined)
+  const parsed = schema.safeParse(body)
+  if (parsed.success) return parsed.data
+  return c.json({ code: 'invalid_request', message: 'the body is not what this route takes' }, 400)
+}

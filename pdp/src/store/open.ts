@@ -1,0 +1,159 @@
+// Owns the connection to the database: PostgreSQL, or PGlite in this process. The same Store over both.
+// Never holds a statement of any room; the rooms bring their own SQL.
+import { mkdir } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { PGlite, types } from '@electric-sql/pglite'
+import { drizzle as drizzlePostgres } from 'drizzle-orm/node-postgres'
+import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core'
+import { drizzle as drizzlePglite } from 'drizzle-orm/pglite'
+import pg from 'pg'
+import type { Dialect, Row, Sql } from '../../../schemas/database/sql.ts'
+import { holdLock } from './lock-file.ts'
+import { compareMigrations, MIGRATIONS_DIRECTORY, migrateAlone, migrateLocked } from './migrate.ts'
+import { databaseError, poolConfig } from './postgres-config.ts'
+
+export type Store = {
+  readonly dialect: Dialect
+  /** As the role the store was opened with. */
+  readonly sql: Sql
+  readonly db: PgDatabase<PgQueryResultHKT>
+  /** Brings the tables up to date; safe to run from several processes at once. */
+  readonly migrate: () => Promise<void>
+  /** Throws when the tables are older than this release, or newer. */
+  readonly checkMigrated: () => Promise<void>
+  /** The same database, every statement as `role`. Opened on first use. */
+  readonly withRole: (role: string) => Sql
+  readonly close: () => Promise<void>
+}
+
+export type StoreOptions = {
+  /** Every statement runs as this role; the login must be a member of it. Default: the login itself. */
+  readonly role?: string
+  /** Connections. Default 8. */
+  readonly max?: number
+  /** Where the generated migrations lie. Default: beside the schemas in this checkout. */
+  readonly migrations?: string
+}
+
+/**
+ * Opens DATABASE_URL and proves that it answers. Throws one line that names the setting, never the password. Every
+ * connection is refused unless it commits with `synchronous_commit` on. Does NOT check that the tables exist.
+ */
+export async function openPostgres(url: string, options: StoreOptions = {}): Promise<Store> {
+  const pools: pg.Pool[] = []
+  const pool = openPool(options.role)
+  const sql = postgresSql(pool, url)
+  const roles = new Map<string, Sql>()
+  const migrations = options.migrations ?? MIGRATIONS_DIRECTORY
+  await sql.query('select 1').catch(async (error: unknown) => {
+    await pool.end()
+    throw error
+  })
+  return {
+    dialect: 'postgres',
+    sql,
+    db: drizzlePostgres(pool),
+    migrate: () => migrateLocked(pool, migrations),
+    checkMigrated: () => compareMigrations(sql, migrations),
+    withRole: (role) => remembered(roles, role, () => postgresSql(openPool(role), url)),
+    close: async () => {
+      await Promise.all(pools.map((one) => one.end()))
+    },
+  }
+
+  function openPool(role: string | undefined): pg.Pool {
+    const opened = new pg.Pool(poolConfig(url, role, options.max))
+    // An idle connection that breaks is dropped by the pool; the next statement opens another or fails.
+    opened.on('error', () => {})
+    pools.push(opened)
+    return opened
+  }
+}
+
+function postgresSql(pool: pg.Pool, url: string): Sql {
+  return {
+    dialect: 'postgres',
+    async query(text, params = [], name) {
+      try {
+        const values = [...params]
+        const result = await pool.query<Row>(name ? { name, text, values } : { text, values })
+        return result.rows
+      } catch (error) {
+        throw databaseError(error, url)
+      }
+    },
+  }
+}
+
+/**
+ * Opens the embedded database in `directory` (made if absent, mode 0700), for this process alone; `memory://` keeps
+ * everything in memory. Not safe against power loss: PGlite commits without fsync (the process may be killed).
+ */
+export async function openPglite(
+  directory: string,
+  options: Pick<StoreOptions, 'migrations'> = {},
+): Promise<Store> {
+  const lock = directory.startsWith('memory://') ? undefined : await prepareDirectory(directory)
+  const client = await openClient(directory).catch(async (error: unknown) => {
+    await lock?.release()
+    throw error
+  })
+  const sql: Sql = {
+    dialect: 'pglite',
+    query: async (text, params = []) => (await client.query<Row>(text, [...params])).rows,
+  }
+  const roles = new Map<string, Sql>()
+  const db = drizzlePglite(client)
+  const migrations = options.migrations ?? MIGRATIONS_DIRECTORY
+  return {
+    dialect: 'pglite',
+    sql,
+    db,
+    migrate: () => migrateAlone(db, migrations),
+    checkMigrated: () => compareMigrations(sql, migrations),
+    withRole: (role) => remembered(roles, role, () => roleSql(client, role)),
+    close: async () => {
+      await client.close()
+      await lock?.release()
+    },
+  }
+}
+
+async function openClient(directory: string): Promise<PGlite> {
+  try {
+    return await PGlite.create({ dataDir: directory, parsers: { [types.INT8]: Number } })
+  } catch (error) {
+    const message = `cannot open the embedded database in ${directory} (CEDARGATE_HOME)`
+    throw new Error(`${message}: ${String(error)}`, { cause: error })
+  }
+}
+
+async function prepareDirectory(directory: string): Promise<{ release: () => Promise<void> }> {
+  try {
+    await mkdir(dirname(directory), { recursive: true, mode: 0o700 })
+    return await holdLock(`${directory}.lock`)
+  } catch (error) {
+    const hint = 'set CEDARGATE_HOME to a directory of your own'
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new Error(`cannot use ${directory}: ${reason}; ${hint}`, { cause: error })
+  }
+}
+
+/** The role holds for one transaction, so a statement of another role can never run in between. */
+function roleSql(client: PGlite, role: string): Sql {
+  const setRole = `set local role "${role.replaceAll('"', '""')}"`
+  return {
+    dialect: 'pglite',
+    query: (text, params = []) =>
+      client.transaction(async (transaction) => {
+        await transaction.exec(setRole)
+        return (await transaction.query<Row>(text, [...params])).rows
+      }),
+  }
+}
+
+function remembered<Value>(map: Map<string, Value>, key: string, make: () => Value): Value {
+  const found = map.get(key) ?? make()
+  map.set(key, found)
+  return found
+}

@@ -1,0 +1,69 @@
+// Owns writing an answer to the client's connection, and what becomes of an upstream whose client went away.
+import type { ServerResponse } from 'node:http'
+import type { Readable } from 'node:stream'
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
+
+export type Answer = {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string | null | Streamed
+}
+
+/** A body that is written as it comes. */
+export type Streamed = {
+  readonly stream: Readable
+  /** What a client that went away means to the server: stop, or finish unread (legacy: disconnecting is not cancelling). */
+  readonly whenGone: 'cancel' | { readonly drainMs: number }
+  /** Sees every chunk before it is written. */
+  readonly onChunk?: (chunk: Buffer) => void
+  /** Once: whether the body came to its own end. */
+  readonly onEnd: (complete: boolean) => void
+}
+
+/** The response hono passes on. A stream is written to `outgoing` directly, chunk by chunk, never gathered. */
+export function respond(answer: Answer, outgoing: ServerResponse): Response {
+  const { status, headers, body } = answer
+  if (body === null || typeof body === 'string') return new Response(body, { status, headers })
+  outgoing.writeHead(status, headers)
+  outgoing.flushHeaders()
+  relay(body, outgoing)
+  return RESPONSE_ALREADY_SENT
+}
+
+function relay({ stream, whenGone, onChunk, onEnd }: Streamed, outgoing: ServerResponse): void {
+  let ended = false
+  const end = (complete: boolean) => {
+    if (ended) return
+    ended = true
+    onEnd(complete)
+  }
+  let open = true
+  stream.on('data', (chunk: Buffer) => {
+    onChunk?.(chunk)
+    if (open && !outgoing.write(chunk)) stream.pause()
+  })
+  outgoing.on('drain', () => stream.resume())
+  stream.once('end', () => {
+    end(true)
+    if (open) outgoing.end()
+  })
+  stream.once('error', () => {
+    end(false)
+    outgoing.destroy()
+  })
+  stream.once('close', () => {
+    end(false)
+    if (!outgoing.writableEnded) outgoing.destroy()
+  })
+  outgoing.once('close', () => {
+    open = false
+    if (outgoing.writableFinished || stream.destroyed) return
+    if (whenGone === 'cancel') {
+      stream.destroy()
+      return
+    }
+    stream.resume()
+    const timer = setTimeout(() => stream.destroy(), whenGone.drainMs)
+    stream.once('close', () => clearTimeout(timer))
+  })
+}

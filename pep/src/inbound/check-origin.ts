@@ -1,0 +1,36 @@
+// Owns who may address this PEP at all: Host against DNS rebinding, Origin against foreign web pages.
+// Never authenticates anybody.
+import { GatewayError } from '../gateway-error.ts'
+
+export type AddressRules = {
+  /** `host` or `host:port`, lower case, beside loopback; a rule without a port covers every port. */
+  readonly allowedHosts: ReadonlySet<string>
+  /** Whole origins (`https://console.example`), beside the loopback origins of the PEP's own port. */
+  readonly allowedOrigins: ReadonlySet<string>
+}
+
+const LOOPBACK: ReadonlySet<string> = new Set(['127.0.0.1', 'localhost', '[::1]'])
+
+/** Throws foreign_host unless Host is loopback (any port: it may be forwarded) or configured. */
+export function checkHost(host: string | undefined, rules: AddressRules): void {
+  const match = /^([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i.exec(host ?? '')
+  const name = match?.[1]?.toLowerCase()
+  if (name !== undefined && LOOPBACK.has(name)) return
+  const whole = match?.[0].toLowerCase()
+  if (name !== undefined && whole !== undefined) {
+    if (rules.allowedHosts.has(name) || rules.allowedHosts.has(whole)) return
+  }
+  throw new GatewayError('foreign_host', `the Host header names ${host ?? 'nothing'}`)
+}
+
+/** Throws foreign_origin when Origin is there and is neither ours nor configured. `null` is foreign. */
+export function checkOrigin(
+  origin: string | undefined,
+  ownPort: number | undefined,
+  rules: AddressRules,
+): void {
+  if (origin === undefined || rules.allowedOrigins.has(origin)) return
+  const match = /^http:\/\/(127\.0\.0\.1|localhost|\[::1\]):(\d{1,5})$/.exec(origin)
+  if (match !== null && ownPort !== undefined && match[2] === String(ownPort)) return
+  throw new GatewayError('foreign_origin', `the Origin header names ${origin}`)
+}

@@ -1,0 +1,62 @@
+// Owns reading the bytes of a POST: right types, no encoding, never more than BODY_BYTES_MAX. Reads no JSON.
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import { BODY_BYTES_MAX } from '../../../schemas/limits.ts'
+import { GatewayError } from '../gateway-error.ts'
+
+/** Throws wrong_content_type or not_acceptable. A repeated header arrives joined and is refused for that. */
+export function checkMediaTypes(headers: IncomingHttpHeaders): void {
+  const type = headers['content-type'] ?? ''
+  if (!/^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?$/i.test(type)) {
+    throw new GatewayError('wrong_content_type', `the content type is ${type || 'missing'}`)
+  }
+  const encoding = headers['content-encoding'] ?? 'identity'
+  if (encoding.toLowerCase() !== 'identity') {
+    throw new GatewayError('wrong_content_type', `the content encoding is ${encoding}`)
+  }
+  checkAccept(headers, ['application/json', 'text/event-stream'])
+}
+
+/** Throws not_acceptable unless every one of `types` is listed by name. */
+export function checkAccept(headers: IncomingHttpHeaders, types: readonly string[]): void {
+  const accept = headers.accept ?? ''
+  const listed = accept.toLowerCase().split(',').map(mediaType)
+  if (types.every((type) => listed.includes(type))) return
+  throw new GatewayError('not_acceptable', `the Accept header is ${accept || 'missing'}`)
+}
+
+function mediaType(item: string): string {
+  const end = item.indexOf(';')
+  return (end < 0 ? item : item.slice(0, end)).trim()
+}
+
+/** The whole body. Throws body_too_large at the first byte too many and reads no further, chunked bodies too. */
+export function readBody(incoming: IncomingMessage): Promise<Buffer> {
+  const declared = Number(incoming.headers['content-length'] ?? 0)
+  if (declared > BODY_BYTES_MAX) return Promise.reject(tooLarge())
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = []
+    let bytes = 0
+    const onData = (chunk: Buffer) => {
+      bytes += chunk.length
+      if (bytes <= BODY_BYTES_MAX) {
+        chunks.push(chunk)
+        return
+      }
+      incoming.off('data', onData)
+      incoming.pause()
+      reject(tooLarge())
+    }
+    incoming.on('data', onData)
+    incoming.once('end', () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)))
+    incoming.once('error', (cause) => reject(gone(cause)))
+    incoming.once('close', () => reject(gone(undefined)))
+  })
+}
+
+function tooLarge(): GatewayError {
+  return new GatewayError('body_too_large', `the body is longer than ${BODY_BYTES_MAX} bytes`)
+}
+
+function gone(cause: unknown): GatewayError {
+  return new GatewayError('malformed_json', 'the client went away in the middle of its message', { cause })
+}

@@ -1,0 +1,142 @@
+// Owns the way of one HTTP request to something that can be decided: each check once, in this order, none skipped.
+// Never asks anybody: everything here is known from the request alone. Nothing it refuses is decided or recorded.
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import { type Era, META } from '../../../schemas/mcp.ts'
+import { GatewayError } from '../gateway-error.ts'
+import { authenticate } from './authenticate.ts'
+import { type AddressRules, checkHost, checkOrigin } from './check-origin.ts'
+import { metaOf, readEra, readHeaderEra } from './era.ts'
+import { type Message, parseMessage, type RpcId } from './parse.ts'
+import { checkAccept, checkMediaTypes, readBody } from './read-body.ts'
+import type { Sessions } from './session.ts'
+
+/** One request of a client, read and checked; undecided. */
+export type Inbound = {
+  readonly requestId: string
+  readonly server: string
+  /** SHA-256 of the gateway token; null for the PEP's own discovery. */
+  readonly token: string | null
+  readonly era: Era
+  /** A method of MCP, or `response`, `http:get`, `http:delete`. */
+  readonly method: string
+  readonly kind: Message['kind'] | 'stream' | 'end'
+  readonly id: RpcId | undefined
+  readonly tool: string | undefined
+  /** The text that is decided on and forwarded; empty without a body. */
+  readonly text: string
+  /** The upstream's own session id. */
+  readonly session: string | undefined
+  /** Headers that go on to the server, besides those the PEP makes. */
+  readonly headers: Readonly<Record<string, string>>
+  readonly client: { readonly name: string; readonly version: string } | null
+  readonly sourceIp: string | null
+}
+
+/** Whose message failed, as far as it was read: a refusal is worded by it. */
+export type Envelope = Pick<Inbound, 'kind' | 'method' | 'id' | 'era'>
+
+export type ReceivePorts = { readonly sessions: Sessions; readonly rules: AddressRules }
+export type Address = { readonly server: string; readonly requestId: string }
+
+/** Refuses an address from elsewhere, before anything else of the request is looked at. */
+export function checkAddress(incoming: IncomingMessage, rules: AddressRules): void {
+  checkHost(incoming.headers.host, rules)
+  checkOrigin(incoming.headers.origin, incoming.socket.localPort, rules)
+}
+
+/** Reads one `POST`, `GET` or `DELETE` of an MCP endpoint. Throws GatewayError with the first thing that is wrong. */
+export async function receive(
+  ports: ReceivePorts,
+  incoming: IncomingMessage,
+  address: Address,
+): Promise<Inbound> {
+  const { headers } = incoming
+  checkAddress(incoming, ports.rules)
+  const token = authenticate(headers.authorization)
+  if (incoming.method !== 'POST') return receiveBodiless(ports, incoming, address, token)
+  checkMediaTypes(headers)
+  const message = parseMessage(await readBody(incoming))
+  const era = readEra(headers, message)
+  const tool = message.method === 'tools/call' ? message.params?.['name'] : undefined
+  return {
+    ...address,
+    token,
+    era,
+    method: message.method,
+    kind: message.kind,
+    id: message.id,
+    tool: typeof tool === 'string' ? tool : undefined,
+    text: message.text,
+    session: sessionOf(ports, headers, address.server, token, era),
+    headers: forwardable(headers),
+    client: clientOf(message),
+    sourceIp: incoming.socket.remoteAddress ?? null,
+  }
+}
+
+function receiveBodiless(
+  ports: ReceivePorts,
+  incoming: IncomingMessage,
+  address: Address,
+  token: string,
+): Inbound {
+  const { headers, method } = incoming
+  const era = readHeaderEra(headers)
+  if (era === 'modern' || (method !== 'GET' && method !== 'DELETE')) {
+    throw new GatewayError('method_not_allowed', `${method} is not for this endpoint`)
+  }
+  if (method === 'GET') checkAccept(headers, ['text/event-stream'])
+  const session = sessionOf(ports, headers, address.server, token, era)
+  const { 'last-event-id': resumed, ...rest } = forwardable(headers)
+  return {
+    ...address,
+    token,
+    era,
+    method: method === 'GET' ? 'http:get' : 'http:delete',
+    kind: method === 'GET' ? 'stream' : 'end',
+    id: undefined,
+    tool: undefined,
+    text: '',
+    session,
+    // INVARIANT: an event id is only good within the session it was seen in.
+    headers: session === undefined || resumed === undefined ? rest : { ...rest, 'last-event-id': resumed },
+    client: null,
+    sourceIp: incoming.socket.remoteAddress ?? null,
+  }
+}
+
+/** The modern era has no sessions and ignores the header. */
+function sessionOf(
+  { sessions }: ReceivePorts,
+  headers: IncomingHttpHeaders,
+  server: string,
+  token: string,
+  era: Era,
+): string | undefined {
+  const wrapped = headers['mcp-session-id']
+  if (era === 'modern' || wrapped === undefined) return undefined
+  return sessions.unwrap(token, server, String(wrapped))
+}
+
+const FORWARDED: ReadonlySet<string> = new Set(['accept', 'last-event-id', 'traceparent', 'tracestate'])
+
+/** An allow-list: what is not named here (Authorization, Cookie, Forwarded…) never reaches a server. */
+function forwardable(headers: IncomingHttpHeaders): Record<string, string> {
+  const kept: Record<string, string> = {}
+  for (const name in headers) {
+    const value = headers[name]
+    if (typeof value !== 'string') continue
+    const isMcp = name.startsWith('mcp-') && name !== 'mcp-session-id'
+    if (isMcp || FORWARDED.has(name)) kept[name] = value
+  }
+  return kept
+}
+
+/** What the client calls itself: in `_meta`, or in a legacy `initialize`. Unchecked, for the record alone. */
+function clientOf({ method, params }: Message): Inbound['client'] {
+  const info = metaOf(params)?.[META.clientInfo] ?? (method === 'initialize' ? params?.['clientInfo'] : undefined)
+  if (typeof info !== 'object' || info === null || Array.isArray(info)) return null
+  const { name, version } = info
+  if (typeof name !== 'string' || typeof version !== 'string') return null
+  return { name: name.slice(0, 256).toWellFormed(), version: version.slice(0, 256).toWellFormed() }
+}

@@ -1,0 +1,151 @@
+// Owns what a list answer may show: the verdict's `visible`, in the server's order. Whatever cannot be read is refused,
+// never passed on unfiltered.
+import type { Transform } from 'node:stream'
+import { Transform as NodeTransform } from 'node:stream'
+import { RPC } from '../../schemas/codes.ts'
+import { type Era, type Listed, METHODS } from '../../schemas/mcp.ts'
+import type { Visible } from '../../schemas/pep-api.ts'
+import type { JsonObject } from '../../schemas/strict-json.ts'
+import { GatewayError } from './gateway-error.ts'
+import type { RpcId } from './inbound/parse.ts'
+import { LIST_BYTES_MAX, LIST_TTL_MS_MAX } from './limits.ts'
+import { createSseReader, type SseEvent, withData } from './sse.ts'
+
+export type ListFilter = {
+  readonly listed: Listed
+  readonly visible: Visible
+  readonly era: Era
+  /** Of the request: what an error in place of an unreadable answer names. */
+  readonly id: RpcId | undefined
+}
+
+/** What a list method's answer is filtered by, or undefined for other methods. Throws verdict_mismatch without `visible`. */
+export function listFilterOf(
+  method: string,
+  { visible }: { readonly visible: Visible | null },
+  of: Pick<ListFilter, 'era' | 'id'>,
+): ListFilter | undefined {
+  const rule = METHODS.get(method)
+  if (rule?.decide !== 'connect' || rule.filter === undefined) return undefined
+  if (visible === null) throw new GatewayError('verdict_mismatch', 'a list was allowed without saying what it may show')
+  return { listed: rule.filter, visible, era: of.era, id: of.id }
+}
+
+/**
+ * The message with its list cut down. Every response is filtered, whatever id it names: clients are loose about ids.
+ * Errors, requests and notifications come back as they are. Throws upstream_invalid on anything else.
+ */
+export function filterMessage(message: unknown, filter: ListFilter): JsonObject {
+  if (!isObject(message)) throw unusable('it is not one message')
+  const { result } = message
+  if (result === undefined) {
+    if ('error' in message || typeof message['method'] === 'string') return message
+    throw unusable('it is neither response nor request')
+  }
+  const items = isObject(result) ? result[filter.listed] : undefined
+  if (!isObject(result) || !Array.isArray(items)) throw unusable(`it has no list of ${filter.listed}`)
+  const kept = { ...result, [filter.listed]: items.filter((item) => isVisible(item, filter)) }
+  return { ...message, result: { ...kept, ...caching(result, filter.era) } }
+}
+
+/** A JSON answer's text, filtered. Throws upstream_invalid. */
+export function filterText(text: string, filter: ListFilter): string {
+  return JSON.stringify(filterMessage(parse(text), filter))
+}
+
+/** An event stream, filtered event by event; one that cannot be read ends it with an error in the list's place. */
+export function filterStream(filter: ListFilter): Transform {
+  const reader = createSseReader(LIST_BYTES_MAX)
+  return new NodeTransform({
+    transform(chunk: Buffer, _encoding, done) {
+      try {
+        for (const event of reader.push(chunk)) this.push(filterEvent(event, filter))
+      } catch {
+        this.push(errorEvent(filter))
+        this.push(null)
+      }
+      done()
+    },
+  })
+}
+
+/**
+ * Keeps lists out of a stream that is not the answer to a list request: a resumed stream may replay one, and there is
+ * no verdict here to filter it by. Everything else passes byte for byte.
+ */
+export function withholdLists(): Transform {
+  const reader = createSseReader(LIST_BYTES_MAX)
+  return new NodeTransform({
+    transform(chunk: Buffer, _encoding, done) {
+      try {
+        for (const event of reader.push(chunk)) this.push(withheld(event))
+        done()
+      } catch (error) {
+        done(error as Error)
+      }
+    },
+  })
+}
+
+function filterEvent(event: SseEvent, filter: ListFilter): Buffer {
+  if (event.data === undefined || event.data === '') return event.raw
+  const message = parse(event.data)
+  const filtered = filterMessage(message, filter)
+  return filtered === message ? event.raw : withData(event, JSON.stringify(filtered))
+}
+
+function errorEvent({ id }: ListFilter): string {
+  const code: string = 'upstream_invalid'
+  const error = { code: RPC.unavailable, message: 'the list of the server could not be read', data: { code } }
+  return `event: message\ndata: ${JSON.stringify({ jsonrpc: '2.0', id: id ?? null, error })}\n\n`
+}
+
+const LISTS: readonly Listed[] = ['tools', 'resources', 'resourceTemplates', 'prompts']
+
+function withheld(event: SseEvent): Buffer {
+  if (event.data === undefined || !event.data.includes('"result"')) return event.raw
+  const message = tryParse(event.data)
+  const result = isObject(message) ? message['result'] : undefined
+  if (!isObject(message) || !isObject(result) || !LISTS.some((list) => list in result)) return event.raw
+  const error = { code: RPC.unavailable, message: 'a list cannot be resumed: ask for it again' }
+  return withData(event, JSON.stringify({ jsonrpc: '2.0', id: message['id'] ?? null, error }))
+}
+
+function isVisible(item: unknown, { listed, visible }: ListFilter): boolean {
+  if (listed === 'prompts') return visible.prompts
+  if (listed !== 'tools') return visible.resources
+  if (!isObject(item)) return false
+  const { name } = item
+  return typeof name === 'string' && visible.tools.includes(name)
+}
+
+/** A filtered list is one person's: no cache may show it to another, nor keep it for long. */
+function caching(result: JsonObject, era: Era): JsonObject {
+  const ttl = result['ttlMs']
+  return {
+    ...(era === 'modern' || 'cacheScope' in result ? { cacheScope: 'private' } : {}),
+    ...(ttl === undefined ? {} : { ttlMs: typeof ttl === 'number' ? Math.min(ttl, LIST_TTL_MS_MAX) : 0 }),
+  }
+}
+
+function parse(text: string): unknown {
+  const value = tryParse(text)
+  if (value === undefined) throw unusable('it is not JSON')
+  return value
+}
+
+function tryParse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function unusable(why: string): GatewayError {
+  return new GatewayError('upstream_invalid', `the list of the server could not be filtered: ${why}`)
+}

@@ -1,0 +1,93 @@
+// Owns writing the PDP's records before anything is answered or forwarded, and the proof that one was written.
+// Never reads a record back: its role may only INSERT.
+import { appendStatement, recordBytes } from '../../../schemas/database/append.ts'
+import type { Sql } from '../../../schemas/database/sql.ts'
+import type { SignedRecord } from '../../../schemas/leaf.ts'
+import { RECORD_ROWS_MAX, RECORD_TIMEOUT_MS, VERDICT_AGE_MS_MAX } from '../../../schemas/limits.ts'
+import type { Verdict } from '../../../schemas/pep-api.ts'
+import { createBatcher } from '../batch.ts'
+import { GatewayError } from '../gateway-error.ts'
+import type { Inbound } from '../inbound/receive.ts'
+import { RECORD_BYTES_MAX, RECORDS_IN_FLIGHT_MAX, WAITING_MAX } from '../limits.ts'
+
+/** A call that was allowed and whose record is committed. Only `record` below makes one. */
+class Recorded {
+  readonly #inbound: Inbound
+  readonly #askedAt: number
+  readonly verdict: Verdict
+
+  constructor(inbound: Inbound, verdict: Verdict, askedAt: number) {
+    this.#inbound = inbound
+    this.#askedAt = askedAt
+    this.verdict = verdict
+  }
+
+  /**
+   * What to send, at the last moment before sending it. Throws verdict_expired when the verdict is VERDICT_AGE_MS_MAX
+   * old; `now` is of the clock that `askedAt` was of.
+   */
+  open(now: number): Inbound {
+    if (now - this.#askedAt < VERDICT_AGE_MS_MAX) return this.#inbound
+    throw new GatewayError('verdict_expired', 'the call was allowed too long ago to be sent now')
+  }
+}
+export type { Recorded as RecordedCall }
+
+/** Commits the record of `verdict`; then the call if it was allowed, undefined if it was denied. */
+export type RecordVerdict = (
+  inbound: Inbound,
+  verdict: Verdict,
+  askedAt: number,
+) => Promise<Recorded | undefined>
+
+/**
+ * Writes in self-clocking batches through `sql`. Throws record_unavailable when no commit was seen within
+ * RECORD_TIMEOUT_MS: the record may be there all the same, and the call is refused.
+ */
+export function createRecord(sql: Sql): RecordVerdict {
+  const append = createBatcher<SignedRecord, undefined>({
+    countMax: RECORD_ROWS_MAX,
+    weightMax: RECORD_BYTES_MAX,
+    weigh: recordBytes,
+    inFlightMax: RECORDS_IN_FLIGHT_MAX,
+    waitingMax: WAITING_MAX,
+    full: () => new GatewayError('record_unavailable', `${WAITING_MAX} records wait to be written`),
+    send: (records) => commit(sql, records),
+  })
+  return async (inbound, verdict, askedAt) => {
+    await append(verdict.record)
+    return verdict.decision === 'allow' ? new Recorded(inbound, verdict, askedAt) : undefined
+  }
+}
+
+async function commit(sql: Sql, records: readonly SignedRecord[]): Promise<undefined[]> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error('no commit in time')), RECORD_TIMEOUT_MS)
+  })
+  try {
+    await Promise.race([insert(sql, records), late])
+  } catch (cause) {
+    throw new GatewayError('record_unavailable', 'the record was not committed', { cause })
+  } finally {
+    clearTimeout(timer)
+  }
+  return records.map(() => undefined)
+}
+
+/** Once more after a lost connection: the statement adds nothing twice. */
+async function insert(sql: Sql, records: readonly SignedRecord[]): Promise<void> {
+  const { name, text, params } = appendStatement(sql.dialect, records)
+  try {
+    await sql.query(text, params, name)
+  } catch (error) {
+    if (!isLostConnection(error)) throw error
+    await sql.query(text, params, name)
+  }
+}
+
+/** SQLSTATE classes 08 and 57P are about the connection; an error without one never reached the database's own word. */
+function isLostConnection(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  return !/^[0-9A-Z]{5}$/.test(code) || code.startsWith('08') || code.startsWith('57P')
+}

@@ -1,0 +1,109 @@
+// Owns every word a client reads when its call does not go through: denied by policy, or refused by the PEP itself.
+// Peers get a code and an id; never an internal message, address or stack.
+import { type RefusalCode, REFUSALS, RPC } from '../../schemas/codes.ts'
+import { LEGACY_REVISIONS, META, MODERN_REVISIONS } from '../../schemas/mcp.ts'
+import type { Verdict } from '../../schemas/pep-api.ts'
+import type { Answer } from './answer.ts'
+import type { Envelope } from './inbound/receive.ts'
+
+/**
+ * The answer to a denied call. A `tools/call` gets a result, which clients show to their model; other requests a
+ * JSON-RPC error; what has no id gets 403 with an error body.
+ */
+export function denied(of: Envelope, verdict: Verdict): Answer {
+  const { decisionId, code, policies, text } = verdict
+  const data = { decisionId, code, policies }
+  const headers = { 'cedargate-decision': decisionId }
+  if (isToolCall(of)) return json(200, toolError(of, text, data), headers)
+  const status = of.kind === 'request' ? 200 : 403
+  return json(status, rpcError(of, RPC.denied, text, data), headers)
+}
+
+export type Refused = {
+  readonly code: RefusalCode
+  readonly requestId: string
+  /** What was read of the message: undefined before it was parsed. */
+  readonly of: Envelope | undefined
+  /** Whether the PDP decided on it; only then it is a call. */
+  readonly established: boolean
+}
+
+/** The answer to what the PEP refuses by itself: REFUSALS says status and code, TEXTS the words. */
+export function refused({ code, requestId, of, established }: Refused): Answer {
+  const { status, rpc } = REFUSALS[code]
+  const text = TEXTS[code]
+  const data = code === 'unsupported_version' ? { code, requestId, ...SUPPORTED } : { code, requestId }
+  if (established && of !== undefined && isToolCall(of)) {
+    return json(200, toolError(of, `${text} (${code}, request ${requestId})`, data), {})
+  }
+  const isRequest = of?.kind === 'request'
+  const httpStatus = established && isRequest && status >= 500 ? 200 : status
+  return json(httpStatus, rpcError(of, rpc, text, data), EXTRA_HEADERS[code] ?? {})
+}
+
+function isToolCall({ kind, method }: Envelope): boolean {
+  return kind === 'request' && method === 'tools/call'
+}
+
+function toolError({ id, era }: Envelope, text: string, data: object): object {
+  const result = {
+    content: [{ type: 'text', text }],
+    isError: true,
+    _meta: { [META.decision]: data },
+  }
+  return { jsonrpc: '2.0', id, result: era === 'modern' ? { resultType: 'complete', ...result } : result }
+}
+
+/** What has no id of its own is answered with id null, as JSON-RPC 2.0 §5 has it. */
+function rpcError(of: Envelope | undefined, code: number, message: string, data: object): object {
+  const id = of?.kind === 'request' ? of.id : null
+  return { jsonrpc: '2.0', id, error: { code, message, data } }
+}
+
+function json(status: number, body: object, headers: Readonly<Record<string, string>>): Answer {
+  return {
+    status,
+    headers: { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers },
+    body: JSON.stringify(body),
+  }
+}
+
+const SUPPORTED = { supported: [...MODERN_REVISIONS, ...LEGACY_REVISIONS] }
+
+/** No resource_metadata: a client with a configured token must not be sent to look for a login. */
+const EXTRA_HEADERS: Partial<Record<RefusalCode, Readonly<Record<string, string>>>> = {
+  unauthenticated: { 'www-authenticate': 'Bearer' },
+  method_not_allowed: { allow: 'POST' },
+  body_too_large: { connection: 'close' },
+}
+
+const TEXTS: Record<RefusalCode, string> = {
+  malformed_json: 'the body is not JSON',
+  duplicate_key: 'an object in the body names the same key twice',
+  malformed_text: 'the body is not well-formed Unicode in UTF-8',
+  number_not_exact: 'a number in the body would change when read and written again',
+  too_deep: 'the body is nested too deeply',
+  reserved_key: 'the body uses a key that is reserved (__entity, __extn, __expr)',
+  batch_not_supported: 'send one message at a time: batches are not supported',
+  not_a_message: 'the body is not one JSON-RPC 2.0 message',
+  header_mismatch: 'a header that repeats the body is missing or differs from it',
+  unsupported_version: 'this protocol version is not supported',
+  not_acceptable: 'the Accept header must list application/json and text/event-stream',
+  unauthenticated: 'send one valid gateway token as Authorization: Bearer',
+  foreign_origin: 'requests of this origin are not accepted',
+  foreign_host: 'requests to this host name are not accepted',
+  server_not_granted: 'this token is not granted for this server',
+  unknown_server: 'there is no such server',
+  unknown_session: 'there is no such session: initialize again',
+  method_not_allowed: 'this HTTP method is not supported here',
+  body_too_large: 'the body is too large',
+  wrong_content_type: 'send application/json, not encoded',
+  too_many_requests: 'there are too many open streams or sessions; try again later',
+  pdp_unavailable: 'Cedargate could not decide this, so nothing was sent to the server',
+  record_unavailable: 'Cedargate could not record its decision, so nothing was sent to the server',
+  verdict_expired: 'Cedargate allowed this too long ago, so nothing was sent to the server',
+  verdict_mismatch: 'Cedargate could not trust its decision, so nothing was sent to the server',
+  upstream_unavailable: 'this was allowed, but the server could not be reached',
+  upstream_timeout: 'this was allowed, but the server did not answer in time',
+  upstream_invalid: 'this was allowed, but the answer of the server could not be used',
+}

@@ -1,0 +1,70 @@
+// Owns reading server-sent events out of bytes, keeping each event's own bytes so that it can pass unchanged.
+// Never buffers more than one event.
+
+export type SseEvent = {
+  /** The event as it came, its blank line included. */
+  readonly raw: Buffer
+  /** What `data:` lines say, joined by newlines; undefined without one. */
+  readonly data: string | undefined
+  /** `event:`, or `message`. */
+  readonly type: string
+}
+
+export type SseReader = {
+  /** The events that `chunk` completes. Throws RangeError when one grows beyond the limit. */
+  push(chunk: Uint8Array): SseEvent[]
+}
+
+/** A blank line; CR LF is one line end, and a CR at the end of what has come may still become one: harmless, see push. */
+const BLANK_LINE = /(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))/g
+
+/**
+ * Events as browsers and SDKs read them (WHATWG: CR, LF or CR LF; a leading byte order mark). The `raw` of all events
+ * in order is the stream itself, but for an unfinished event at its end, which every client drops too.
+ */
+export function createSseReader(eventBytesMax: number): SseReader {
+  let rest = Buffer.alloc(0)
+  return {
+    push(chunk) {
+      rest = rest.length === 0 ? Buffer.from(chunk) : Buffer.concat([rest, chunk])
+      const text = rest.toString('latin1')
+      const events: SseEvent[] = []
+      let from = 0
+      BLANK_LINE.lastIndex = 0
+      for (let match = BLANK_LINE.exec(text); match !== null; match = BLANK_LINE.exec(text)) {
+        events.push(readEvent(rest.subarray(from, BLANK_LINE.lastIndex)))
+        from = BLANK_LINE.lastIndex
+      }
+      rest = rest.subarray(from)
+      if (rest.length > eventBytesMax) throw new RangeError('an event is too long')
+      return events
+    },
+  }
+}
+
+/** The same event saying `data` instead; id, type and retry stay. `data` holds no line end. */
+export function withData({ raw }: SseEvent, data: string): Buffer {
+  const kept = linesOf(raw).filter((line) => line !== '' && fieldOf(line)[0] !== 'data')
+  return Buffer.from([...kept, `data: ${data}`, '', ''].join('\n'))
+}
+
+function readEvent(raw: Buffer): SseEvent {
+  const data: string[] = []
+  let type = 'message'
+  for (const line of linesOf(raw)) {
+    const [field, value] = fieldOf(line)
+    if (field === 'data') data.push(value)
+    if (field === 'event' && value !== '') type = value
+  }
+  return { raw, type, data: data.length === 0 ? undefined : data.join('\n') }
+}
+
+function linesOf(raw: Buffer): string[] {
+  return raw.toString('utf8').replace(/^\uFEFF/, '').split(/\r\n|\n|\r/)
+}
+
+function fieldOf(line: string): [string, string] {
+  const colon = line.indexOf(':')
+  if (colon < 0) return [line, '']
+  return [line.slice(0, colon), line.slice(colon + 1).replace(/^ /, '')]
+}

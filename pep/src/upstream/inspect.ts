@@ -1,0 +1,42 @@
+// Owns what an outcome says of an answer: its length, and whether it was an error. Never holds an answer back.
+import { ANSWER_BUFFER_BYTES_MAX } from '../limits.ts'
+
+/** Whether one JSON-RPC response is an error, or a result with `isError`. False for text that is not a response. */
+export function isErrorText(text: string): boolean {
+  if (!text.includes('"error"') && !text.includes('"isError"')) return false
+  try {
+    const message = JSON.parse(text) as { error?: unknown; result?: { isError?: unknown } } | null
+    return message?.error !== undefined || message?.result?.isError === true
+  } catch {
+    return false
+  }
+}
+
+export type Watch = {
+  readonly onChunk: (chunk: Buffer) => void
+  readonly bytes: () => number
+  /** Reads the last event of what was seen; false when that is longer than ANSWER_BUFFER_BYTES_MAX. */
+  readonly isError: () => boolean
+}
+
+/** Watches an event stream go by, keeping only its end: the response is the last event of a POST's stream. */
+export function watchEvents(): Watch {
+  let bytes = 0
+  let tail: Buffer[] = []
+  let tailBytes = 0
+  return {
+    onChunk(chunk) {
+      bytes += chunk.length
+      tail.push(chunk)
+      tailBytes += chunk.length
+      while (tailBytes > ANSWER_BUFFER_BYTES_MAX && tail[0]) tailBytes -= (tail.shift() as Buffer).length
+    },
+    bytes: () => bytes,
+    isError() {
+      const text = Buffer.concat(tail).toString('utf8').trimEnd()
+      const data = /(?:^|[\r\n])data: ?([^\r\n]*)$/.exec(text)?.[1]
+      tail = []
+      return data !== undefined && isErrorText(data)
+    },
+  }
+}

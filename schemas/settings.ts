@@ -1,0 +1,39 @@
+// Owns the names of every environment variable the gateway reads, so that a misspelt one is an error and not a default.
+
+/** Set by people; each service's config.ts says what it means, its unit and its default. */
+export const SETTINGS: ReadonlySet<string> = new Set([
+  'CEDARGATE_HOME',
+  'CEDARGATE_URL',
+  'CEDARGATE_TOKEN',
+  'CEDARGATE_BUNDLE',
+  'CEDARGATE_LOG_LEVEL',
+  'CEDARGATE_PDP',
+  'CEDARGATE_PDP_HOST',
+  'CEDARGATE_PDP_PORT',
+  'CEDARGATE_PDP_SOCKET',
+  'CEDARGATE_PDP_PUBLIC_URL',
+  'CEDARGATE_OPERATOR_TOKEN_SHA256',
+  'CEDARGATE_ENGINE_WORKERS',
+  'CEDARGATE_PEP_HOST',
+  'CEDARGATE_PEP_PORT',
+  'CEDARGATE_PEP_KEY',
+  'CEDARGATE_PEP_KEY_FILE',
+  'CEDARGATE_ALLOWED_ORIGINS',
+  'CEDARGATE_ALLOWED_HOSTS',
+])
+
+/** Prefix of variables that server.yaml may use; any name behind it is fine. */
+export const SERVER_VARIABLE_PREFIX = 'CEDARGATE_SERVER_'
+/** Variables of our own tests. */
+const TEST_PREFIX = 'CEDARGATE_TEST_'
+
+/** Names that look like settings of ours and are none. */
+export function unknownSettings(env: Readonly<Record<string, string | undefined>>): string[] {
+  return Object.keys(env).filter(
+    (name) =>
+      name.startsWith('CEDARGATE_') &&
+      !SETTINGS.has(name) &&
+      !name.startsWith(SERVER_VARIABLE_PREFIX) &&
+      !name.startsWith(TEST_PREFIX),
+  )
+}
