@@ -1,8 +1,10 @@
+// Owns which tests make up which project. `unit` needs no server and no network; `pglite` and `postgres` are one suite
+// on two databases. `npm test` (test/main.ts) runs all three, one after the other.
 import { defineConfig } from 'vitest/config'
 
-// `unit` needs no server and no network; `pglite` and `postgres` are one suite on two databases.
-const suite = ['test/**/*.test.ts']
 const guards = ['test/style.test.ts', 'test/surface.test.ts']
+/** What does not depend on the database runs once, in `pglite`. */
+const once = ['test/pack.test.ts']
 
 export default defineConfig({
   test: {
@@ -17,9 +19,8 @@ export default defineConfig({
       ...['pglite', 'postgres'].map((database) => ({
         test: {
           name: database,
-          include: suite,
-          exclude: guards,
-          env: { CEDARGATE_TEST_DATABASE: database },
+          include: ['test/**/*.test.ts'],
+          exclude: [...guards, ...(database === 'pglite' ? [] : once)],
           globalSetup: ['test/harness/database.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,

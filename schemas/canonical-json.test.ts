@@ -1,6 +1,6 @@
 // Owns what canonical-json promises: within its profile the bytes are those of an independent RFC 8785 implementation.
 import canonicalize from 'canonicalize'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type Canonical, canonicalJson, isCanonicalJson } from './canonical-json.ts'
 

@@ -16,8 +16,7 @@ export type Canonical =
 export function canonicalJson(value: Canonical): string {
   switch (typeof value) {
     case 'string':
-      if (!value.isWellFormed()) throw new TypeError('a lone surrogate has no canonical form')
-      return JSON.stringify(value)
+      return quoted(value)
     case 'number':
       if (!Number.isSafeInteger(value))
         throw new TypeError(`the number ${value} has no canonical form`)
@@ -41,6 +40,15 @@ export function isCanonicalJson(text: string): boolean {
   }
 }
 
+/** Printable ASCII without quote and backslash needs no escape: nearly every string of a leaf. */
+const PLAIN = /^[ !#-[\]-~]*$/
+
+function quoted(text: string): string {
+  if (PLAIN.test(text)) return `"${text}"`
+  if (!text.isWellFormed()) throw new TypeError('a lone surrogate has no canonical form')
+  return JSON.stringify(text)
+}
+
 function canonicalArray(items: readonly Canonical[]): string {
   return `[${items.map(canonicalJson).join(',')}]`
 }
@@ -48,6 +56,10 @@ function canonicalArray(items: readonly Canonical[]): string {
 /** RFC 8785 §3.2.3: keys sorted by UTF-16 code units, which is what JavaScript's own sort does. */
 function canonicalObject(value: object): string {
   const entries = value as { readonly [key: string]: Canonical }
-  const keys = Object.keys(entries).toSorted()
-  return `{${keys.map((key) => `${canonicalJson(key)}:${canonicalJson(entries[key] as Canonical)}`).join(',')}}`
+  let members = ''
+  for (const key of Object.keys(entries).toSorted()) {
+    const separator = members === '' ? '' : ','
+    members += `${separator}${quoted(key)}:${canonicalJson(entries[key] as Canonical)}`
+  }
+  return `{${members}}`
 }

@@ -1,6 +1,6 @@
 // Owns how ids and tokens are spelt: what passes, what is refused, and that a single wrong character of a token shows.
 import { createHash } from 'node:crypto'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
   formatToken, isWellFormedToken, RESERVED_SERVER_IDS, serverId, sha256Hex, subjectId, TOKEN_PREFIXES,

@@ -49,20 +49,26 @@ export const decisionLeaf = z.strictObject({
   cls: z.literal('recorded'),
 })
 
-/** How a decided call ended, as its PEP reports it. `st` is the HTTP status, 0 when none came back. */
+/**
+ * How a decided call ended, as its PEP reports it. `st` is the HTTP status, 0 when none came back. `unclaimed` is the
+ * PDP's own word: that PEP never recorded the decision, so its PDP did.
+ */
 export const outcomeLeaf = z.strictObject({
   ...head,
   k: z.literal('outcome'),
   of: uuid.describe('the decision'),
   pep: z.string(),
-  rs: z.enum(['forwarded', 'refused', 'failed', 'unknown']),
+  rs: z.enum(['forwarded', 'refused', 'failed', 'unknown', 'unclaimed']),
   st: z.int(),
   ms: z.int().nonnegative().describe('milliseconds the upstream took'),
   er: z.boolean().describe('the answer was a JSON-RPC error or isError'),
   by: z.int().nonnegative().describe('bytes of the answer'),
 })
 
-/** Announces an instance key, signed by the deployment key (`dsig` over the raw public key, base64). */
+/**
+ * Announces an instance key. `dsig` is the deployment key's Ed25519 signature (base64) over "cedargate/pdp-open/v1" 0x00,
+ * the 16 bytes of `ep` and the 32 bytes of `pub`.
+ */
 export const openLeaf = z.strictObject({
   ...head,
   k: z.literal('pdp-open'),
@@ -125,16 +131,21 @@ export function leafColumns(of: Leaf): LeafColumns {
     at: of.t,
     epoch: of.ep,
     seq: of.sq,
-    pep: of.k === 'decision' || of.k === 'outcome' ? of.pep : null,
-    agent: decision?.ag ?? null,
-    server: decision?.sv ?? null,
-    method: decision?.mt ?? null,
-    tool: decision?.tl ?? null,
+    pep: of.k === 'decision' || of.k === 'outcome' ? columnText(of.pep) : null,
+    agent: columnText(decision?.ag),
+    server: columnText(decision?.sv),
+    method: columnText(decision?.mt),
+    tool: columnText(decision?.tl),
     verdict: decision?.dc.r ?? null,
     code: decision?.cd ?? null,
-    policies: decision?.dc.by ?? null,
+    policies: decision?.dc.by.map((id) => columnText(id) ?? '') ?? null,
     bundle: decision?.b ?? null,
     mode: decision?.mode ?? null,
     decision: of.k === 'outcome' ? of.of : null,
   }
+}
+
+/** How a text reads in an index column. PostgreSQL refuses NUL, and with it a whole batch: it becomes U+FFFD. */
+export function columnText(text: string | null | undefined): string | null {
+  return text?.replaceAll('\0', '\ufffd') ?? null
 }

@@ -40,3 +40,7 @@ export const GRANT_LIFETIME_MS_MAX = 366 * 24 * 60 * 60 * 1000
 export const GRANT_LIFETIME_DEFAULT = '90d'
 /** Rows of one page of decisions. */
 export const DECISIONS_PAGE_MAX = 1_000
+/** Bytes of one file of a bundle, and how many policies and servers one may hold. */
+export const BUNDLE_FILE_BYTES_MAX = 4 * 1024 * 1024
+export const BUNDLE_POLICIES_MAX = 10_000
+export const BUNDLE_SERVERS_MAX = 1_000

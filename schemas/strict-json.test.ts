@@ -1,6 +1,6 @@
 // Owns what strict-json promises: the same verdict as an outside reader (jsonc-parser) that names what it finds, the same
 // value as JSON.parse, and a time that grows with the length of the text only.
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { type Node, parseTree } from 'jsonc-parser'
 import { describe, expect, test } from 'vitest'
 import { BODY_BYTES_MAX, JSON_DEPTH_MAX } from './limits.ts'
@@ -183,9 +183,8 @@ test('an outside reader finds the same faults', () => {
     fc.property(hostileText, (text) => {
       const answer = parseStrictJson(text)
       const faults = faultsByOracle(text)
-      if (answer.ok) expect([...faults]).toEqual([])
-      else expect(faults).toContain(answer.fault)
       const key = answer.ok ? 'ok' : answer.fault
+      expect(faults.size === 0 ? ['ok'] : [...faults]).toContain(key)
       seen.set(key, (seen.get(key) ?? 0) + 1)
     }),
     { numRuns: 3_000, seed: 11 },
@@ -196,9 +195,11 @@ test('an outside reader finds the same faults', () => {
 
 describe('time grows with the length of the text only', () => {
   const big = BODY_BYTES_MAX - 16
+  // Where quadratic time would be hours, the text is shorter: a regression must fail, not hang.
+  const short = 100_000
   test.each([
     ['one number of nines', `[${'9'.repeat(big)}]`],
-    ['a fraction with a run of zeros inside', `[0.1${'0'.repeat(big)}1]`],
+    ['a fraction with a run of zeros inside', `[0.1${'0'.repeat(short)}1]`],
     ['an exponent of zeros', `[1e${'0'.repeat(big)}1]`],
     ['one string', `["${'a'.repeat(big)}"]`],
     ['one string of escapes', `["${'\\\\'.repeat(big / 2)}"]`],
@@ -208,6 +209,6 @@ describe('time grows with the length of the text only', () => {
   ])('%s', (_name, text) => {
     const began = performance.now()
     parseStrictJson(text)
-    expect(performance.now() - began).toBeLessThan(5_000)
+    expect(performance.now() - began).toBeLessThan(3_000)
   }) // biome-ignore format: a table
 })

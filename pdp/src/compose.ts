@@ -156,11 +156,9 @@ function upstreamsOf(bundle: Bundle) {
 }
 
 function classify(bundle: Bundle, server: string, tool: string, sha256: string) {
-  const variants = bundle.servers.get(server)?.tools.get(tool)
-  if (variants === undefined) return 'unknown' as const
-  return variants.some((variant) => variant.sha256 === sha256)
-    ? ('reviewed' as const)
-    : ('changed' as const)
+  const reviewed = bundle.servers.get(server)?.tools.get(tool)
+  if (reviewed === undefined) return 'unknown' as const
+  return reviewed.variants.has(sha256) ? ('reviewed' as const) : ('changed' as const)
 }
 
 function describeBundle(bundle: Bundle): BundleInfo {
@@ -170,5 +168,5 @@ function describeBundle(bundle: Bundle): BundleInfo {
     tools: tools.size,
     source: upstream.url ?? [upstream.command, ...upstream.args].join(' '),
   }))
-  return { id: bundle.id, name: bundle.name, policies: bundle.policyCount, servers }
+  return { id: bundle.id, name: bundle.name, policies: bundle.policies.size, servers }
 }

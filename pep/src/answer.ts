@@ -31,39 +31,33 @@ export function respond(answer: Answer, outgoing: ServerResponse): Response {
 }
 
 function relay({ stream, whenGone, onChunk, onEnd }: Streamed, outgoing: ServerResponse): void {
-  let ended = false
+  let over = false
   const end = (complete: boolean) => {
-    if (ended) return
-    ended = true
+    if (over) return
+    over = true
     onEnd(complete)
+    if (complete) outgoing.end()
+    else outgoing.destroy()
   }
-  let open = true
   stream.on('data', (chunk: Buffer) => {
     onChunk?.(chunk)
-    if (open && !outgoing.write(chunk)) stream.pause()
+    if (!outgoing.destroyed && !outgoing.write(chunk)) stream.pause()
   })
+  stream.once('end', () => end(true))
+  stream.on('error', () => end(false))
+  stream.once('close', () => end(false))
   outgoing.on('drain', () => stream.resume())
-  stream.once('end', () => {
-    end(true)
-    if (open) outgoing.end()
-  })
-  stream.once('error', () => {
-    end(false)
-    outgoing.destroy()
-  })
-  stream.once('close', () => {
-    end(false)
-    if (!outgoing.writableEnded) outgoing.destroy()
-  })
-  outgoing.once('close', () => {
-    open = false
-    if (outgoing.writableFinished || stream.destroyed) return
-    if (whenGone === 'cancel') {
-      stream.destroy()
-      return
-    }
-    stream.resume()
-    const timer = setTimeout(() => stream.destroy(), whenGone.drainMs)
-    stream.once('close', () => clearTimeout(timer))
-  })
+  if (outgoing.destroyed) abandon(stream, whenGone)
+  else outgoing.once('close', () => abandon(stream, whenGone))
+}
+
+function abandon(stream: Readable, whenGone: Streamed['whenGone']): void {
+  if (stream.destroyed) return
+  if (whenGone === 'cancel') {
+    stream.destroy()
+    return
+  }
+  stream.resume()
+  const timer = setTimeout(() => stream.destroy(), whenGone.drainMs)
+  stream.once('close', () => clearTimeout(timer))
 }

@@ -6,18 +6,18 @@ import {
   DECIDE_TIMEOUT_MS,
 } from '../../schemas/limits.ts'
 import type { DecideCall, Rejection, Verdict } from '../../schemas/pep-api.ts'
-import type { Clock } from '../../schemas/ports.ts'
+
 import { createBatcher } from './batch.ts'
 import { GatewayError } from './gateway-error.ts'
 import { DECIDES_IN_FLIGHT_MAX, WAITING_MAX } from './limits.ts'
-import type { PdpPort } from './ports.ts'
+import type { Monotonic, PdpPort } from './ports.ts'
 import { readVerdict } from './verdict.ts'
 
 /** A verdict or a rejection, and when it was asked for: its age counts from there. */
 export type Decided = { readonly result: Verdict | Rejection; readonly askedAt: number }
 export type Decide = (call: DecideCall) => Promise<Decided>
 
-export type DecidePorts = { readonly pdp: PdpPort; readonly clock: Clock }
+export type DecidePorts = { readonly pdp: PdpPort; readonly monotonic: Monotonic }
 
 type Asking = { readonly call: DecideCall; readonly since: number }
 
@@ -25,7 +25,7 @@ type Asking = { readonly call: DecideCall; readonly since: number }
  * Asks for one verdict. Throws pdp_unavailable (no answer within DECIDE_TIMEOUT_MS of sending, nonsense, or too many
  * waiting), verdict_mismatch. A call that waited that long already is not sent any more.
  */
-export function createDecide({ pdp, clock }: DecidePorts): Decide {
+export function createDecide({ pdp, monotonic }: DecidePorts): Decide {
   const ask = createBatcher<Asking, Decided | GatewayError>({
     countMax: DECIDE_CALLS_MAX,
     weightMax: DECIDE_MESSAGES_LENGTH_MAX,
@@ -33,10 +33,10 @@ export function createDecide({ pdp, clock }: DecidePorts): Decide {
     inFlightMax: DECIDES_IN_FLIGHT_MAX,
     waitingMax: WAITING_MAX,
     full: () => new GatewayError('pdp_unavailable', `${WAITING_MAX} calls wait for a verdict`),
-    send: (asking) => askAll(pdp, asking, clock.monotonic()),
+    send: (asking) => askAll(pdp, asking, monotonic()),
   })
   return async (call) => {
-    const decided = await ask({ call, since: clock.monotonic() })
+    const decided = await ask({ call, since: monotonic() })
     if (decided instanceof GatewayError) throw decided
     return decided
   }

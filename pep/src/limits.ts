@@ -23,6 +23,8 @@ export const METHOD_LENGTH_MAX = 256
 export const SESSION_ID_LENGTH_MAX = 1_024
 /** Long-lived GET streams open at once, over all servers. */
 export const STREAMS_MAX = 1_024
+/** Revoked tokens remembered, for verdicts that were on their way. */
+export const REVOKED_TOKENS_MAX = 16_384
 /** Calls that wait for a verdict, or verdicts that wait for a commit, before a new one is refused. */
 export const WAITING_MAX = 4_096
 /** `decide` requests and record writes under way at once. */
@@ -57,6 +59,7 @@ export const CHILD_STOP_MS = 2_000
 
 /** Servers we start: how long until one answers, and the pauses between restarts. */
 export const SPAWN_READY_TIMEOUT_MS = 20_000
+export const SPAWN_POLL_MS = 50
 export const SPAWN_BACKOFF_MS_MIN = 250
 export const SPAWN_BACKOFF_MS_MAX = 30_000
 
@@ -67,3 +70,5 @@ export const EVENTS_SILENCE_MS_MAX = 40_000
 
 /** A client may take this long to send one request, head and body. */
 export const REQUEST_TIMEOUT_MS = 30_000
+/** From the order to stop until what is still open is cut off. */
+export const STOP_GRACE_MS = 3_000

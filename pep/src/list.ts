@@ -1,13 +1,13 @@
 // Owns what a list answer may show: the verdict's `visible`, in the server's order. Whatever cannot be read is refused,
 // never passed on unfiltered.
-import type { Transform } from 'node:stream'
-import { Transform as NodeTransform } from 'node:stream'
+import { Transform } from 'node:stream'
 import { RPC } from '../../schemas/codes.ts'
 import { type Era, type Listed, METHODS } from '../../schemas/mcp.ts'
 import type { Visible } from '../../schemas/pep-api.ts'
 import type { JsonObject } from '../../schemas/strict-json.ts'
 import { GatewayError } from './gateway-error.ts'
 import type { RpcId } from './inbound/parse.ts'
+import type { Envelope } from './inbound/receive.ts'
 import { LIST_BYTES_MAX, LIST_TTL_MS_MAX } from './limits.ts'
 import { createSseReader, type SseEvent, withData } from './sse.ts'
 
@@ -21,14 +21,14 @@ export type ListFilter = {
 
 /** What a list method's answer is filtered by, or undefined for other methods. Throws verdict_mismatch without `visible`. */
 export function listFilterOf(
-  method: string,
+  { method, era, id }: Pick<Envelope, 'method' | 'era' | 'id'>,
   { visible }: { readonly visible: Visible | null },
-  of: Pick<ListFilter, 'era' | 'id'>,
 ): ListFilter | undefined {
   const rule = METHODS.get(method)
   if (rule?.decide !== 'connect' || rule.filter === undefined) return undefined
-  if (visible === null) throw new GatewayError('verdict_mismatch', 'a list was allowed without saying what it may show')
-  return { listed: rule.filter, visible, era: of.era, id: of.id }
+  if (visible === null)
+    throw new GatewayError('verdict_mismatch', 'a list was allowed without saying what it may show')
+  return { listed: rule.filter, visible, era, id }
 }
 
 /**
@@ -43,7 +43,8 @@ export function filterMessage(message: unknown, filter: ListFilter): JsonObject 
     throw unusable('it is neither response nor request')
   }
   const items = isObject(result) ? result[filter.listed] : undefined
-  if (!isObject(result) || !Array.isArray(items)) throw unusable(`it has no list of ${filter.listed}`)
+  if (!isObject(result) || !Array.isArray(items))
+    throw unusable(`it has no list of ${filter.listed}`)
   const kept = { ...result, [filter.listed]: items.filter((item) => isVisible(item, filter)) }
   return { ...message, result: { ...kept, ...caching(result, filter.era) } }
 }
@@ -56,11 +57,13 @@ export function filterText(text: string, filter: ListFilter): string {
 /** An event stream, filtered event by event; one that cannot be read ends it with an error in the list's place. */
 export function filterStream(filter: ListFilter): Transform {
   const reader = createSseReader(LIST_BYTES_MAX)
-  return new NodeTransform({
+  let readable = true
+  return new Transform({
     transform(chunk: Buffer, _encoding, done) {
       try {
-        for (const event of reader.push(chunk)) this.push(filterEvent(event, filter))
+        if (readable) for (const event of reader.push(chunk)) this.push(filterEvent(event, filter))
       } catch {
+        readable = false
         this.push(errorEvent(filter))
         this.push(null)
       }
@@ -75,7 +78,7 @@ export function filterStream(filter: ListFilter): Transform {
  */
 export function withholdLists(): Transform {
   const reader = createSseReader(LIST_BYTES_MAX)
-  return new NodeTransform({
+  return new Transform({
     transform(chunk: Buffer, _encoding, done) {
       try {
         for (const event of reader.push(chunk)) this.push(withheld(event))
@@ -96,7 +99,11 @@ function filterEvent(event: SseEvent, filter: ListFilter): Buffer {
 
 function errorEvent({ id }: ListFilter): string {
   const code: string = 'upstream_invalid'
-  const error = { code: RPC.unavailable, message: 'the list of the server could not be read', data: { code } }
+  const error = {
+    code: RPC.unavailable,
+    message: 'the list of the server could not be read',
+    data: { code },
+  }
   return `event: message\ndata: ${JSON.stringify({ jsonrpc: '2.0', id: id ?? null, error })}\n\n`
 }
 
@@ -106,7 +113,8 @@ function withheld(event: SseEvent): Buffer {
   if (event.data === undefined || !event.data.includes('"result"')) return event.raw
   const message = tryParse(event.data)
   const result = isObject(message) ? message['result'] : undefined
-  if (!isObject(message) || !isObject(result) || !LISTS.some((list) => list in result)) return event.raw
+  if (!isObject(message) || !isObject(result) || !LISTS.some((list) => list in result))
+    return event.raw
   const error = { code: RPC.unavailable, message: 'a list cannot be resumed: ask for it again' }
   return withData(event, JSON.stringify({ jsonrpc: '2.0', id: message['id'] ?? null, error }))
 }
@@ -124,7 +132,9 @@ function caching(result: JsonObject, era: Era): JsonObject {
   const ttl = result['ttlMs']
   return {
     ...(era === 'modern' || 'cacheScope' in result ? { cacheScope: 'private' } : {}),
-    ...(ttl === undefined ? {} : { ttlMs: typeof ttl === 'number' ? Math.min(ttl, LIST_TTL_MS_MAX) : 0 }),
+    ...(ttl === undefined
+      ? {}
+      : { ttlMs: typeof ttl === 'number' ? Math.min(ttl, LIST_TTL_MS_MAX) : 0 }),
   }
 }
 
@@ -147,5 +157,8 @@ function isObject(value: unknown): value is JsonObject {
 }
 
 function unusable(why: string): GatewayError {
-  return new GatewayError('upstream_invalid', `the list of the server could not be filtered: ${why}`)
+  return new GatewayError(
+    'upstream_invalid',
+    `the list of the server could not be filtered: ${why}`,
+  )
 }

@@ -1,6 +1,6 @@
 // Owns every word a client reads when its call does not go through: denied by policy, or refused by the PEP itself.
 // Peers get a code and an id; never an internal message, address or stack.
-import { type RefusalCode, REFUSALS, RPC } from '../../schemas/codes.ts'
+import { REFUSALS, type RefusalCode, RPC } from '../../schemas/codes.ts'
 import { LEGACY_REVISIONS, META, MODERN_REVISIONS } from '../../schemas/mcp.ts'
 import type { Verdict } from '../../schemas/pep-api.ts'
 import type { Answer } from './answer.ts'
@@ -32,7 +32,8 @@ export type Refused = {
 export function refused({ code, requestId, of, established }: Refused): Answer {
   const { status, rpc } = REFUSALS[code]
   const text = TEXTS[code]
-  const data = code === 'unsupported_version' ? { code, requestId, ...SUPPORTED } : { code, requestId }
+  const data =
+    code === 'unsupported_version' ? { code, requestId, ...SUPPORTED } : { code, requestId }
   if (established && of !== undefined && isToolCall(of)) {
     return json(200, toolError(of, `${text} (${code}, request ${requestId})`, data), {})
   }
@@ -51,7 +52,11 @@ function toolError({ id, era }: Envelope, text: string, data: object): object {
     isError: true,
     _meta: { [META.decision]: data },
   }
-  return { jsonrpc: '2.0', id, result: era === 'modern' ? { resultType: 'complete', ...result } : result }
+  return {
+    jsonrpc: '2.0',
+    id,
+    result: era === 'modern' ? { resultType: 'complete', ...result } : result,
+  }
 }
 
 /** What has no id of its own is answered with id null, as JSON-RPC 2.0 §5 has it. */

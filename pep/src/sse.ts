@@ -12,7 +12,7 @@ export type SseEvent = {
 
 export type SseReader = {
   /** The events that `chunk` completes. Throws RangeError when one grows beyond the limit. */
-  push(chunk: Uint8Array): SseEvent[]
+  readonly push: (chunk: Uint8Array) => SseEvent[]
 }
 
 /** A blank line; CR LF is one line end, and a CR at the end of what has come may still become one: harmless, see push. */
@@ -60,7 +60,10 @@ function readEvent(raw: Buffer): SseEvent {
 }
 
 function linesOf(raw: Buffer): string[] {
-  return raw.toString('utf8').replace(/^\uFEFF/, '').split(/\r\n|\n|\r/)
+  return raw
+    .toString('utf8')
+    .replace(/^\uFEFF/, '')
+    .split(/\r\n|\n|\r/)
 }
 
 function fieldOf(line: string): [string, string] {

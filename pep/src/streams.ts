@@ -1,33 +1,48 @@
 // Owns the answers that stay open, so that a revocation ends them. Never decides who may open one.
 import { GatewayError } from './gateway-error.ts'
-import { STREAMS_MAX } from './limits.ts'
+import { REVOKED_TOKENS_MAX, STREAMS_MAX } from './limits.ts'
 
 export type Streams = {
   /**
-   * Keeps `close` until the returned function is called. A long-lived stream (`lasting`: a GET, not an answer on its
-   * way) counts against STREAMS_MAX: throws too_many_requests beyond.
+   * Keeps `close` until the returned function is called. Throws unauthenticated for a revoked token. A lasting stream
+   * (a GET, not an answer on its way) throws too_many_requests beyond STREAMS_MAX, and pdp_unavailable while
+   * revocations cannot be heard.
    */
-  add(token: string | null, lasting: boolean, close: () => void): () => void
-  /** Closes everything of this token. */
-  revoke(token: string): void
-  /** Closes what lasts: revocations may have been missed, and whoever opens it again is decided anew. */
-  closeLasting(): void
-  closeAll(): void
+  readonly add: (token: string | null, lasting: boolean, close: () => void) => () => void
+  /** Closes everything of this token, and what it might still open: a verdict may be on its way. */
+  readonly revoke: (token: string) => void
+  /** Whether revocations are heard. When they are not, what lasts is closed: some may be missed. */
+  readonly watched: (heard: boolean) => void
+  readonly closeAll: () => void
 }
 
 type Open = { readonly token: string | null; readonly lasting: boolean; readonly close: () => void }
 
 export function createStreams(): Streams {
   const open = new Set<Open>()
+  const revoked = new Set<string>()
   let lasting = 0
+  let isWatched = false
   const closeWhere = (matches: (stream: Open) => boolean) => {
-    for (const stream of [...open]) if (matches(stream)) stream.close()
+    for (const stream of Array.from(open)) if (matches(stream)) stream.close()
+  }
+  const check = (token: string | null, lasts: boolean) => {
+    if (token !== null && revoked.has(token)) {
+      throw new GatewayError('unauthenticated', 'the token was revoked meanwhile')
+    }
+    if (lasts && !isWatched) {
+      throw new GatewayError(
+        'pdp_unavailable',
+        'revocations cannot be heard, so no stream may stay open',
+      )
+    }
+    if (lasts && lasting >= STREAMS_MAX) {
+      throw new GatewayError('too_many_requests', `${STREAMS_MAX} streams are open`)
+    }
   }
   return {
     add(token, lasts, close) {
-      if (lasts && lasting >= STREAMS_MAX) {
-        throw new GatewayError('too_many_requests', `${STREAMS_MAX} streams are open`)
-      }
+      check(token, lasts)
       const stream = { token, lasting: lasts, close }
       open.add(stream)
       if (lasts) lasting += 1
@@ -35,8 +50,16 @@ export function createStreams(): Streams {
         if (open.delete(stream) && lasts) lasting -= 1
       }
     },
-    revoke: (token) => closeWhere((stream) => stream.token === token),
-    closeLasting: () => closeWhere((stream) => stream.lasting),
+    revoke(token) {
+      const [oldest] = revoked
+      if (revoked.size >= REVOKED_TOKENS_MAX && oldest !== undefined) revoked.delete(oldest)
+      revoked.add(token)
+      closeWhere((stream) => stream.token === token)
+    },
+    watched(heard) {
+      isWatched = heard
+      if (!heard) closeWhere((stream) => stream.lasting)
+    },
     closeAll: () => closeWhere(() => true),
   }
 }

@@ -8,7 +8,11 @@ import { GatewayError } from './gateway-error.ts'
 export type Question = Pick<DecideCall, 'requestId' | 'server'> & { readonly messageDigest: string }
 
 const CODES: ReadonlySet<unknown> = new Set(VERDICT_CODES)
-const REASONS: ReadonlySet<unknown> = new Set(['unauthenticated', 'server_not_granted', 'unknown_server'])
+const REASONS: ReadonlySet<unknown> = new Set([
+  'unauthenticated',
+  'server_not_granted',
+  'unknown_server',
+])
 const HASH = /^[0-9a-f]{64}$/
 
 /**
@@ -34,7 +38,8 @@ function checkShape(value: Record<string, unknown>): void {
   const { decision, code, decisionId, policies, text, visible, record } = value
   if (decision !== 'allow' && decision !== 'deny') throw nonsense('no decision')
   if (!CODES.has(code)) throw nonsense('no known code')
-  if ((decision === 'allow') !== (code === 'permit')) throw nonsense('its decision and code disagree')
+  if ((decision === 'allow') !== (code === 'permit'))
+    throw nonsense('its decision and code disagree')
   if (typeof decisionId !== 'string' || typeof text !== 'string') throw nonsense('no id or text')
   if (!isStrings(policies)) throw nonsense('no policy ids')
   if (visible !== null && !isVisible(visible)) throw nonsense('`visible` is malformed')

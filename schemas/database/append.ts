@@ -3,6 +3,9 @@
 import { type Leaf, type LeafColumns, leafColumns, type SignedRecord } from '../leaf.ts'
 import type { Dialect, Statement } from './sql.ts'
 
+/** The NOLOGIN role of whoever writes records: it may INSERT into `record` and `record_detail`, and nothing else. */
+export const PEP_ROLE = 'cedargate_pep'
+
 /**
  * Appends `records` with their details, all or none. Safe to repeat after an unknown outcome: a row that is there stays as
  * it is. That also means an id that somebody else took is silently not written; ids are random, and fsck finds it.

@@ -12,8 +12,7 @@ import {
   uuid,
 } from 'drizzle-orm/pg-core'
 
-/** The NOLOGIN role of whoever writes records: it may INSERT into `record` and `record_detail`, and nothing else. */
-export const PEP_ROLE = 'cedargate_pep'
+export { PEP_ROLE } from './append.ts'
 
 const bytea = customType<{ data: Uint8Array }>({ dataType: () => 'bytea' })
 const instant = (name: string) => timestamp(name, { withTimezone: true })

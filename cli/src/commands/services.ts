@@ -6,6 +6,7 @@ import { readPepConfig } from '../../../pep/src/config.ts'
 import { startPep } from '../../../pep/src/main.ts'
 import { readDevConfig } from '../dev/config.ts'
 import { startDev } from '../dev/start.ts'
+import { binDirectory } from '../package-root.ts'
 import { asCommandError } from '../service-errors.ts'
 import type { Context } from './context.ts'
 
@@ -42,7 +43,7 @@ export function addServices(program: Command, { config, io }: Context): void {
     .addHelpText('after', PEP_HELP)
     .action(async ({ pdp }: { pdp?: string }) => {
       const env = pdp === undefined ? config.env : { ...config.env, CEDARGATE_PDP: pdp }
-      await runService(() => startPep(readPepConfig(env)))
+      await runService(() => startPep(readPepConfig(env), { binDirectory }))
     })
 }
 

@@ -11,6 +11,7 @@ import { createPep, type Pep } from '../../../pep/src/compose.ts'
 import { PEP_ROLE } from '../../../schemas/database/append.ts'
 import { formatToken, TOKEN_RANDOM_BYTES } from '../../../schemas/identifiers.ts'
 import type { Terminal } from '../output.ts'
+import { binDirectory } from '../package-root.ts'
 import { announce } from './announce.ts'
 import type { DevConfig } from './config.ts'
 import { readDemo, seedDemo } from './demo.ts'
@@ -133,6 +134,7 @@ function openPep(config: DevConfig, { store, pdp, tokens, log }: PepParts): Pep 
     monotonic: systemClock.monotonic,
     uuid: randomUUID,
     log: log.child({ service: 'pep' }),
+    binDirectory,
   })
 }
 

@@ -82,7 +82,11 @@ function nullableUnion(union: readonly unknown[], depth: number): Typed {
 /** `enum` or `const` without a `type`, when all values are of one. */
 function enumerated(schema: object): ArgumentType {
   const listed = own(schema, 'enum')
-  const values = Array.isArray(listed) ? listed : Object.hasOwn(schema, 'const') ? [own(schema, 'const')] : []
+  const values = Array.isArray(listed)
+    ? listed
+    : Object.hasOwn(schema, 'const')
+      ? [own(schema, 'const')]
+      : []
   const scalars = new Set(values.map(scalarOf))
   const [scalar] = scalars
   return scalars.size === 1 && scalar !== undefined ? { kind: 'scalar', scalar } : OPAQUE
@@ -117,7 +121,9 @@ function recordType(schema: object, depth: number, reserved: ReadonlySet<string>
   const found = own(schema, 'properties')
   const declared = isObject(found) ? Object.entries(found) : []
   const listed = own(schema, 'required')
-  const required = new Set(Array.isArray(listed) ? listed.filter((name) => typeof name === 'string') : [])
+  const required = new Set(
+    Array.isArray(listed) ? listed.filter((name) => typeof name === 'string') : [],
+  )
   const names = new Set(declared.map(([name]) => name))
   const undeclared = [...required].filter((name) => !names.has(name))
   const properties = [
@@ -134,7 +140,10 @@ function propertyType(name: string, schema: unknown, listed: boolean, depth: num
 }
 
 /** A reserved name beats a declared one, and a declared name beats one made by lifting. */
-function withoutCollisions(properties: readonly Property[], reserved: ReadonlySet<string>): Property[] {
+function withoutCollisions(
+  properties: readonly Property[],
+  reserved: ReadonlySet<string>,
+): Property[] {
   const taken = new Set([...reserved, ...properties.map((property) => property.name)])
   return properties.map((property) => {
     if (reserved.has(property.name)) return { ...property, type: OPAQUE }

@@ -15,7 +15,10 @@ export const MAPPER_VERSION = 'cedargate-mapper/1'
 /** Characters of an argument's path in a message. */
 const SHOWN_MAX = 96
 
-type MapCode = Extract<VerdictCode, 'unknown_argument' | 'unrepresentable_argument' | 'invalid_request'>
+type MapCode = Extract<
+  VerdictCode,
+  'unknown_argument' | 'unrepresentable_argument' | 'invalid_request'
+>
 
 /** `attributes`: attribute name → JSON text. `nulls`: JSON pointers of what was null, and so left out. */
 export type MappedArguments =
@@ -193,7 +196,12 @@ export function recordText(entries: Iterable<Entry>): string {
   return `{${Array.from(entries, ([name, text]) => `${JSON.stringify(name)}:${text}`).join(',')}}`
 }
 
-const TYPE_NAMES = { String: 'a string', Long: 'an integer', decimal: 'a number', Boolean: 'a boolean' }
+const TYPE_NAMES = {
+  String: 'a string',
+  Long: 'an integer',
+  decimal: 'a number',
+  Boolean: 'a boolean',
+}
 
 function scalarText(scalar: Scalar, value: Json, at: string): string {
   const text = scalar === 'decimal' || scalar === 'Long' ? numberText(scalar, value, at) : undefined

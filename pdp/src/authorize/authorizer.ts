@@ -1,19 +1,18 @@
 // Owns deciding: requests in, authorizations out, over a bundle and an engine that are passed in.
 // Never records, never reads a clock, never looks anybody up: what it needs is in the request.
-import type { EngineAnswer, Evaluation } from '../../../schemas/cedar.ts'
+import type { CedarTexts, EngineAnswer, Evaluation } from '../../../schemas/cedar.ts'
 import type { VerdictCode } from '../../../schemas/codes.ts'
-import { ITEM_ACTIONS } from '../../../schemas/mcp.ts'
+import type { Listed } from '../../../schemas/mcp.ts'
 import type { Visible } from '../../../schemas/pep-api.ts'
 import { interpret } from './interpret.ts'
 import type { Plan } from './plan.ts'
 import { plan } from './plan.ts'
 import { toCedarRequest } from './request.ts'
 import type {
+  ActionKeys,
   Authorization,
   AuthorizationRequest,
   AuthorizerBundle,
-  DecidedServer,
-  EngineKeys,
   Evaluator,
 } from './types.ts'
 
@@ -51,9 +50,10 @@ type Prepared = {
   readonly evaluations: readonly Evaluation[]
   conclude(answers: readonly EngineAnswer[]): Authorization
 }
+type Asked = Extract<Plan, { kind: 'ask' }>
 
 const NO_ANSWER: EngineAnswer = { kind: 'fault', cause: 'the engine did not answer' }
-const NOT_ASKED = { request: '', context: '', entities: '' }
+const NOT_ASKED: CedarTexts = { request: '', context: '', entities: '' }
 
 async function ask(
   engine: Evaluator,
@@ -70,54 +70,120 @@ async function ask(
 
 function prepare(request: AuthorizationRequest, bundle: AuthorizerBundle): Prepared {
   try {
-    return prepareUnguarded(request, bundle)
+    const planned = plan(request, bundle)
+    return planned.kind === 'refuse' ? refused(planned) : asked(planned, request, bundle)
   } catch {
     // Reading the message failed (too deep to write as text, a time that is no date): nothing was asked.
-    return refusal({ tool: null, arguments: '' }, 'invalid_request', 'the message cannot be read')
+    const detail = 'the message cannot be read'
+    return refused({ tool: null, arguments: '', code: 'invalid_request', detail })
   }
 }
 
-function prepareUnguarded(request: AuthorizationRequest, bundle: AuthorizerBundle): Prepared {
-  const planned = plan(request, bundle)
-  if (planned.kind === 'refuse') return refusal(planned, planned.code, planned.detail)
-  const server = bundle.servers.get(request.server) as DecidedServer
+function asked(planned: Asked, request: AuthorizationRequest, bundle: AuthorizerBundle): Prepared {
   const texts = toCedarRequest(request, planned.action, planned.context)
   const generation = bundle.generation.id
-  const evaluation = { generation, ...planned.keys.call, texts }
-  const listed = listings(request, server, planned).map(({ action, keys }) => ({
-    generation,
-    ...keys,
-    texts: toCedarRequest(request, action, {}),
-  }))
+  const call: Evaluation = { generation, ...planned.keys.call, texts }
+  const candidates = planned.filter === null ? [] : listed(planned.filter, request.server, bundle)
+  const listings = candidates.map(
+    ({ action, keys }): Evaluation => ({
+      generation,
+      ...keys.listing,
+      texts: toCedarRequest(request, action, {}),
+    }),
+  )
+  const said = { tool: planned.tool, cedar: texts, arguments: planned.arguments }
   return {
-    evaluations: [evaluation, ...listed],
-    conclude: ([answer = NO_ANSWER, ...rest]) => {
-      const { decision, code, policies, errors } = interpret(answer)
-      const shown = decision === 'allow' && planned.filter !== null
-      const common = { policies, errors, tool: planned.tool, cedar: texts, arguments: planned.arguments }
-      if (shown && rest.some(({ kind }) => kind !== 'success')) {
-        return { ...common, decision: 'deny', code: 'engine_fault', detail: DETAILS.engine_fault ?? '', visible: null }
+    evaluations: [call, ...listings],
+    conclude([answer = NO_ANSWER, ...rest]) {
+      const { code, ...outcome } = interpret(answer)
+      if (outcome.decision === 'deny' || planned.filter === null) {
+        return {
+          ...said,
+          ...outcome,
+          code,
+          detail: detailOf(code, outcome.policies, bundle),
+          visible: null,
+        }
       }
-      const visible = shown ? visibleOf(planned, server, rest) : null
-      const detail = decision === 'allow' ? '' : detailOf(code, policies, bundle)
-      return { ...common, decision, code, detail, visible }
+      const visible = visibleOf(planned.filter, candidates, rest)
+      if (visible !== undefined) return { ...said, ...outcome, code, detail: '', visible }
+      const detail = detailOf('engine_fault', [], bundle)
+      return { ...said, ...NOTHING_DECIDED, code: 'engine_fault', detail, visible: null }
     },
   }
 }
 
-function refusal(said: Pick<Plan, 'tool' | 'arguments'>, code: VerdictCode, detail: string): Prepared {
+const NOTHING_DECIDED = { decision: 'deny', policies: [], errors: [] } as const
+
+function refused({
+  tool,
+  arguments: text,
+  code,
+  detail,
+}: Pick<Authorization, 'tool' | 'arguments' | 'code' | 'detail'>): Prepared {
+  const answer: Authorization = {
+    ...NOTHING_DECIDED,
+    code,
+    tool,
+    detail,
+    visible: null,
+    cedar: NOT_ASKED,
+    arguments: text,
+  }
+  return { evaluations: [], conclude: () => answer }
+}
+
+type Candidate = { readonly name: string; readonly action: string; readonly keys: ActionKeys }
+
+/** Whose visibility a list depends on: each tool, or the one action that reads what is listed. */
+function listed(filter: Listed, server: string, bundle: AuthorizerBundle): Candidate[] {
+  const of = bundle.servers.get(server)
+  if (of === undefined) return []
+  if (filter === 'tools') return [...of.tools.values()]
+  const action = filter === 'prompts' ? 'prompts/get' : 'resources/read'
+  return [{ name: filter, action, keys: of.actions[action] }]
+}
+
+/** undefined when the engine left one of them open. Evaluation errors only hide what would be denied as well. */
+function visibleOf(
+  filter: Listed,
+  candidates: readonly Candidate[],
+  answers: readonly EngineAnswer[],
+): Visible | undefined {
+  const names: string[] = []
+  for (const [index, { name }] of candidates.entries()) {
+    const answer = answers[index] ?? NO_ANSWER
+    if (answer.kind !== 'success') return undefined
+    if (answer.decision === 'allow') names.push(name)
+  }
   return {
-    evaluations: [],
-    conclude: () => ({
-      decision: 'deny',
-      code,
-      policies: [],
-      errors: [],
-      tool: said.tool,
-      detail,
-      visible: null,
-      cedar: NOT_ASKED,
-      arguments: said.arguments,
-    }),
+    tools: filter === 'tools' ? names : [],
+    resources: (filter === 'resources' || filter === 'resourceTemplates') && names.length > 0,
+    prompts: filter === 'prompts' && names.length > 0,
+  }
+}
+
+function detailOf(
+  code: VerdictCode,
+  policies: readonly string[],
+  bundle: AuthorizerBundle,
+): string {
+  switch (code) {
+    case 'permit':
+      return ''
+    case 'forbid': {
+      const reasons = policies.map(
+        (id) => bundle.policies.get(id)?.reason ?? `forbidden by \`${id}\``,
+      )
+      return [...new Set(reasons)].join('; ')
+    }
+    case 'no_permit':
+      return 'no policy permits this'
+    case 'policy_error':
+      return 'a policy that applies failed to evaluate'
+    case 'invalid_request':
+      return 'the request does not fit the policy schema'
+    default:
+      return 'no decision could be made'
   }
 }

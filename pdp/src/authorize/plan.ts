@@ -33,7 +33,11 @@ export function plan(request: AuthorizationRequest, bundle: AuthorizerBundle): P
   return { tool: said.tool, arguments: said.text, ...settled }
 }
 
-type Said = { readonly tool: string | null; readonly given: Json | undefined; readonly text: string }
+type Said = {
+  readonly tool: string | null
+  readonly given: Json | undefined
+  readonly text: string
+}
 type Refusal = { readonly kind: 'refuse'; readonly code: VerdictCode; readonly detail: string }
 type Asked = Omit<Extract<Plan, { kind: 'ask' }>, 'tool' | 'arguments'>
 
@@ -44,7 +48,11 @@ function messageParts({ method, params }: AuthorizationRequest): Said {
   return { tool, given, text: given === undefined ? '' : JSON.stringify(given) }
 }
 
-function settle(request: AuthorizationRequest, bundle: AuthorizerBundle, said: Said): Asked | Refusal {
+function settle(
+  request: AuthorizationRequest,
+  bundle: AuthorizerBundle,
+  said: Said,
+): Asked | Refusal {
   const { method, era } = request
   const rule = METHODS.get(method)
   if (rule === undefined) return refuse('unknown_method', 'the gateway does not know this method')
@@ -72,7 +80,11 @@ function unknownServer({ server }: AuthorizationRequest, { tool }: Said): Refusa
   return refuse(code, `no server \`${server}\` in the active bundle`)
 }
 
-function settleTool(request: AuthorizationRequest, server: DecidedServer, said: Said): Asked | Refusal {
+function settleTool(
+  request: AuthorizationRequest,
+  server: DecidedServer,
+  said: Said,
+): Asked | Refusal {
   if (said.tool === null) return refuse('invalid_request', '`params.name` must be a string')
   const tool = server.tools.get(said.tool)
   if (tool === undefined) return refuse('unknown_tool', 'no tool of this name has been reviewed')
@@ -132,7 +144,8 @@ function itemArguments(
       if (kind !== 'ref/prompt' && kind !== 'ref/resource') {
         return '`params.ref.type` must be `ref/prompt` or `ref/resource`'
       }
-      const named = kind === 'ref/prompt' ? texts(ref, { name: 'name' }) : texts(ref, { uri: 'uri' })
+      const named =
+        kind === 'ref/prompt' ? texts(ref, { name: 'name' }) : texts(ref, { uri: 'uri' })
       if (typeof named === 'string') return named
       if (typeof argument === 'string') return argument
       return new Map([['ref', kind], ...named, ...argument])

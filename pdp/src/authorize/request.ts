@@ -19,8 +19,7 @@ export function toCedarRequest(
   action: string,
   call: CallContext,
 ): CedarTexts {
-  const principal =
-    of.user === null ? entity(ENTITY.agent, of.agent) : entity(ENTITY.user, of.user)
+  const principal = of.user === null ? entity(ENTITY.agent, of.agent) : entity(ENTITY.user, of.user)
   const request = recordText([
     ['principal', principal],
     ['action', entity(ENTITY.action, action)],
@@ -34,7 +33,13 @@ function contextText(of: AuthorizationRequest, call: CallContext): string {
   if (of.grant !== null) {
     const { id, expiresAt } = of.grant
     const expires = JSON.stringify(new Date(expiresAt).toISOString())
-    attributes.push(['grant', recordText([['id', JSON.stringify(id)], ['expiresAt', expires]])])
+    attributes.push([
+      'grant',
+      recordText([
+        ['id', JSON.stringify(id)],
+        ['expiresAt', expires],
+      ]),
+    ])
   }
   attributes.push(['request', requestText(of)])
   for (const [name, value] of Object.entries(call)) attributes.push([name, recordText(value)])

@@ -16,6 +16,8 @@ export type ToolArguments = {
   readonly variants: ReadonlyMap<string, VariantArguments>
 }
 
+const OPAQUE = { kind: 'opaque' } as const
+
 /**
  * One Cedar record for all variants. An attribute is required when every variant requires it; one that two variants
  * give different types is opaque in both: no policy sees it, and a call that presents it is denied.
@@ -27,7 +29,11 @@ export function toolArguments(
   const reserved = new Set(derivations.map((derived) => derived.name))
   const compiled = definitions.map(({ sha256, inputSchema }) => {
     const type = argumentsType(inputSchema, reserved)
-    return { sha256, type, derived: derivations.filter((derived) => holdsText(type, derived.argument)) }
+    return {
+      sha256,
+      type,
+      derived: derivations.filter((derived) => holdsText(type, derived.argument)),
+    }
   })
   const conflicting = conflicts(compiled.flatMap(attributesOf))
   const variants = compiled.map((variant) => withoutConflicts(variant, conflicting))
@@ -37,8 +43,17 @@ export function toolArguments(
   }
 }
 
+/** The same tool with every argument opaque: for one whose types Cedar does not take. */
+export function opaqueArguments(of: ToolArguments): ToolArguments {
+  const variants = [...of.variants].map(([sha256, { type }]) => {
+    const properties = type.properties.map((property) => ({ ...property, type: OPAQUE }))
+    return [sha256, { type: { kind: 'record', properties }, derived: [] }] as const
+  })
+  return { attributes: [], variants: new Map(variants) }
+}
+
 /** The Cedar record of an arguments type, derived attributes not included. */
-export function cedarRecord(type: RecordType): readonly (readonly [string, CedarAttribute])[] {
+function cedarRecord(type: RecordType): readonly (readonly [string, CedarAttribute])[] {
   return type.properties.flatMap(propertyAttributes).map(attributeEntry)
 }
 
@@ -50,7 +65,10 @@ type Attribute = {
 }
 
 function attributesOf({ type, derived }: VariantArguments): Attribute[] {
-  return [...type.properties.flatMap(propertyAttributes), ...derived.map((of) => derivedAttribute(type, of))]
+  return [
+    ...type.properties.flatMap(propertyAttributes),
+    ...derived.map((of) => derivedAttribute(type, of)),
+  ]
 }
 
 function propertyAttributes(property: Property): Attribute[] {
@@ -113,7 +131,7 @@ function withoutConflicts<Variant extends VariantArguments>(
     attributesOf(variant).flatMap(({ name, from }) => (conflicting.has(name) ? [from] : [])),
   )
   const properties = variant.type.properties.map((property) =>
-    opaque.has(property.name) ? { ...property, type: { kind: 'opaque' } as const } : property,
+    opaque.has(property.name) ? { ...property, type: OPAQUE } : property,
   )
   const derived = variant.derived.filter(({ argument }) => !opaque.has(argument))
   return { ...variant, type: { kind: 'record', properties }, derived }

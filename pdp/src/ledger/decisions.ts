@@ -1,9 +1,112 @@
-// Owns reading decisions back for people: newest first, details decrypted.
+// Owns reading decisions back for people, details decrypted. What is shown is read from the leaf, never from a column.
+// Does NOT verify what it shows: a PEP may have written a row that no PDP signed. `cedargate ledger fsck` finds those.
 import type { DecisionRow, DecisionsQuery } from '../../../schemas/admin-api.ts'
-import type { Sql } from '../../../schemas/database/sql.ts'
+import type { Row, Sql } from '../../../schemas/database/sql.ts'
+import { columnText, decisionLeaf, type OutcomeLeaf, outcomeLeaf } from '../../../schemas/leaf.ts'
 import type { Vault } from '../keys/vault.ts'
+import type { DetailValues } from './commitments.ts'
+import { DETAIL_COLUMNS, DETAIL_JOINS, openDetail } from './open-detail.ts'
 
 export type DecisionsPorts = { readonly store: { readonly sql: Sql }; readonly vault: Vault }
 
-export declare function listDecisions(ports: DecisionsPorts, query: DecisionsQuery): Promise<DecisionRow[]>
-export declare function showDecision(ports: DecisionsPorts, id: string): Promise<DecisionRow | undefined>
+/** Newest first; with `after`, what came since, oldest first. At most `limit` rows. */
+export async function listDecisions(
+  { store, vault }: DecisionsPorts,
+  query: DecisionsQuery,
+): Promise<DecisionRow[]> {
+  const { conditions, params } = filter(query, vault)
+  const order = query.after === undefined ? 'desc' : 'asc'
+  const rows = await store.sql.query(
+    `${SELECT} where ${conditions.join(' and ')} order by r.id ${order} limit ${query.limit}`,
+    params,
+  )
+  return rows.flatMap((row) => decisionRow(vault, row) ?? [])
+}
+
+/** Undefined when there is no such decision. `id` is a UUID. */
+export async function showDecision(
+  { store, vault }: DecisionsPorts,
+  id: string,
+): Promise<DecisionRow | undefined> {
+  const [row] = await store.sql.query(`${SELECT} where r.kind = 'decision' and r.id = $1`, [id])
+  return row === undefined ? undefined : decisionRow(vault, row)
+}
+
+/** Only an outcome that the decision's own PEP reported counts; `unclaimed` only where there is no other. */
+const SELECT = `select r.id, r.leaf, r.leaf_hash, o.leaf as outcome, ${DETAIL_COLUMNS}
+  from record r ${DETAIL_JOINS}
+  left join lateral (
+    select o.leaf from record o where o.decision = r.id and o.kind = 'outcome' and o.pep = r.pep
+    order by position('"rs":"unclaimed"'::bytea in o.leaf), o.id desc limit 1
+  ) o on true`
+
+type Filter = { readonly conditions: string[]; readonly params: unknown[] }
+
+function filter(query: DecisionsQuery, vault: Vault): Filter {
+  const conditions = [`r.kind = 'decision'`]
+  const params: unknown[] = []
+  const add = (condition: string, value: unknown): void => {
+    if (value === undefined) return
+    params.push(value)
+    conditions.push(`${condition} $${params.length}`)
+  }
+  add('r.id <', query.before)
+  add('r.id >', query.after)
+  add('r.person =', query.user === undefined ? undefined : vault.pseudonym(query.user))
+  for (const column of ['agent', 'server', 'tool'] as const) {
+    add(`r.${column} =`, columnText(query[column]) ?? undefined)
+  }
+  add('r.verdict =', query.verdict)
+  add('r.code =', query.code)
+  return { conditions, params }
+}
+
+/** Undefined for a row that holds no decision leaf: it was not written by a PDP, and there is nothing to show. */
+function decisionRow(vault: Vault, row: Row): DecisionRow | undefined {
+  const read = decisionLeaf.safeParse(parseJson(row['leaf'] as Uint8Array))
+  if (!read.success) return undefined
+  const leaf = read.data
+  const detail = openDetail(vault, row, leaf.id, row['leaf_hash'] as Uint8Array)
+  return {
+    id: leaf.id,
+    at: new Date(leaf.t).toISOString(),
+    user: userOf(detail?.values),
+    agent: leaf.ag,
+    server: leaf.sv,
+    method: leaf.mt,
+    tool: leaf.tl,
+    arguments: argumentsOf(detail?.values),
+    verdict: leaf.dc.r,
+    code: leaf.cd,
+    policies: leaf.dc.by,
+    bundle: leaf.b,
+    mode: leaf.mode,
+    outcome: outcomeOf(row['outcome'] as Uint8Array | null),
+  }
+}
+
+function userOf(values: DetailValues | undefined): string | null {
+  if (values === undefined) return null
+  return (JSON.parse(values.sub) as { user: string | null }).user
+}
+
+function argumentsOf(values: DetailValues | undefined): unknown {
+  return values === undefined || values.args === '' ? null : JSON.parse(values.args)
+}
+
+function outcomeOf(bytes: Uint8Array | null): DecisionRow['outcome'] {
+  if (bytes === null) return null
+  const read = outcomeLeaf.safeParse(parseJson(bytes))
+  if (!read.success) return null
+  const { rs, st, ms, er, by }: OutcomeLeaf = read.data
+  return { result: rs, status: st, upstreamMs: ms, isError: er, bytes: by }
+}
+
+function parseJson(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(bytes).toString('utf8'))
+  } catch {
+    // Not JSON is not a leaf, which is what the caller makes of undefined.
+    return undefined
+  }
+}

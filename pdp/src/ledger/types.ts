@@ -26,7 +26,11 @@ export type DecisionInput = {
     readonly policies: readonly string[]
     readonly errors: readonly string[]
     readonly tool: string | null
-    readonly cedar: { readonly request: string; readonly context: string; readonly entities: string }
+    readonly cedar: {
+      readonly request: string
+      readonly context: string
+      readonly entities: string
+    }
     readonly arguments: string
   }
   /** Milliseconds since 1970, as Cedar was given it. */

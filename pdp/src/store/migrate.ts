@@ -1,58 +1,58 @@
-// Owns bringing the tables to the release that runs, and refusing a database that is of another.
+// Owns bringing the tables to the release that runs, and refusing a database that is of another. The migrations are
+// drizzle's files and drizzle's bookkeeping; only its runner is ours, because importing that one costs every start half
+// a second (measured).
 import { fileURLToPath } from 'node:url'
 import { readMigrationFiles } from 'drizzle-orm/migrator'
-import { drizzle } from 'drizzle-orm/node-postgres'
-import { migrate as runPostgres } from 'drizzle-orm/node-postgres/migrator'
-import type { PgliteDatabase } from 'drizzle-orm/pglite'
-import { migrate as runPglite } from 'drizzle-orm/pglite/migrator'
-import type pg from 'pg'
-import type { Sql } from '../../../schemas/database/sql.ts'
 
 export const MIGRATIONS_DIRECTORY = fileURLToPath(
   new URL('../../../schemas/database/migrations', import.meta.url),
 )
 
-/** Any number will do, as long as nobody else locks on it: "cedargat" in ASCII. */
-const MIGRATION_LOCK = 0x63_65_64_61_72_67_61_74n
+/** Runs one text without parameters; all of them on one connection, inside one transaction. */
+export type Execute = (text: string) => Promise<unknown>
+/** Hashes of what was applied, in order. */
+export type ReadHashes = (text: string) => Promise<readonly { readonly hash: string }[]>
 
-/** PGlite belongs to one process, which migrates once. */
-export async function migrateAlone(db: PgliteDatabase, migrationsFolder: string): Promise<void> {
-  await runPglite(db, { migrationsFolder })
-}
+export const APPLIED = 'select hash from drizzle.__drizzle_migrations order by created_at, id'
+/** Null in a database that was never migrated. */
+export const BOOKKEEPING = `select to_regclass('drizzle.__drizzle_migrations')::text as name`
 
-/** One migrator at a time; those who waited find nothing left to do. */
-export async function migrateLocked(pool: pg.Pool, migrationsFolder: string): Promise<void> {
-  const client = await pool.connect()
-  let failure: unknown
-  try {
-    await client.query('set statement_timeout = 0')
-    await client.query('select pg_advisory_lock($1)', [String(MIGRATION_LOCK)])
-    await runPostgres(drizzle(client), { migrationsFolder })
-  } catch (error) {
-    failure = error
-    throw error
-  } finally {
-    // The connection goes with its lock and its timeout; none of it may leak into the pool.
-    client.release(failure instanceof Error ? failure : true)
+/** Applies what is missing, all or none. Does NOT keep two from migrating at once: the caller holds a lock. */
+export async function applyMigrations(
+  directory: string,
+  execute: Execute,
+  readHashes: ReadHashes,
+): Promise<void> {
+  const migrations = readMigrationFiles({ migrationsFolder: directory })
+  await execute('create schema if not exists drizzle')
+  await execute(`create table if not exists drizzle.__drizzle_migrations
+    (id serial primary key, hash text not null, created_at bigint)`)
+  const applied = (await readHashes(APPLIED)).map(({ hash }) => hash)
+  assertPrefix(
+    applied,
+    migrations.map(({ hash }) => hash),
+  )
+  for (const { sql, hash, folderMillis } of migrations.slice(applied.length)) {
+    for (const statement of sql) await execute(statement)
+    await execute(`insert into drizzle.__drizzle_migrations (hash, created_at)
+      values ('${hash}', ${folderMillis})`)
   }
 }
 
-/** Throws unless the database holds exactly the migrations of this release. */
-export async function compareMigrations(sql: Sql, migrationsFolder: string): Promise<void> {
-  const ours = readMigrationFiles({ migrationsFolder }).map(({ hash }) => hash)
-  const theirs = await appliedMigrations(sql)
-  if (ours.join() === theirs.join()) return
-  const behind = theirs.every((hash, index) => hash === ours[index])
-  throw new Error(
-    behind
-      ? `the database has ${theirs.length} of ${ours.length} migrations; run \`cedargate migrate\``
-      : 'the database was migrated by another release; start that release, or use another database',
-  )
+/** Throws unless exactly the migrations of this release were applied. */
+export function assertMigrated(applied: readonly string[], directory: string): void {
+  const ours = readMigrationFiles({ migrationsFolder: directory }).map(({ hash }) => hash)
+  assertPrefix(applied, ours)
+  if (applied.length < ours.length) {
+    throw new Error(
+      `the database has ${applied.length} of ${ours.length} migrations; run \`cedargate db migrate\``,
+    )
+  }
 }
 
-async function appliedMigrations(sql: Sql): Promise<string[]> {
-  const [found] = await sql.query(`select to_regclass('drizzle.__drizzle_migrations') as name`)
-  if (found?.['name'] === null) return []
-  const rows = await sql.query('select hash from drizzle.__drizzle_migrations order by created_at')
-  return rows.map((row) => String(row['hash']))
+function assertPrefix(applied: readonly string[], ours: readonly string[]): void {
+  if (applied.every((hash, index) => hash === ours[index])) return
+  throw new Error(
+    'the database was migrated by another release; start that release, or use another database',
+  )
 }

@@ -3,20 +3,22 @@
 import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { PGlite, types } from '@electric-sql/pglite'
-import { drizzle as drizzlePostgres } from 'drizzle-orm/node-postgres'
-import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core'
-import { drizzle as drizzlePglite } from 'drizzle-orm/pglite'
 import pg from 'pg'
 import type { Dialect, Row, Sql } from '../../../schemas/database/sql.ts'
 import { holdLock } from './lock-file.ts'
-import { compareMigrations, MIGRATIONS_DIRECTORY, migrateAlone, migrateLocked } from './migrate.ts'
+import {
+  APPLIED,
+  applyMigrations,
+  assertMigrated,
+  BOOKKEEPING,
+  MIGRATIONS_DIRECTORY,
+} from './migrate.ts'
 import { databaseError, poolConfig } from './postgres-config.ts'
 
 export type Store = {
   readonly dialect: Dialect
   /** As the role the store was opened with. */
   readonly sql: Sql
-  readonly db: PgDatabase<PgQueryResultHKT>
   /** Brings the tables up to date; safe to run from several processes at once. */
   readonly migrate: () => Promise<void>
   /** Throws when the tables are older than this release, or newer. */
@@ -52,9 +54,8 @@ export async function openPostgres(url: string, options: StoreOptions = {}): Pro
   return {
     dialect: 'postgres',
     sql,
-    db: drizzlePostgres(pool),
-    migrate: () => migrateLocked(pool, migrations),
-    checkMigrated: () => compareMigrations(sql, migrations),
+    migrate: () => migratePostgres(pool, migrations),
+    checkMigrated: () => checkMigrated(sql, migrations),
     withRole: (role) => remembered(roles, role, () => postgresSql(openPool(role), url)),
     close: async () => {
       await Promise.all(pools.map((one) => one.end()))
@@ -103,20 +104,60 @@ export async function openPglite(
     query: async (text, params = []) => (await client.query<Row>(text, [...params])).rows,
   }
   const roles = new Map<string, Sql>()
-  const db = drizzlePglite(client)
   const migrations = options.migrations ?? MIGRATIONS_DIRECTORY
   return {
     dialect: 'pglite',
     sql,
-    db,
-    migrate: () => migrateAlone(db, migrations),
-    checkMigrated: () => compareMigrations(sql, migrations),
+    migrate: () => migratePglite(client, migrations),
+    checkMigrated: () => checkMigrated(sql, migrations),
     withRole: (role) => remembered(roles, role, () => roleSql(client, role)),
     close: async () => {
       await client.close()
       await lock?.release()
     },
   }
+}
+
+/** PGlite belongs to this process, whose statements wait for the transaction to end. */
+async function migratePglite(client: PGlite, migrations: string): Promise<void> {
+  await client.transaction((transaction) =>
+    applyMigrations(
+      migrations,
+      (text) => transaction.exec(text),
+      async (text) => (await transaction.query<{ hash: string }>(text)).rows,
+    ),
+  )
+}
+
+/** One migrator at a time; those who waited find nothing left to do. */
+async function migratePostgres(pool: pg.Pool, migrations: string): Promise<void> {
+  const client = await pool.connect()
+  try {
+    await client.query('begin')
+    await client.query('set local statement_timeout = 0')
+    await client.query(`select pg_advisory_xact_lock(${MIGRATION_LOCK})`)
+    await applyMigrations(
+      migrations,
+      (text) => client.query(text),
+      async (text) => (await client.query<{ hash: string }>(text)).rows,
+    )
+    await client.query('commit')
+  } finally {
+    // The connection is not given back: after a failure its transaction is still open, and ends with it.
+    client.release(true)
+  }
+}
+
+/** Any number nobody else locks on: "cedargat" in ASCII. */
+const MIGRATION_LOCK = '7162241152096625012'
+
+async function checkMigrated(sql: Sql, migrations: string): Promise<void> {
+  const [found] = await sql.query(BOOKKEEPING)
+  const applied = found?.['name'] === null ? [] : await sql.query(APPLIED)
+  assertMigrated(
+    applied.map((row) => String(row['hash'])),
+    migrations,
+  )
 }
 
 async function openClient(directory: string): Promise<PGlite> {

@@ -31,13 +31,12 @@ async function assertDurable(client: Connected): Promise<void> {
   )
 }
 
-/** The role is part of the connection, so no statement ever runs without it. */
+/** The role is part of the connection, so no statement ever runs without it. Of two `options`, pg reads the last. */
 function withRoleOption(url: string, role: string | undefined): string {
   if (role === undefined) return url
-  const parsed = new URL(url)
-  const options = [parsed.searchParams.get('options'), `-c role=${role}`]
-  parsed.searchParams.set('options', options.filter(Boolean).join(' '))
-  return parsed.href
+  const own = /[?&]options=([^&]*)/.exec(url)?.[1] ?? ''
+  const options = `${decodeURIComponent(own.replaceAll('+', ' '))} -c role=${role}`
+  return `${url}${url.includes('?') ? '&' : '?'}options=${encodeURIComponent(options.trim())}`
 }
 
 /** int8 as a number: all of ours are counts and milliseconds, far below 2^53. */
@@ -67,7 +66,8 @@ export function databaseError(error: unknown, url: string): unknown {
 /** Host, port and database; never user, password or options. */
 export function describeUrl(url: string): string {
   try {
-    const { hostname, port, pathname, searchParams } = new URL(url)
+    // A URL with a user and a socket directory has no host, which URL does not take.
+    const { hostname, port, pathname, searchParams } = new URL(url.replace('@/', '@localhost/'))
     const host = searchParams.get('host') ?? hostname
     return `${host || 'localhost'}:${searchParams.get('port') ?? (port || '5432')}${pathname}`
   } catch {

@@ -6,7 +6,7 @@ import { GatewayError } from '../gateway-error.ts'
 
 /**
  * Lower-case hex SHA-256 of the gateway token. Throws unauthenticated unless there is exactly one well-formed
- * `Bearer` token; a repeated header arrives joined by a comma (listen.ts) and is refused for that.
+ * `Bearer` token in the header. Does NOT see a second header (receive.ts refuses that).
  */
 export function authenticate(authorization: string | undefined): string {
   const token = /^bearer +([\w-]+)$/i.exec(authorization ?? '')?.[1]

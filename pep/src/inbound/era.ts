@@ -21,11 +21,17 @@ export function readEra(headers: IncomingHttpHeaders, message: Message): Era {
   const header = revision(headers['mcp-protocol-version'])
   const named = revision(metaOf(message.params)?.[META.protocolVersion])
   const modern = isModern(header) || isModern(named)
-  const versionsDiffer = named === undefined ? modern && message.kind === 'request' : header !== named
+  const versionsDiffer =
+    named === undefined ? modern && message.kind === 'request' : header !== named
   if (versionsDiffer && (modern || header !== undefined)) {
     throw mismatch('MCP-Protocol-Version differs from the body')
   }
-  checkRepeated(headers['mcp-method'], message.kind === 'response' ? undefined : message.method, modern, 'Mcp-Method')
+  checkRepeated(
+    headers['mcp-method'],
+    message.kind === 'response' ? undefined : message.method,
+    modern,
+    'Mcp-Method',
+  )
   const key = NAMED.get(message.method)
   const name = message.params?.[key ?? 'name'] ?? (key ? undefined : message.params?.['uri'])
   checkRepeated(headers['mcp-name'], name, modern && key !== undefined, 'Mcp-Name')
@@ -51,7 +57,10 @@ function revision(value: unknown): string | undefined {
   if (typeof value === 'string' && (MODERN_REVISIONS.has(value) || LEGACY_REVISIONS.has(value))) {
     return value
   }
-  throw new GatewayError('unsupported_version', 'the protocol version is not one this gateway knows')
+  throw new GatewayError(
+    'unsupported_version',
+    'the protocol version is not one this gateway knows',
+  )
 }
 
 function checkRepeated(

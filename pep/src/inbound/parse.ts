@@ -36,7 +36,8 @@ export function parseMessage(bytes: Buffer): Message {
   if (!isObject(value)) throw notAMessage('the body is not an object')
   const kind = kindOf(value)
   for (const key of Object.keys(value)) {
-    if (!MEMBERS[kind].has(key)) throw notAMessage(`a ${kind} has no member \`${key.slice(0, 64)}\``)
+    if (!MEMBERS[kind].has(key))
+      throw notAMessage(`a ${kind} has no member \`${key.slice(0, 64)}\``)
   }
   return { ...readMembers(value, kind), kind, text: JSON.stringify(value) }
 }
@@ -53,7 +54,8 @@ function readMembers(
 ): Pick<Message, 'method' | 'id' | 'params'> {
   const id = kind === 'notification' ? undefined : readId(value['id'])
   if (kind === 'response') {
-    if ('result' in value === 'error' in value) throw notAMessage('a response has `result` or `error`')
+    if ('result' in value === 'error' in value)
+      throw notAMessage('a response has `result` or `error`')
     return { method: 'response', id, params: undefined }
   }
   const { method, params } = value
@@ -78,7 +80,8 @@ function checkSpelling(params: JsonObject): void {
   for (const key of keys) {
     const fold = key.toUpperCase().toLowerCase()
     if (folded.has(fold)) throw notAMessage('two members of `params` differ only by case')
-    if (key !== fold && CASE_SENSITIVE.has(fold)) throw notAMessage(`\`${fold}\` is spelled otherwise`)
+    if (key !== fold && CASE_SENSITIVE.has(fold))
+      throw notAMessage(`\`${fold}\` is spelled otherwise`)
     folded.add(fold)
   }
 }

@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { BODY_BYTES_MAX } from '../../../schemas/limits.ts'
 import { GatewayError } from '../gateway-error.ts'
 
-/** Throws wrong_content_type or not_acceptable. A repeated header arrives joined and is refused for that. */
+/** Throws wrong_content_type or not_acceptable. */
 export function checkMediaTypes(headers: IncomingHttpHeaders): void {
   const type = headers['content-type'] ?? ''
   if (!/^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?$/i.test(type)) {
@@ -47,7 +47,9 @@ export function readBody(incoming: IncomingMessage): Promise<Buffer> {
       reject(tooLarge())
     }
     incoming.on('data', onData)
-    incoming.once('end', () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)))
+    incoming.once('end', () =>
+      resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)),
+    )
     incoming.once('error', (cause) => reject(gone(cause)))
     incoming.once('close', () => reject(gone(undefined)))
   })
@@ -58,5 +60,7 @@ function tooLarge(): GatewayError {
 }
 
 function gone(cause: unknown): GatewayError {
-  return new GatewayError('malformed_json', 'the client went away in the middle of its message', { cause })
+  return new GatewayError('malformed_json', 'the client went away in the middle of its message', {
+    cause,
+  })
 }

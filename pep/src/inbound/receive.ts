@@ -1,6 +1,7 @@
 // Owns the way of one HTTP request to something that can be decided: each check once, in this order, none skipped.
 // Never asks anybody: everything here is known from the request alone. Nothing it refuses is decided or recorded.
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import type { RefusalCode } from '../../../schemas/codes.ts'
 import { type Era, META } from '../../../schemas/mcp.ts'
 import { GatewayError } from '../gateway-error.ts'
 import { authenticate } from './authenticate.ts'
@@ -38,8 +39,27 @@ export type Envelope = Pick<Inbound, 'kind' | 'method' | 'id' | 'era'>
 export type ReceivePorts = { readonly sessions: Sessions; readonly rules: AddressRules }
 export type Address = { readonly server: string; readonly requestId: string }
 
+/** Headers of which node:http keeps the first and drops the rest: a second one is refused for what the first would say. */
+const SINGLE: ReadonlyMap<string, RefusalCode> = new Map([
+  ['authorization', 'unauthenticated'],
+  ['content-type', 'wrong_content_type'],
+  ['host', 'foreign_host'],
+])
+
+function checkSingle({ rawHeaders }: IncomingMessage): void {
+  const seen = new Set<string>()
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = (rawHeaders[index] ?? '').toLowerCase()
+    const code = SINGLE.get(name)
+    if (code === undefined) continue
+    if (seen.has(name)) throw new GatewayError(code, `there are two ${name} headers`)
+    seen.add(name)
+  }
+}
+
 /** Refuses an address from elsewhere, before anything else of the request is looked at. */
 export function checkAddress(incoming: IncomingMessage, rules: AddressRules): void {
+  checkSingle(incoming)
   checkHost(incoming.headers.host, rules)
   checkOrigin(incoming.headers.origin, incoming.socket.localPort, rules)
 }
@@ -99,7 +119,8 @@ function receiveBodiless(
     text: '',
     session,
     // INVARIANT: an event id is only good within the session it was seen in.
-    headers: session === undefined || resumed === undefined ? rest : { ...rest, 'last-event-id': resumed },
+    headers:
+      session === undefined || resumed === undefined ? rest : { ...rest, 'last-event-id': resumed },
     client: null,
     sourceIp: incoming.socket.remoteAddress ?? null,
   }
@@ -118,7 +139,12 @@ function sessionOf(
   return sessions.unwrap(token, server, String(wrapped))
 }
 
-const FORWARDED: ReadonlySet<string> = new Set(['accept', 'last-event-id', 'traceparent', 'tracestate'])
+const FORWARDED: ReadonlySet<string> = new Set([
+  'accept',
+  'last-event-id',
+  'traceparent',
+  'tracestate',
+])
 
 /** An allow-list: what is not named here (Authorization, Cookie, Forwarded…) never reaches a server. */
 function forwardable(headers: IncomingHttpHeaders): Record<string, string> {
@@ -134,7 +160,9 @@ function forwardable(headers: IncomingHttpHeaders): Record<string, string> {
 
 /** What the client calls itself: in `_meta`, or in a legacy `initialize`. Unchecked, for the record alone. */
 function clientOf({ method, params }: Message): Inbound['client'] {
-  const info = metaOf(params)?.[META.clientInfo] ?? (method === 'initialize' ? params?.['clientInfo'] : undefined)
+  const info =
+    metaOf(params)?.[META.clientInfo] ??
+    (method === 'initialize' ? params?.['clientInfo'] : undefined)
   if (typeof info !== 'object' || info === null || Array.isArray(info)) return null
   const { name, version } = info
   if (typeof name !== 'string' || typeof version !== 'string') return null

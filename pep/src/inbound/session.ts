@@ -6,9 +6,9 @@ import { SESSION_ID_LENGTH_MAX } from '../limits.ts'
 
 export type Sessions = {
   /** What the client gets to see for the upstream's `sessionId`. Throws upstream_invalid on an id outside the protocol. */
-  wrap(token: string, server: string, sessionId: string): string
+  readonly wrap: (token: string, server: string, sessionId: string) => string
   /** The upstream's session id. Throws unknown_session unless `wrapped` was made for this token and server. */
-  unwrap(token: string, server: string, wrapped: string): string
+  readonly unwrap: (token: string, server: string, wrapped: string) => string
 }
 
 /** `pepKey` is the PEP's own key; replicas that share it share sessions. */
@@ -19,7 +19,10 @@ export function createSessions(pepKey: string): Sessions {
   return {
     wrap(token, server, sessionId) {
       if (!/^[\x21-\x7e]+$/.test(sessionId) || sessionId.length > SESSION_ID_LENGTH_MAX) {
-        throw new GatewayError('upstream_invalid', 'the session id of the server is not visible ASCII')
+        throw new GatewayError(
+          'upstream_invalid',
+          'the session id of the server is not visible ASCII',
+        )
       }
       const encoded = Buffer.from(sessionId).toString('base64url')
       return `v1.${encoded}.${tag(token, server, sessionId).toString('base64url')}`
@@ -30,8 +33,12 @@ export function createSessions(pepKey: string): Sessions {
       const given = Buffer.from(mac, 'base64url')
       const expected = tag(token, server, sessionId)
       const holds =
-        version === 'v1' && rest.length === 0 && given.length === expected.length && timingSafeEqual(given, expected)
-      if (!holds) throw new GatewayError('unknown_session', 'the session is of another token or server')
+        version === 'v1' &&
+        rest.length === 0 &&
+        given.length === expected.length &&
+        timingSafeEqual(given, expected)
+      if (!holds)
+        throw new GatewayError('unknown_session', 'the session is of another token or server')
       return sessionId
     },
   }

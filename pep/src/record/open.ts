@@ -26,7 +26,9 @@ export function openRecordSql(url: string, log: Log): RecordSql {
     dialect: 'postgres',
     async query(text, params = [], name) {
       const values = [...params]
-      const { rows } = await pool.query<Row>(name === undefined ? { text, values } : { name, text, values })
+      const { rows } = await pool.query<Row>(
+        name === undefined ? { text, values } : { name, text, values },
+      )
       return rows
     },
     close: () => pool.end(),

@@ -3,7 +3,7 @@
 import type { Readable } from 'node:stream'
 import { type Dispatcher, Pool } from 'undici'
 import type { RefusalCode } from '../../../schemas/codes.ts'
-import type { Clock } from '../../../schemas/ports.ts'
+
 import type { Answer } from '../answer.ts'
 import { GatewayError } from '../gateway-error.ts'
 import type { Inbound } from '../inbound/receive.ts'
@@ -18,12 +18,18 @@ import {
   UPSTREAM_HEADERS_TIMEOUT_MS,
 } from '../limits.ts'
 import { filterStream, filterText, type ListFilter, listFilterOf, withholdLists } from '../list.ts'
+import type { Monotonic } from '../ports.ts'
 import type { RecordedCall } from '../record/record.ts'
 import type { Streams } from '../streams.ts'
+import { connectHttp } from './connect-http.ts'
 import { isErrorText, watchEvents } from './inspect.ts'
 import type { Sending, UpstreamServer } from './upstream.ts'
 
-export type HttpPorts = { readonly clock: Clock; readonly sessions: Sessions; readonly streams: Streams }
+export type HttpPorts = {
+  readonly monotonic: Monotonic
+  readonly sessions: Sessions
+  readonly streams: Streams
+}
 
 /** A call on its way back: what to send the client, and how it came to be allowed. */
 type Exchange = {
@@ -45,16 +51,17 @@ export function openHttpServer(id: string, url: URL, ports: HttpPorts): Upstream
   return {
     id,
     async forward(call, sending) {
-      const filter = listFilterOf(call.method, call.verdict, call)
+      const filter = listFilterOf(call.of, call.verdict)
       const { response, inbound } = await send(pool, path, call, sending, ports)
       try {
         return await shape({ inbound, call, sending, response }, filter, ports)
       } catch (error) {
-        response.body.destroy()
+        response.body.on('error', () => undefined).destroy()
         sending.onEnded({ result: 'failed', status: response.statusCode, isError: true, bytes: 0 })
         throw error
       }
     },
+    connect: (call) => connectHttp(pool, path, call.open(ports.monotonic())),
     revoke: () => undefined,
     stop: () => pool.destroy(),
   }
@@ -65,9 +72,9 @@ async function send(
   path: string,
   call: RecordedCall,
   { signal, onEnded }: Sending,
-  { clock }: HttpPorts,
+  { monotonic }: HttpPorts,
 ): Promise<{ response: Dispatcher.ResponseData; inbound: Inbound }> {
-  const inbound = call.open(clock.monotonic())
+  const inbound = call.open(monotonic())
   const isPost = inbound.text !== ''
   try {
     const response = await pool.request({
@@ -178,13 +185,18 @@ function streamEvents(
 ): Answer {
   const { inbound, sending, response } = exchange
   const isGet = inbound.kind === 'stream'
-  const filtering = filter !== undefined ? filterStream(filter) : isGet ? withholdLists() : undefined
+  const filtering =
+    filter !== undefined ? filterStream(filter) : isGet ? withholdLists() : undefined
   const stream = filtering === undefined ? response.body : pipe(response.body, filtering)
   const watch = watchEvents()
   const release = streams.add(inbound.token, isGet, () => stream.destroy())
   return {
     status: head.status,
-    headers: { 'cache-control': 'no-cache, no-transform', ...head.headers, 'x-accel-buffering': 'no' },
+    headers: {
+      'cache-control': 'no-cache, no-transform',
+      ...head.headers,
+      'x-accel-buffering': 'no',
+    },
     body: {
       stream,
       whenGone: isGet || inbound.era === 'modern' ? 'cancel' : { drainMs: ABANDONED_ANSWER_MS_MAX },
@@ -206,7 +218,9 @@ function streamPlain({ inbound, sending, response }: Exchange, head: Head, lengt
   let bytes = 0
   return {
     status: head.status,
-    headers: Number.isSafeInteger(length) ? { ...head.headers, 'content-length': String(length) } : head.headers,
+    headers: Number.isSafeInteger(length)
+      ? { ...head.headers, 'content-length': String(length) }
+      : head.headers,
     body: {
       stream: response.body,
       whenGone: inbound.era === 'modern' ? 'cancel' : { drainMs: ABANDONED_ANSWER_MS_MAX },
@@ -214,7 +228,12 @@ function streamPlain({ inbound, sending, response }: Exchange, head: Head, lengt
         bytes += chunk.length
       },
       onEnd: (complete) =>
-        sending.onEnded({ result: complete ? 'forwarded' : 'unknown', status: head.status, isError: false, bytes }),
+        sending.onEnded({
+          result: complete ? 'forwarded' : 'unknown',
+          status: head.status,
+          isError: false,
+          bytes,
+        }),
     },
   }
 }
@@ -223,6 +242,7 @@ function streamPlain({ inbound, sending, response }: Exchange, head: Head, lengt
 function pipe(source: Readable, filtering: ReturnType<typeof filterStream>): Readable {
   source.pipe(filtering)
   source.once('error', (error) => filtering.destroy(error))
+  filtering.once('end', () => source.destroy())
   filtering.once('close', () => source.destroy())
   return filtering
 }

@@ -1,12 +1,18 @@
 // Owns what an outcome says of an answer: its length, and whether it was an error. Never holds an answer back.
 import { ANSWER_BUFFER_BYTES_MAX } from '../limits.ts'
 
-/** Whether one JSON-RPC response is an error, or a result with `isError`. False for text that is not a response. */
+/** Whether one JSON-RPC response is an error, or a result with `isError`. */
+export function isErrorMessage(message: unknown): boolean {
+  if (typeof message !== 'object' || message === null) return false
+  const { error, result } = message as { error?: unknown; result?: { isError?: unknown } | null }
+  return error !== undefined || result?.isError === true
+}
+
+/** The same of its text; false for text that is not JSON. */
 export function isErrorText(text: string): boolean {
   if (!text.includes('"error"') && !text.includes('"isError"')) return false
   try {
-    const message = JSON.parse(text) as { error?: unknown; result?: { isError?: unknown } } | null
-    return message?.error !== undefined || message?.result?.isError === true
+    return isErrorMessage(JSON.parse(text))
   } catch {
     return false
   }
@@ -29,7 +35,8 @@ export function watchEvents(): Watch {
       bytes += chunk.length
       tail.push(chunk)
       tailBytes += chunk.length
-      while (tailBytes > ANSWER_BUFFER_BYTES_MAX && tail[0]) tailBytes -= (tail.shift() as Buffer).length
+      while (tailBytes > ANSWER_BUFFER_BYTES_MAX && tail[0])
+        tailBytes -= (tail.shift() as Buffer).length
     },
     bytes: () => bytes,
     isError() {

@@ -1,10 +1,11 @@
 // Owns what a server is to the rest of the PEP, whichever way it is reached. Types only.
+import type { JsonObject } from '../../../schemas/strict-json.ts'
 import type { Answer } from '../answer.ts'
 import type { RecordedCall } from '../record/record.ts'
 
 export type Ended = {
-  /** `failed`: no usable answer. `unknown`: the answer was cut off. */
-  readonly result: 'forwarded' | 'failed' | 'unknown'
+  /** `failed`: no usable answer. `unknown`: the answer was cut off. `refused`: nothing was sent. */
+  readonly result: 'forwarded' | 'failed' | 'unknown' | 'refused'
   /** HTTP status the server answered, 0 if none. */
   readonly status: number
   /** The answer was a JSON-RPC error or `isError`; false where that was not cheap to know. */
@@ -23,7 +24,19 @@ export type UpstreamServer = {
   readonly id: string
   /** Sends the call and answers what the client gets. Throws GatewayError after `onEnded`. */
   readonly forward: (call: RecordedCall, sending: Sending) => Promise<Answer>
-  /** Ends what belongs to this token: streams and sessions. */
+  /** A connection of the PEP's own, opened with the `initialize` of `call`; for discovery. Throws GatewayError. */
+  readonly connect: (call: RecordedCall) => Promise<Connection>
+  /** Ends the sessions of this token that live here. */
   readonly revoke: (token: string) => void
   readonly stop: () => Promise<void>
+}
+
+/** Speaks to a server as a client of its own. Nothing of it reaches anybody else's client. */
+export type Connection = {
+  /** The answer to `initialize`: its `result`, or undefined where the server refuses the handshake (modern only). */
+  readonly initialized: JsonObject | undefined
+  /** Sends one request and answers its `result`. Throws on an error answer. */
+  readonly request: (method: string, params: JsonObject) => Promise<JsonObject>
+  readonly notify: (method: string) => Promise<void>
+  readonly close: () => Promise<void>
 }

@@ -1,0 +1,42 @@
+// Owns what a loaded bundle is: everything that decides, and what people want to know of it. No behaviour.
+import type { Risk, ToolsLock } from '../../../schemas/bundle.ts'
+import type { Generation } from '../../../schemas/cedar.ts'
+import type { Upstream } from '../../../schemas/pep-api.ts'
+import type { DecidedServer, DecidedTool } from '../authorize/types.ts'
+import type { Finding, Place } from './findings.ts'
+
+export type BundleTool = DecidedTool & { readonly risk: Risk }
+export type BundleServer = Omit<DecidedServer, 'tools'> & {
+  /** `${NAME}` is not expanded: that is for the service which reaches the server. */
+  readonly upstream: Upstream
+  readonly lock: ToolsLock
+  readonly tools: ReadonlyMap<string, BundleTool>
+}
+
+/** One policy, and where its team wrote it. `text` is as written; what decides is Cedar's own form of it. */
+export type BundlePolicy = {
+  readonly id: string
+  readonly effect: 'permit' | 'forbid'
+  readonly owner: string | null
+  readonly severity: string | null
+  readonly reason: string | null
+  readonly file: string
+  readonly place: Place
+  readonly text: string
+}
+
+/** Everything one bundle decides by. Immutable; two bundles of one `id` decide alike. */
+export type Bundle = {
+  /** SHA-256 of `content`, hex. Comments and formatting do not matter to it; the engine's version does. */
+  readonly id: string
+  readonly name: string
+  readonly access: string
+  /** For the leaf, hex SHA-256: policy set and schema as RFC 8785 JSON, and the mapper's version. */
+  readonly digests: { readonly policySet: string; readonly schema: string; readonly mapper: string }
+  readonly servers: ReadonlyMap<string, BundleServer>
+  readonly policies: ReadonlyMap<string, BundlePolicy>
+  readonly generation: Generation
+  /** RFC 8785 JSON of all that makes the bundle, to be stored whole. */
+  readonly content: string
+  readonly warnings: readonly Finding[]
+}

@@ -1,0 +1,122 @@
+// Owns the generated Cedar schema: one action per tool, typed `context.args`, the groups above it. Pure.
+// The full schema is what policies are validated against and what the digest is of; each action also gets a schema
+// of its own, because the engine copies the schema on every call.
+import type { CedarAttribute } from '../../../schemas/cedar.ts'
+import {
+  COMMON_TYPES,
+  ENTITY_TYPES,
+  LISTING_CONTEXT,
+  NAMESPACE,
+  RISK_GROUPS,
+  record,
+  serverGroup,
+} from '../../../schemas/cedar.ts'
+import type { ItemAction } from '../../../schemas/mcp.ts'
+import { CONNECT_ACTION } from '../../../schemas/mcp.ts'
+
+type Attributes = readonly (readonly [string, CedarAttribute])[]
+
+/** An action a request can name. `groups`: those it is directly in. `context`: all that a call gives policies. */
+export type ActionType = {
+  readonly id: string
+  readonly groups: readonly string[]
+  readonly context: Attributes
+}
+
+const STRING = { type: 'String' } as const
+const TEXT: CedarAttribute = STRING
+const MAYBE: CedarAttribute = { ...STRING, required: false }
+
+/** `context.args` of the actions on named things. All are strings. */
+const ITEM_ARGUMENTS: { readonly [action in ItemAction]: Attributes } = {
+  'resources/read': [['uri', TEXT]],
+  'prompts/get': [['name', TEXT]],
+  'completion/complete': [
+    ['ref', TEXT],
+    ['name', MAYBE],
+    ['uri', MAYBE],
+    ['argument', TEXT],
+  ],
+}
+
+/** The actions that every server has, whatever its tools. */
+export const SERVER_ACTIONS: readonly ActionType[] = [
+  { id: CONNECT_ACTION, groups: [], context: LISTING_CONTEXT },
+  ...Object.entries(ITEM_ARGUMENTS).map(([id, args]) => ({
+    id,
+    groups: [],
+    context: [
+      ...LISTING_CONTEXT,
+      ['args', record(args)],
+      ['argsMeta', { type: 'ArgsMeta' }],
+    ] as const,
+  })),
+]
+
+/** What a call of a tool gives policies. */
+export function toolContext(args: Attributes): Attributes {
+  return [
+    ...LISTING_CONTEXT,
+    ['args', record(args)],
+    ['argsMeta', { type: 'ArgsMeta' }],
+    ['tool', { type: 'Tool' }],
+  ]
+}
+
+/** Every group with the groups it is in, for a bundle that has these servers. */
+export function actionGroups(servers: Iterable<string>): ReadonlyMap<string, readonly string[]> {
+  const ofServers = [...servers].map((id) => [serverGroup(id), ['all']] as const)
+  return new Map<string, readonly string[]>([...Object.entries(RISK_GROUPS), ...ofServers])
+}
+
+/** `groups` and everything above them. */
+export function withAncestors(
+  groups: readonly string[],
+  all: ReadonlyMap<string, readonly string[]>,
+): ReadonlySet<string> {
+  const found = new Set<string>(groups)
+  for (const group of found) for (const above of all.get(group) ?? []) found.add(above)
+  return found
+}
+
+/** A schema in Cedar's JSON form, of these actions and exactly these groups. */
+export function cedarSchema(
+  actions: readonly ActionType[],
+  groups: ReadonlyMap<string, readonly string[]>,
+): object {
+  const entries = [
+    ...[...groups].map(([id, memberOf]) => [id, { memberOf: memberOf.map(member) }] as const),
+    ...actions.map((action) => [action.id, actionEntry(action)] as const),
+  ]
+  return {
+    [NAMESPACE]: {
+      commonTypes: COMMON_TYPES,
+      entityTypes: ENTITY_TYPES,
+      actions: Object.fromEntries<object>(entries),
+    },
+  }
+}
+
+/** The schema of one action alone, with the groups it is in. */
+export function actionSchema(
+  action: ActionType,
+  all: ReadonlyMap<string, readonly string[]>,
+): object {
+  const reached = withAncestors(action.groups, all)
+  return cedarSchema([action], new Map([...all].filter(([group]) => reached.has(group))))
+}
+
+function actionEntry({ groups, context }: ActionType): object {
+  return {
+    memberOf: groups.map(member),
+    appliesTo: {
+      principalTypes: ['User', 'Agent'],
+      resourceTypes: ['Server'],
+      context: record(context),
+    },
+  }
+}
+
+function member(id: string): object {
+  return { id }
+}

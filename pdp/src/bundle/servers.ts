@@ -1,0 +1,133 @@
+// Owns reading one server of a bundle: how to reach it, what of it was reviewed, which arguments are derived.
+import type { ServerFile, ToolsLock } from '../../../schemas/bundle.ts'
+import { serverFile, toolsLock } from '../../../schemas/bundle.ts'
+import { toolAction } from '../../../schemas/cedar.ts'
+import { expandVariables, isExpandable, variablesIn } from '../../../schemas/expand.ts'
+import { ITEM_ACTIONS } from '../../../schemas/mcp.ts'
+import type { Upstream } from '../../../schemas/pep-api.ts'
+import { parseStrictJson } from '../../../schemas/strict-json.ts'
+import { absoluteRoot } from '../authorize/paths.ts'
+import type { Derived } from '../authorize/tool-arguments.ts'
+import type { ServerFiles, SourceFile } from './files.ts'
+import type { Finding } from './findings.ts'
+import { errorAt, placeOf } from './findings.ts'
+import { definitionSha256 } from './lock.ts'
+import { readYaml } from './yaml.ts'
+
+/** `${NAME}` stays as written in `upstream`: the PEP expands it. `derived` has its roots expanded already. */
+export type ReviewedServer = {
+  readonly id: string
+  readonly file: ServerFile
+  readonly upstream: Upstream
+  readonly derived: readonly Derived[]
+  readonly lock: ToolsLock
+}
+
+type Environment = Readonly<Record<string, string | undefined>>
+type Read = { readonly server?: ReviewedServer; readonly findings: readonly Finding[] }
+
+/** One server, or everything wrong with its two files. `env` is used for the roots of derived paths alone. */
+export function readServer(files: ServerFiles, env: Environment): Read {
+  const { id } = files
+  const read = readYaml(files.server, serverFile)
+  const locked = readLock(files.lock, id)
+  if (!read.ok) return { findings: [...read.findings, ...locked.findings] }
+  const file = read.value
+  const roots = deriveRoots(file, env)
+  const problems = [...variableProblems(file), ...roots.problems]
+  const findings = [...problems.map((it) => errorAt(files.server.file, it)), ...locked.findings]
+  if (locked.lock === undefined) return { findings }
+  const server = {
+    id,
+    file,
+    upstream: toUpstream(id, file),
+    derived: roots.derived,
+    lock: locked.lock,
+  }
+  return { server, findings }
+}
+
+function toUpstream(id: string, file: ServerFile): Upstream {
+  return {
+    id,
+    transport: file.url === undefined ? 'stdio' : 'http',
+    url: file.url ?? null,
+    command: file.command ?? null,
+    args: file.args,
+    env: file.env,
+    cwd: file.cwd ?? null,
+  }
+}
+
+/** A bundle must not make a service read its other variables, even where this service never expands them. */
+function variableProblems(file: ServerFile): string[] {
+  const texts = [file.url, file.cwd, ...file.args, ...Object.values(file.env)]
+  const named = texts.flatMap((text) => variablesIn(text ?? ''))
+  return named
+    .filter((name) => !isExpandable(name))
+    .map(
+      (name) => `\`${name}\` may not be used here; use PORT, CEDARGATE_HOME or CEDARGATE_SERVER_…`,
+    )
+}
+
+function deriveRoots(
+  file: ServerFile,
+  env: Environment,
+): { derived: Derived[]; problems: string[] } {
+  const derived: Derived[] = []
+  const problems: string[] = []
+  for (const { root: written, arguments: names, suffix } of file.derive) {
+    const expanded = expandVariables(written, env)
+    const root = expanded.ok ? absoluteRoot(expanded.value) : undefined
+    if (!expanded.ok) problems.push(`derive root: ${expanded.message}`)
+    else if (root === undefined)
+      problems.push(`derive root \`${written}\` must be an absolute path`)
+    for (const argument of names) {
+      const name = `${argument}${suffix}`
+      if (derived.some((other) => other.name === name))
+        problems.push(`\`${name}\` is derived twice`)
+      derived.push({ argument, name, root: root ?? '/' })
+    }
+  }
+  return { derived, problems }
+}
+
+function readLock(
+  { file, text }: SourceFile,
+  server: string,
+): { readonly lock?: ToolsLock; readonly findings: readonly Finding[] } {
+  const parsed = parseStrictJson(text)
+  if (!parsed.ok) return { findings: [errorAt(file, parsed.message, placeOf(text, parsed.at))] }
+  const checked = toolsLock.safeParse(parsed.value)
+  if (!checked.success) {
+    return {
+      findings: checked.error.issues.map(({ path, message }) =>
+        errorAt(file, `\`${path.join('.')}\`: ${message}`),
+      ),
+    }
+  }
+  const lock = parsed.value as unknown as ToolsLock // as received, not as zod copied it
+  const findings = lockProblems(lock, server).map(({ sha256, message }) =>
+    errorAt(file, message, placeOf(text, Math.max(text.indexOf(sha256), 0))),
+  )
+  return { lock, findings }
+}
+
+type LockProblem = { readonly sha256: string; readonly message: string }
+
+function lockProblems({ tools }: ToolsLock, server: string): LockProblem[] {
+  const seen = new Set<string>()
+  return tools.flatMap(({ sha256, definition }) => {
+    const problems: string[] = []
+    const { name } = definition
+    if (definitionSha256(definition) !== sha256) {
+      problems.push(`tool \`${name}\` is not what was reviewed: its sha256 does not match`)
+    }
+    if (seen.has(sha256)) problems.push(`tool \`${name}\` is locked twice in the same variant`)
+    seen.add(sha256)
+    if (ITEM_ACTIONS.some((action) => action === toolAction(server, name))) {
+      problems.push(`tool \`${name}\` of a server \`${server}\` has the name of an MCP method`)
+    }
+    return problems.map((message) => ({ sha256, message }))
+  })
+}

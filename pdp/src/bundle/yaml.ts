@@ -1,0 +1,51 @@
+// Owns reading one YAML file of a bundle into a checked value, with every mistake at its line. Unknown keys,
+// duplicate keys and YAML's own errors and warnings are all mistakes.
+import type { LineCounter as Lines, Node } from 'yaml'
+import { LineCounter, parseDocument } from 'yaml'
+import type { ZodType } from 'zod'
+import type { SourceFile } from './files.ts'
+import type { Finding, Place } from './findings.ts'
+import { errorAt } from './findings.ts'
+
+export type Checked<Value> =
+  | { readonly ok: true; readonly value: Value }
+  | { readonly ok: false; readonly findings: readonly Finding[] }
+
+/** `text` as YAML 1.2 (core schema, no aliases to speak of), checked by `schema`. */
+export function readYaml<Value>(
+  { file, text }: SourceFile,
+  schema: ZodType<Value>,
+): Checked<Value> {
+  const lines = new LineCounter()
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
+  const mistakes = [...document.errors, ...document.warnings]
+  if (mistakes.length > 0) {
+    const found = mistakes.map(({ message, pos }) => errorAt(file, message, place(lines, pos[0])))
+    return { ok: false, findings: found }
+  }
+  const checked = schema.safeParse(document.toJS({ maxAliasCount: 0 }))
+  if (checked.success) return { ok: true, value: checked.data }
+  const findings = checked.error.issues.map(({ path, message }) => {
+    const node = nodeAt(path, (keys) => document.getIn(keys, true))
+    const where = path.length === 0 ? '' : `\`${path.join('.')}\`: `
+    return errorAt(file, `${where}${message}`, place(lines, node?.range?.[0] ?? 0))
+  })
+  return { ok: false, findings }
+}
+
+/** The node at `path`, or the nearest one above it (a missing key has none). */
+function nodeAt(
+  path: readonly PropertyKey[],
+  find: (keys: readonly PropertyKey[]) => unknown,
+): Node | undefined {
+  for (let length = path.length; length >= 0; length--) {
+    const node = find(path.slice(0, length))
+    if (typeof node === 'object' && node !== null && 'range' in node) return node as Node
+  }
+  return undefined
+}
+
+function place(lines: Lines, offset: number): Place {
+  const { line, col } = lines.linePos(offset)
+  return { line: Math.max(line, 1), column: Math.max(col, 1) }
+}

@@ -1,0 +1,53 @@
+// Owns reading policy and schema texts that nobody has checked yet, in a thread of their own: text can kill a wasm
+// instance, and this one is thrown away. Never activates anything.
+import type { PolicyJson } from '../../../schemas/cedar.ts'
+import type { EngineIdentity } from './engine.ts'
+import { engineIdentity } from './engine.ts'
+import type { ParsedPolicy, PolicyProblem, WorkerAnswer, WorkerMessage } from './messages.ts'
+import { startThread } from './thread.ts'
+import { loadCedarWasm } from './wasm.ts'
+
+/** Reading or validating a whole bundle (thousands of policies against hundreds of tools take seconds). */
+const CANDIDATE_TIMEOUT_MS = 60_000
+
+export type Candidate = {
+  readonly identity: EngineIdentity
+  /** Each text as one policy. Ends early, with the culprit last, at a text that Cedar cannot survive. */
+  parse(texts: readonly string[]): Promise<readonly ParsedPolicy[]>
+  /** Cedar's own one-line text of each policy. */
+  print(policies: readonly PolicyJson[]): Promise<readonly string[]>
+  /** Per schema (JSON text), why Cedar cannot read it; null when it can. */
+  check(schemas: readonly string[]): Promise<readonly (string | null)[]>
+  /** Strict validation of policies (id → text) against a schema (JSON text): errors and warnings. */
+  validate(
+    schema: string,
+    policies: Readonly<Record<string, string>>,
+  ): Promise<readonly PolicyProblem[]>
+  close(): Promise<void>
+}
+
+/** A throw-away Cedar. Every method throws when the thread is lost or Cedar refuses the whole input. */
+export async function startCandidate(): Promise<Candidate> {
+  const { module } = await loadCedarWasm()
+  const identity = await engineIdentity()
+  const thread = startThread(module)
+
+  async function ask<Kind extends WorkerAnswer['kind']>(
+    message: WorkerMessage,
+    kind: Kind,
+  ): Promise<Extract<WorkerAnswer, { kind: Kind }>> {
+    const answer = await thread.ask(message, CANDIDATE_TIMEOUT_MS)
+    if (answer.kind === kind) return answer as Extract<WorkerAnswer, { kind: Kind }>
+    throw new Error(answer.kind === 'failed' ? answer.message : `unexpected ${answer.kind}`)
+  }
+
+  return {
+    identity,
+    parse: async (texts) => (await ask({ kind: 'parse', texts }, 'parsed')).policies,
+    print: async (policies) => (await ask({ kind: 'print', policies }, 'printed')).texts,
+    check: async (schemas) => (await ask({ kind: 'check', schemas }, 'checked')).problems,
+    validate: async (schema, policies) =>
+      (await ask({ kind: 'validate', schema, policies }, 'validated')).problems,
+    close: () => thread.stop(),
+  }
+}

@@ -1,0 +1,168 @@
+// Owns every call into cedar-wasm. Runs in worker threads only: a wasm instance can be lost for good, and then goes
+// with its thread. Hands nothing to Cedar that was not seen to be plain JSON.
+import {
+  checkParseSchema,
+  getCedarVersion,
+  initSync,
+  policyToJson,
+  policyToText,
+  preparsePolicySet,
+  preparseSchema,
+  statefulIsAuthorized,
+  validate,
+} from '@cedar-policy/cedar-wasm/web'
+import type { EngineAnswer, Generation, PolicyJson } from '../../../schemas/cedar.ts'
+import { CANARIES, CANARY_GENERATION } from './canary.ts'
+import type { ParsedPolicy, PolicyProblem, WorkerAnswer, WorkerCall } from './messages.ts'
+import { plainJsonFault } from './plain-json.ts'
+
+/** The one instance of this thread. */
+export function startCedar(module: WebAssembly.Module): void {
+  initSync({ module })
+}
+
+export function cedarVersion(): string {
+  return getCedarVersion()
+}
+
+const policySets = new Set<string>()
+const schemas = new Set<string>()
+
+/** Parses everything a generation needs and proves the instance. Throws when either fails. Once per thread. */
+export function activate(generation: Generation): void {
+  preparse(CANARY_GENERATION)
+  for (const { call, decision, reason } of CANARIES) {
+    const answer = evaluateOne(call)
+    const said = answer.kind === 'success' ? answer.decision : answer.kind
+    const by = answer.kind === 'success' ? answer.reason.join() : ''
+    if (said !== decision || by !== reason) throw new Error('the engine fails its own check')
+  }
+  preparse(generation)
+}
+
+function preparse(generation: Generation): void {
+  for (const { key, policies } of generation.policySets) {
+    const answer = preparsePolicySet(key, { staticPolicies: { ...policies } })
+    if (answer.type === 'failure') throw new Error(answer.errors.map((e) => e.message).join('; '))
+    policySets.add(key)
+  }
+  for (const { key, schema } of generation.schemas) {
+    const answer = preparseSchema(key, JSON.parse(schema))
+    if (answer.type === 'failure') throw new Error(answer.errors.map((e) => e.message).join('; '))
+    schemas.add(key)
+  }
+}
+
+/** Evaluates in order. A call that throws is answered `fault`; one that kills the instance ends the batch. */
+export function evaluate(calls: readonly WorkerCall[]): WorkerAnswer {
+  const answers: EngineAnswer[] = []
+  let throws = 0
+  for (const call of calls) {
+    try {
+      answers.push(evaluateOne(call))
+    } catch (error) {
+      if (isFatal(error)) return { kind: 'died', answers, cause: String(error) }
+      throws++
+      answers.push({ kind: 'fault', cause: 'the engine threw' })
+    }
+  }
+  return { kind: 'answered', answers, throws }
+}
+
+/** `RuntimeError` and `RangeError` leave the instance's memory in an unknown state. */
+function isFatal(error: unknown): boolean {
+  return error instanceof WebAssembly.RuntimeError || error instanceof RangeError
+}
+
+type Parts = Pick<Parameters<typeof statefulIsAuthorized>[0], 'principal' | 'action' | 'resource'>
+type Call = Parameters<typeof statefulIsAuthorized>[0]
+
+function evaluateOne({ policySet, schema, texts }: WorkerCall): EngineAnswer {
+  if (!policySets.has(policySet) || !schemas.has(schema)) {
+    return { kind: 'fault', cause: `\`${policySet}\` or \`${schema}\` is not of this generation` }
+  }
+  const request = JSON.parse(texts.request) as Parts
+  const context = JSON.parse(texts.context) as Call['context']
+  const entities = JSON.parse(texts.entities) as Call['entities']
+  const fault = plainJsonFault([request, context, entities])
+  if (fault !== undefined) return { kind: 'failure', message: fault }
+  const answer = statefulIsAuthorized({
+    principal: request.principal,
+    action: request.action,
+    resource: request.resource,
+    context,
+    entities,
+    preparsedPolicySetId: policySet,
+    preparsedSchemaName: schema,
+    validateRequest: true,
+  })
+  if (answer.type === 'failure') {
+    return { kind: 'failure', message: answer.errors.map(({ message }) => message).join('; ') }
+  }
+  const { decision, diagnostics } = answer.response
+  const errors = diagnostics.errors.map(({ policyId }) => policyId)
+  return { kind: 'success', decision, reason: diagnostics.reason, errors }
+}
+
+/** Each text as one policy. The list ends early, with the culprit last, when one of them kills the instance. */
+export function parsePolicies(texts: readonly string[]): ParsedPolicy[] {
+  const parsed: ParsedPolicy[] = []
+  for (const text of texts) {
+    try {
+      parsed.push(parsePolicy(text))
+    } catch (error) {
+      const problem = { message: 'Cedar cannot read this policy: too deeply nested', start: 0 }
+      parsed.push({ ok: false, problem })
+      if (isFatal(error)) return parsed
+    }
+  }
+  return parsed
+}
+
+function parsePolicy(text: string): ParsedPolicy {
+  const answer = policyToJson(text)
+  if (answer.type === 'success') return { ok: true, policy: answer.json as PolicyJson }
+  const [first] = answer.errors
+  const message = first?.message ?? 'not a policy'
+  return { ok: false, problem: { message, start: first?.sourceLocations?.[0]?.start ?? 0 } }
+}
+
+/** Cedar's own one-line form, without comments: what the engine evaluates and a bundle's digest is over. */
+export function printPolicies(policies: readonly PolicyJson[]): string[] {
+  return policies.map((policy) => {
+    const answer = policyToText(policy as Parameters<typeof policyToText>[0])
+    if (answer.type === 'failure') throw new Error(answer.errors.map((e) => e.message).join('; '))
+    return answer.text
+  })
+}
+
+/** Per schema, why Cedar cannot read it; null when it can. */
+export function checkSchemas(texts: readonly string[]): (string | null)[] {
+  return texts.map((text) => {
+    const answer = checkParseSchema(JSON.parse(text))
+    return answer.type === 'success' ? null : answer.errors.map((e) => e.message).join('; ')
+  })
+}
+
+/** Strict validation; warnings too. Throws when the policies or the schema cannot be parsed at all. */
+export function validatePolicies(
+  schema: string,
+  policies: Readonly<Record<string, string>>,
+): PolicyProblem[] {
+  const answer = validate({
+    validationSettings: { mode: 'strict' },
+    schema: JSON.parse(schema),
+    policies: { staticPolicies: { ...policies } },
+  })
+  if (answer.type === 'failure') throw new Error(answer.errors.map((e) => e.message).join('; '))
+  const found = [
+    ...answer.validationErrors.map((of) => ({ ...of, severity: 'error' }) as const),
+    ...answer.validationWarnings.map((of) => ({ ...of, severity: 'warning' }) as const),
+  ]
+  return found.map(({ policyId, error, severity }) => ({
+    policy: policyId,
+    severity,
+    message: error.message.replace(`for policy \`${policyId}\`, `, ''),
+    start: error.sourceLocations?.[0]?.start ?? 0,
+  }))
+}

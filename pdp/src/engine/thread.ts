@@ -1,0 +1,62 @@
+// Owns one worker thread: starting it, one question at a time, ending it. A thread that is late or lost is ended.
+import { Worker } from 'node:worker_threads'
+import type { WorkerAnswer, WorkerMessage, WorkerStart } from './messages.ts'
+
+/** No answer came: the thread took too long, or died. The thread is gone either way. */
+export class ThreadLost extends Error {
+  readonly late: boolean
+  constructor(message: string, late: boolean) {
+    super(message)
+    this.late = late
+  }
+}
+
+export type Thread = {
+  /** One at a time. Rejects with ThreadLost when no answer comes within `timeoutMs`. */
+  ask(message: WorkerMessage, timeoutMs: number): Promise<WorkerAnswer>
+  stop(): Promise<void>
+}
+
+/** A thread with its own wasm instance and an empty environment. */
+export function startThread(module: WebAssembly.Module): Thread {
+  const start: WorkerStart = { module }
+  const worker = new Worker(workerUrl(), { workerData: start, env: {}, execArgv: [] })
+  let pending: { resolve(answer: WorkerAnswer): void; reject(error: Error): void } | undefined
+  let lost: ThreadLost | undefined
+
+  const lose = (error: ThreadLost): void => {
+    lost ??= error
+    pending?.reject(lost)
+    pending = undefined
+  }
+  worker.on('message', (answer: WorkerAnswer) => {
+    pending?.resolve(answer)
+    pending = undefined
+  })
+  worker.on('error', (error) => lose(new ThreadLost(String(error), false)))
+  worker.on('exit', (code) => lose(new ThreadLost(`the thread ended with ${code}`, false)))
+
+  return {
+    async ask(message, timeoutMs) {
+      if (lost !== undefined) throw lost
+      const answered = new Promise<WorkerAnswer>((resolve, reject) => {
+        pending = { resolve, reject }
+      })
+      const timer = setTimeout(() => {
+        lose(new ThreadLost(`no answer within ${timeoutMs} ms`, true))
+        void worker.terminate()
+      }, timeoutMs)
+      worker.postMessage(message)
+      return answered.finally(() => clearTimeout(timer))
+    },
+    async stop() {
+      await worker.terminate()
+    },
+  }
+}
+
+/** `worker.ts` beside this source, or `cedar-worker.js` beside the file this code was bundled into. */
+function workerUrl(): URL {
+  const { url } = import.meta
+  return new URL(url.endsWith('.ts') ? './worker.ts' : './cedar-worker.js', url)
+}

@@ -1,0 +1,47 @@
+// Owns the worker thread: one message in, one answer out, in order. The entry file of the thread, never imported.
+import { parentPort, workerData } from 'node:worker_threads'
+import {
+  activate,
+  cedarVersion,
+  checkSchemas,
+  evaluate,
+  parsePolicies,
+  printPolicies,
+  startCedar,
+  validatePolicies,
+} from './cedar.ts'
+import type { WorkerAnswer, WorkerMessage, WorkerStart } from './messages.ts'
+
+startCedar((workerData as WorkerStart).module)
+
+parentPort?.on('message', (message: WorkerMessage) => {
+  parentPort?.postMessage(answer(message))
+})
+
+function answer(message: WorkerMessage): WorkerAnswer {
+  try {
+    return answerUnguarded(message)
+  } catch (error) {
+    return { kind: 'failed', message: error instanceof Error ? error.message : String(error) }
+  }
+}
+
+function answerUnguarded(message: WorkerMessage): WorkerAnswer {
+  switch (message.kind) {
+    case 'identify':
+      return { kind: 'identified', version: cedarVersion() }
+    case 'activate':
+      activate(message.generation)
+      return { kind: 'activated' }
+    case 'evaluate':
+      return evaluate(message.calls)
+    case 'parse':
+      return { kind: 'parsed', policies: parsePolicies(message.texts) }
+    case 'print':
+      return { kind: 'printed', texts: printPolicies(message.policies) }
+    case 'check':
+      return { kind: 'checked', problems: checkSchemas(message.schemas) }
+    case 'validate':
+      return { kind: 'validated', problems: validatePolicies(message.schema, message.policies) }
+  }
+}

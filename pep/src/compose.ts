@@ -1,0 +1,157 @@
+// Owns how the stages of the PEP are joined. Starts nothing that listens: main.ts and `cedargate dev` do.
+import type { Hono } from 'hono'
+import type { Sql } from '../../schemas/database/sql.ts'
+import { createApp, type PepEnv } from './app.ts'
+import { createDecide } from './decide.ts'
+import { createDiscovery, type Discovery } from './discover.ts'
+import { type EnforcePorts, permit } from './enforce.ts'
+import { follow } from './follow.ts'
+import type { AddressRules } from './inbound/check-origin.ts'
+import { createSessions } from './inbound/session.ts'
+import { DISCOVERY_INTERVAL_MS } from './limits.ts'
+import { createMetrics } from './metrics.ts'
+import type { Log, Monotonic, PdpPort, Uuid } from './ports.ts'
+import { createRecord } from './record/record.ts'
+import { createReporter } from './report.ts'
+import { createServers, type Servers } from './servers.ts'
+import { createStreams, type Streams } from './streams.ts'
+import type { Env } from './upstream/child.ts'
+
+export type PepPorts = {
+  readonly pdp: PdpPort
+  /** Under a role that may INSERT records; nothing else is asked of it. */
+  readonly sql: Sql
+  /** The PEP's own key: sessions are bound with a key derived from it. */
+  readonly pepKey: string
+  /** For `${NAME}` in server settings, and PATH, HOME, LANG and TMPDIR of the servers this PEP starts. */
+  readonly env: Env
+  readonly monotonic: Monotonic
+  readonly uuid: Uuid
+  readonly log: Log
+  /** Hosts and origins beside loopback. */
+  readonly rules?: AddressRules
+  /** Commands of servers are looked for here before PATH. */
+  readonly binDirectory?: string
+}
+
+export type Pep = {
+  /** Serves only through node:http, with the bindings of @hono/node-server. */
+  readonly app: Hono<PepEnv>
+  /** Resolves when the servers are known and started and were looked at once. Rejects when the PDP cannot be asked. */
+  readonly ready: () => Promise<void>
+  /** Ends streams, sessions and every process it started; reports the last outcomes. */
+  readonly stop: () => Promise<void>
+}
+
+const NO_RULES: AddressRules = { allowedHosts: new Set(), allowedOrigins: new Set() }
+
+export function createPep(ports: PepPorts): Pep {
+  const { pdp, monotonic, uuid, log } = ports
+  const sessions = createSessions(ports.pepKey)
+  const streams = createStreams()
+  const reporter = createReporter(pdp, log)
+  const surroundings = {
+    env: ports.env,
+    binDirectory: ports.binDirectory,
+    preload: new URL('./upstream/preload.mjs', import.meta.url),
+  }
+  const servers: Servers = createServers({
+    pdp,
+    monotonic,
+    log,
+    sessions,
+    streams,
+    surroundings,
+    onOpened: () => undefined,
+    onClosed: (id) => discovery.forget(id),
+  })
+  const enforcement: EnforcePorts = {
+    reporter,
+    monotonic,
+    decide: createDecide({ pdp, monotonic }),
+    record: createRecord(ports.sql),
+    metrics: createMetrics(reporter.dropped),
+    serverOf: servers.of,
+    definitionOf: (server, tool) => discovery.definitionOf(server, tool),
+  }
+  const discovery: Discovery = createDiscovery({
+    pdp,
+    monotonic,
+    uuid,
+    log,
+    serverOf: servers.of,
+    permit: (inbound) => permit(enforcement, inbound),
+  })
+  const app = createApp({
+    ...enforcement,
+    sessions,
+    uuid,
+    log,
+    rules: ports.rules ?? NO_RULES,
+  })
+  const background = keepUp({ pdp, log, streams, servers, discovery })
+  return {
+    app,
+    ready: background.ready,
+    async stop() {
+      await background.stop()
+      streams.closeAll()
+      await servers.stop()
+      await reporter.flush()
+    },
+  }
+}
+
+type Kept = {
+  readonly pdp: PdpPort
+  readonly log: Log
+  readonly streams: Streams
+  readonly servers: Servers
+  readonly discovery: Discovery
+}
+
+/** What happens without a client: following the PDP, knowing the servers, looking at their tools. */
+function keepUp({ pdp, log, streams, servers, discovery }: Kept) {
+  const stopping = new AbortController()
+  const lookAtAll = () => Promise.all(servers.ids().map(discovery.look))
+  const refresh = async (): Promise<void> => {
+    await servers.refresh()
+    await servers.started()
+    await lookAtAll()
+  }
+  const refreshOrLog = () => {
+    refresh().catch((error: unknown) =>
+      log.warn({ err: error }, 'the servers could not be refreshed'),
+    )
+  }
+  let isFirst = true
+  const following = follow(
+    {
+      pdp,
+      log,
+      onEvent(event) {
+        if (event.kind === 'bundle') refreshOrLog()
+        else {
+          streams.revoke(event.token)
+          servers.revoke(event.token)
+        }
+      },
+      onHearing(heard) {
+        streams.watched(heard)
+        if (heard && !isFirst) refreshOrLog()
+        isFirst = false
+      },
+    },
+    stopping.signal,
+  )
+  const timer = setInterval(() => void lookAtAll(), DISCOVERY_INTERVAL_MS)
+  timer.unref()
+  return {
+    ready: refresh,
+    async stop() {
+      clearInterval(timer)
+      stopping.abort()
+      await following
+    },
+  }
+}

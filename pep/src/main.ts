@@ -1,0 +1,82 @@
+// Owns the process of `cedargate pep`: opens what it needs, listens, and ends in order.
+import { randomUUID } from 'node:crypto'
+import { pino } from 'pino'
+import { createPep } from './compose.ts'
+import { ConfigError, type PepConfig } from './config.ts'
+import { STOP_GRACE_MS } from './limits.ts'
+import { type Listening, listen } from './listen.ts'
+import { openPdp } from './pdp-http.ts'
+import { openRecordSql } from './record/open.ts'
+
+export type RunningPep = { readonly url: string; readonly stop: () => Promise<void> }
+
+export type MainOptions = {
+  /** Commands of servers are looked for here before PATH. */
+  readonly binDirectory?: string
+}
+
+/**
+ * Starts a PEP. Listens once its servers are known. Throws with one line that names the setting when the PDP or the
+ * port is not to be had; a database that is away refuses calls instead, and is tried again for each.
+ */
+export async function startPep(config: PepConfig, options: MainOptions = {}): Promise<RunningPep> {
+  const log = pino(
+    { level: config.logLevel, base: { service: 'pep' }, redact: REDACTED },
+    pino.destination(2),
+  )
+  const pdp = openPdp(config.pdp, config.pepKey)
+  const sql = openRecordSql(config.databaseUrl, log)
+  const { allowedHosts, allowedOrigins } = config
+  const pep = createPep({
+    ...options,
+    pdp,
+    sql,
+    log,
+    pepKey: config.pepKey,
+    env: config.env,
+    monotonic: () => performance.now(),
+    uuid: randomUUID,
+    rules: { allowedHosts, allowedOrigins },
+  })
+  const stop = async (listening?: Listening): Promise<void> => {
+    const closed = listening?.close(STOP_GRACE_MS)
+    await pep.stop()
+    await closed
+    await pdp.close()
+    await sql.close()
+  }
+  try {
+    await pep.ready().catch((cause: unknown) => {
+      throw new ConfigError(
+        'CEDARGATE_PDP: the PDP does not answer, or not to this CEDARGATE_PEP_KEY',
+        { cause },
+      )
+    })
+    const listening = await listen(pep.app, config.host, config.port).catch(
+      (cause: NodeJS.ErrnoException) => {
+        throw new ConfigError(
+          `CEDARGATE_PEP_PORT ${config.port} cannot be listened on: ${cause.code}`,
+          { cause },
+        )
+      },
+    )
+    const url = `http://${config.host}:${listening.port}`
+    log.info({ url }, 'the PEP enforces')
+    return { url, stop: () => stop(listening) }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+/** Nothing here is logged on purpose; this is for what somebody adds without thinking. */
+const REDACTED = [
+  'authorization',
+  'token',
+  'key',
+  'pepKey',
+  'headers',
+  '*.authorization',
+  '*.token',
+  '*.headers',
+]

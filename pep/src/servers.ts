@@ -1,0 +1,99 @@
+// Owns which servers this PEP serves and how each is reached, as the PDP's bundle says. Never serves one it was not told of.
+import { serversResponse, type Upstream } from '../../schemas/pep-api.ts'
+import { PDP_TIMEOUT_MS } from './limits.ts'
+import type { Log, PdpPort } from './ports.ts'
+import { expandOrThrow } from './upstream/child.ts'
+import { openHttpServer } from './upstream/http.ts'
+import { openSpawnedServer, type SpawnPorts } from './upstream/spawn.ts'
+import { StdioServer } from './upstream/stdio.ts'
+import type { UpstreamServer } from './upstream/upstream.ts'
+
+export type ServersPorts = SpawnPorts & {
+  readonly pdp: PdpPort
+  readonly log: Log
+  /** A server is there, or is reached in another way than before. */
+  readonly onOpened: (id: string) => void
+  readonly onClosed: (id: string) => void
+}
+
+export type Servers = {
+  readonly of: (id: string) => UpstreamServer | undefined
+  readonly ids: () => string[]
+  /** Asks the PDP, and opens and closes what changed. Rejects when the PDP cannot be asked; what is open stays. */
+  readonly refresh: () => Promise<void>
+  /** Resolves when every server the PEP starts has answered or failed to, once. */
+  readonly started: () => Promise<void>
+  readonly revoke: (token: string) => void
+  readonly stop: () => Promise<void>
+}
+
+type Open = {
+  readonly said: string
+  readonly server: UpstreamServer
+  readonly started: Promise<void>
+}
+
+export function createServers(ports: ServersPorts): Servers {
+  const open = new Map<string, Open>()
+  let refreshing: Promise<void> = Promise.resolve()
+
+  const close = async (id: string): Promise<void> => {
+    const found = open.get(id)
+    open.delete(id)
+    ports.onClosed(id)
+    await found?.server.stop()
+  }
+  const apply = async (upstreams: readonly Upstream[]): Promise<void> => {
+    const wanted = new Map(upstreams.map((upstream) => [upstream.id, upstream]))
+    const gone = [...open].filter(([id, { said }]) => said !== JSON.stringify(wanted.get(id)))
+    await Promise.all(gone.map(([id]) => close(id)))
+    for (const [id, upstream] of wanted) {
+      if (open.has(id)) continue
+      try {
+        open.set(id, { said: JSON.stringify(upstream), ...openServer(upstream, ports) })
+        ports.onOpened(id)
+      } catch (error) {
+        ports.log.error({ server: id, err: error }, 'a server of the bundle cannot be served')
+      }
+    }
+  }
+  return {
+    of: (id) => open.get(id)?.server,
+    ids: () => [...open.keys()],
+    refresh() {
+      refreshing = refreshing.catch(() => undefined).then(async () => apply(await ask(ports.pdp)))
+      return refreshing
+    },
+    async started() {
+      await Promise.all([...open.values()].map(({ started }) => started))
+    },
+    revoke(token) {
+      for (const { server } of open.values()) server.revoke(token)
+    },
+    async stop() {
+      await refreshing.catch(() => undefined)
+      await Promise.all([...open.keys()].map(close))
+    },
+  }
+}
+
+async function ask(pdp: PdpPort): Promise<readonly Upstream[]> {
+  const { status, body } = await pdp.get('/pep/v1/servers', PDP_TIMEOUT_MS)
+  if (status !== 200) throw new Error(`the PDP answered ${status} when asked for servers`)
+  return serversResponse.parse(JSON.parse(body)).servers
+}
+
+function openServer(upstream: Upstream, ports: ServersPorts): Omit<Open, 'said'> {
+  if (upstream.transport === 'stdio') {
+    return { server: new StdioServer(upstream, ports), started: Promise.resolve() }
+  }
+  if (upstream.command !== null) {
+    const server = openSpawnedServer(upstream, ports)
+    return { server, started: server.started }
+  }
+  const url = new URL(expandOrThrow(upstream.id, upstream.url ?? '', ports.surroundings.env))
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') {
+    throw new Error(`server ${upstream.id}: \`url\` must be http or https`)
+  }
+  return { server: openHttpServer(upstream.id, url, ports), started: Promise.resolve() }
+}

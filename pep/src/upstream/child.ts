@@ -1,0 +1,123 @@
+// Owns the processes the PEP starts: what they inherit, and that nothing of them stays behind.
+// Never passes on the PEP's own environment: a server gets what its server.yaml declares.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { delimiter } from 'node:path'
+import { expandVariables } from '../../../schemas/expand.ts'
+import type { Upstream } from '../../../schemas/pep-api.ts'
+import { CHILD_STOP_MS } from '../limits.ts'
+
+export type Env = Readonly<Record<string, string | undefined>>
+
+/** What every child is given beside its own declaration. */
+export type Surroundings = {
+  /** The PEP's environment: PATH, HOME, LANG and TMPDIR are passed on, CEDARGATE_* only expanded. */
+  readonly env: Env
+  /** A directory of commands that comes first in PATH. */
+  readonly binDirectory: string | undefined
+  /** URL of preload.mjs. */
+  readonly preload: URL
+}
+
+export type Command = {
+  readonly command: string
+  readonly args: readonly string[]
+  readonly env: Record<string, string>
+  readonly cwd: string | undefined
+}
+
+const INHERITED = ['PATH', 'HOME', 'LANG', 'TMPDIR'] as const
+
+/** What to run for `upstream`, `${NAME}` expanded with `port` as PORT. Throws Error naming the variable. */
+export function commandOf(
+  upstream: Upstream,
+  { env, binDirectory, preload }: Surroundings,
+  port?: number,
+): Command {
+  const known = port === undefined ? env : { ...env, PORT: String(port) }
+  const expand = (text: string): string => expandOrThrow(upstream.id, text, known)
+  const inherited: Record<string, string> = {}
+  for (const name of INHERITED) if (env[name] !== undefined) inherited[name] = env[name]
+  if (binDirectory !== undefined) {
+    inherited['PATH'] = [binDirectory, inherited['PATH']].filter(Boolean).join(delimiter)
+  }
+  const declared = Object.entries(upstream.env).map(([name, value]) => [name, expand(value)])
+  const own = { ...inherited, ...(Object.fromEntries(declared) as Record<string, string>) }
+  const options = [`--import=${preload.href}`, own['NODE_OPTIONS']].filter(Boolean).join(' ')
+  return {
+    command: upstream.command ?? '',
+    args: upstream.args.map(expand),
+    env: { ...own, NODE_OPTIONS: options },
+    cwd: upstream.cwd === null ? undefined : expand(upstream.cwd),
+  }
+}
+
+/** `text` with its variables. Throws Error that names server and variable. */
+export function expandOrThrow(server: string, text: string, env: Env): string {
+  const expansion = expandVariables(text, env)
+  if (expansion.ok) return expansion.value
+  throw new Error(`server ${server}: ${expansion.message}`)
+}
+
+/** Starts a command as the head of a process group of its own, without a shell. Rejects when it cannot be started. */
+export function startChild({ command, args, env, cwd }: Command): Promise<ChildProcess> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, {
+      env,
+      cwd,
+      detached: true,
+      stdio: ['pipe', 'pipe', 'pipe'],
+    })
+    child.once('error', reject)
+    child.once('spawn', () => {
+      child.off('error', reject)
+      child.on('error', () => undefined)
+      child.stdin.on('error', () => undefined)
+      resolve(child)
+    })
+  })
+}
+
+/** Ends a child and its whole group: its input closes, then SIGTERM, then SIGKILL, CHILD_STOP_MS apart. */
+export async function stopChild(child: ChildProcess): Promise<void> {
+  const exited = hasExited(child)
+    ? Promise.resolve()
+    : new Promise((resolve) => child.once('exit', resolve))
+  child.stdin?.end()
+  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+    if (await isSettledWithin(exited, signal === 'SIGTERM' ? CHILD_STOP_MS / 4 : CHILD_STOP_MS))
+      break
+    signalGroup(child, signal)
+  }
+  await exited
+  signalGroup(child, 'SIGKILL')
+}
+
+/** Resolves when the child is gone. */
+export function exitOf(child: ChildProcess): Promise<void> {
+  return new Promise((resolve) => {
+    if (hasExited(child)) resolve()
+    else child.once('exit', () => resolve())
+  })
+}
+
+function hasExited(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null
+}
+
+/** The head may be gone while others of its group are not. */
+function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
+  if (child.pid === undefined) return
+  try {
+    process.kill(-child.pid, signal)
+  } catch {
+    // Nobody is left in the group.
+  }
+}
+
+async function isSettledWithin(promise: Promise<unknown>, ms: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), ms)
+  })
+  return Promise.race([promise.then(() => true), late]).finally(() => clearTimeout(timer))
+}

@@ -1,0 +1,52 @@
+// Owns JSON-RPC over a child's stdin and stdout: one message a line, bounded. Interprets nothing.
+import type { ChildProcess } from 'node:child_process'
+import type { JsonObject } from '../../../schemas/strict-json.ts'
+import { CHILD_MESSAGE_BYTES_MAX } from '../limits.ts'
+
+export type Lines = {
+  /** Writes one message; `text` holds no line end. */
+  readonly send: (text: string) => void
+}
+
+export type LinesPorts = {
+  readonly onMessage: (message: JsonObject) => void
+  /** A line that is no JSON object; the child goes on. */
+  readonly onNoise: (line: string) => void
+  /** A line grew beyond CHILD_MESSAGE_BYTES_MAX: nothing after it can be trusted. */
+  readonly onOverflow: () => void
+}
+
+export function speakLines({ stdin, stdout }: ChildProcess, ports: LinesPorts): Lines {
+  let parts: Buffer[] = []
+  let bytes = 0
+  stdout?.on('data', (chunk: Buffer) => {
+    let from = 0
+    for (let end = chunk.indexOf(0x0a); end >= 0; end = chunk.indexOf(0x0a, from)) {
+      parts.push(chunk.subarray(from, end))
+      deliver(Buffer.concat(parts).toString('utf8'), ports)
+      parts = []
+      bytes = 0
+      from = end + 1
+    }
+    parts.push(chunk.subarray(from))
+    bytes += chunk.length - from
+    if (bytes <= CHILD_MESSAGE_BYTES_MAX) return
+    parts = []
+    bytes = 0
+    ports.onOverflow()
+  })
+  return { send: (text) => void stdin?.write(`${text}\n`) }
+}
+
+function deliver(line: string, { onMessage, onNoise }: LinesPorts): void {
+  if (line.trim() === '') return
+  let value: unknown
+  try {
+    value = JSON.parse(line)
+  } catch {
+    value = undefined // Some servers print to stdout what belongs on stderr.
+  }
+  if (typeof value === 'object' && value !== null && !Array.isArray(value))
+    onMessage(value as JsonObject)
+  else onNoise(line)
+}

@@ -1,0 +1,136 @@
+// Owns a server that the PEP starts itself and speaks Streamable HTTP to: kept running, on a loopback port of its own.
+import type { ChildProcess } from 'node:child_process'
+import { type AddressInfo, createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { request } from 'undici'
+import type { Upstream } from '../../../schemas/pep-api.ts'
+import { GatewayError } from '../gateway-error.ts'
+import {
+  SPAWN_BACKOFF_MS_MAX,
+  SPAWN_BACKOFF_MS_MIN,
+  SPAWN_POLL_MS,
+  SPAWN_READY_TIMEOUT_MS,
+} from '../limits.ts'
+import type { Log } from '../ports.ts'
+import {
+  commandOf,
+  exitOf,
+  expandOrThrow,
+  type Surroundings,
+  startChild,
+  stopChild,
+} from './child.ts'
+import { type HttpPorts, openHttpServer } from './http.ts'
+import type { UpstreamServer } from './upstream.ts'
+
+export type SpawnPorts = HttpPorts & { readonly surroundings: Surroundings; readonly log: Log }
+
+export type SpawnedServer = UpstreamServer & {
+  /** Resolves when it first answers, or has failed to once. */
+  readonly started: Promise<void>
+}
+
+/** Starts the command now and again whenever it ends, ever later up to SPAWN_BACKOFF_MS_MAX, on a new port each time. */
+export function openSpawnedServer(upstream: Upstream, ports: SpawnPorts): SpawnedServer {
+  const { id } = upstream
+  const stopping = new AbortController()
+  let current: UpstreamServer | undefined
+  let child: ChildProcess | undefined
+  const { promise: started, resolve: markStarted } = Promise.withResolvers<void>()
+
+  const runOnce = async (): Promise<void> => {
+    const port = await freePort()
+    child = await startChild(commandOf(upstream, ports.surroundings, port))
+    logOutput(child, id, ports.log)
+    const gone = exitOf(child)
+    try {
+      const url = urlOf(upstream, ports.surroundings, port)
+      await answering(url, gone, stopping.signal)
+      current = openHttpServer(id, url, ports)
+      markStarted()
+      await gone
+    } finally {
+      await current?.stop()
+      current = undefined
+      await stopChild(child)
+    }
+  }
+  const keepRunning = async (): Promise<void> => {
+    for (let backoff = SPAWN_BACKOFF_MS_MIN; !stopping.signal.aborted; ) {
+      const since = ports.monotonic()
+      await runOnce().catch((error: unknown) =>
+        ports.log.error({ err: error, server: id }, 'the server did not start'),
+      )
+      markStarted()
+      if (stopping.signal.aborted) return
+      if (ports.monotonic() - since > SPAWN_BACKOFF_MS_MAX) backoff = SPAWN_BACKOFF_MS_MIN
+      ports.log.warn({ server: id, backoffMs: backoff }, 'the server ended; starting it again')
+      await sleep(backoff, undefined, { signal: stopping.signal }).catch(() => undefined)
+      backoff = Math.min(backoff * 2, SPAWN_BACKOFF_MS_MAX)
+    }
+  }
+  const running = keepRunning()
+
+  const server = (): UpstreamServer => {
+    if (current !== undefined) return current
+    throw new GatewayError('upstream_unavailable', `the server ${id} is not running`)
+  }
+  return {
+    id,
+    started,
+    async forward(call, sending) {
+      if (current === undefined)
+        sending.onEnded({ result: 'failed', status: 0, isError: true, bytes: 0 })
+      return server().forward(call, sending)
+    },
+    connect: async (call) => server().connect(call),
+    revoke: () => undefined,
+    async stop() {
+      stopping.abort()
+      if (child !== undefined) await stopChild(child)
+      await running
+    },
+  }
+}
+
+function urlOf(upstream: Upstream, { env }: Surroundings, port: number): URL {
+  return new URL(expandOrThrow(upstream.id, upstream.url ?? '', { ...env, PORT: String(port) }))
+}
+
+/** Any HTTP answer will do. Rejects after SPAWN_READY_TIMEOUT_MS, or when the process ended first. */
+async function answering(url: URL, gone: Promise<void>, stopped: AbortSignal): Promise<void> {
+  let ended = false
+  void gone.then(() => {
+    ended = true
+  })
+  for (let waited = 0; waited < SPAWN_READY_TIMEOUT_MS; waited += SPAWN_POLL_MS) {
+    if (ended || stopped.aborted) throw new Error('the process ended before it answered')
+    const answer = await request(url, { method: 'OPTIONS', headersTimeout: 1_000 }).catch(
+      () => undefined,
+    )
+    await answer?.body.dump()
+    if (answer !== undefined) return
+    await sleep(SPAWN_POLL_MS)
+  }
+  throw new Error(`nothing answered at its port within ${SPAWN_READY_TIMEOUT_MS} ms`)
+}
+
+/** A port nobody listens on now; whoever takes it before the server does makes that start fail, and another follows. */
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer()
+    probe.once('error', reject)
+    probe.listen(0, '127.0.0.1', () => {
+      const { port } = probe.address() as AddressInfo
+      probe.close(() => resolve(port))
+    })
+  })
+}
+
+function logOutput({ stdout, stderr }: ChildProcess, server: string, log: Log): void {
+  for (const stream of [stdout, stderr]) {
+    stream
+      ?.setEncoding('utf8')
+      .on('data', (text: string) => log.debug({ server, output: text.trimEnd() }, 'output'))
+  }
+}

@@ -1,0 +1,80 @@
+// Owns a PDP for tests: the real rooms on the database of the current project, with the example bundle.
+import { hash, randomBytes } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { pino } from 'pino'
+import { createPdp, type Pdp } from '../../pdp/src/compose.ts'
+import { createKeys, loadKeys } from '../../pdp/src/keys/keys.ts'
+import { systemClock } from '../../pdp/src/main.ts'
+import type { Store } from '../../pdp/src/store/open.ts'
+import { formatToken } from '../../schemas/identifiers.ts'
+import { openTestStore } from './store.ts'
+
+export type TestPdp = Pdp & {
+  readonly store: Store
+  readonly publicUrl: string
+  /** Headers with a credential of that kind; `none` has none. `pep-<server>` is enrolled for that server alone. */
+  readonly authorization: (credential: string) => Record<string, string>
+}
+
+export const EXAMPLE_BUNDLE = fileURLToPath(new URL('../../policies/', import.meta.url))
+const DAY_MS = 86_400_000
+const PUBLIC_URL = 'http://127.0.0.1:8181'
+
+/** A PDP with alice (engineering) and bob (interns) granted on both demo servers. */
+export async function startTestPdp(bundleDirectory: string = EXAMPLE_BUNDLE): Promise<TestPdp> {
+  const home = await mkdtemp(join(tmpdir(), 'cedargate-pdp-'))
+  await createKeys(join(home, 'keys'))
+  const store = await openTestStore()
+  const operator = formatToken('operator', randomBytes(32), sha256)
+  const pdp = await createPdp({
+    store,
+    keys: await loadKeys(join(home, 'keys')),
+    bundleDirectory,
+    env: { CEDARGATE_HOME: home },
+    engineWorkers: 2,
+    operatorTokenSha256: sha256(operator),
+    publicUrl: PUBLIC_URL,
+    clock: systemClock,
+    random: (bytes) => randomBytes(bytes),
+    log: pino({ level: 'silent' }),
+  })
+  const servers = [...pdp.bundle.servers.keys()]
+  const grant = (user: string, team: string) => {
+    return pdp.admin.createGrant({
+      user,
+      agent: 'demo',
+      servers,
+      teams: [team],
+      expiresInMs: DAY_MS,
+    })
+  }
+  const alice = await grant('alice', 'engineering')
+  await grant('bob', 'interns')
+  const tokens: Record<string, string> = {
+    garbage: 'garbage',
+    operator,
+    grant: alice.token,
+    pep: (await pdp.admin.enrollPep(servers)).key,
+  }
+  for (const server of servers) tokens[`pep-${server}`] = (await pdp.admin.enrollPep([server])).key
+  return {
+    ...pdp,
+    store,
+    publicUrl: PUBLIC_URL,
+    authorization: (credential): Record<string, string> => {
+      return credential === 'none' ? {} : { authorization: `Bearer ${tokens[credential] ?? ''}` }
+    },
+    stop: async () => {
+      await pdp.stop()
+      await store.close()
+      await rm(home, { recursive: true })
+    },
+  }
+}
+
+function sha256(text: string): string {
+  return hash('sha256', text)
+}

@@ -1,0 +1,70 @@
+// Every route of the PDP has its caller's role, and nothing is served that is not in the table.
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { startTestPdp, type TestPdp } from '../harness/pdp.ts'
+
+let pdp: TestPdp
+beforeAll(async () => {
+  pdp = await startTestPdp()
+})
+afterAll(() => pdp.stop())
+
+/** What each role may call. A route that is missing here, or added without a role, fails the test. */
+const ROLES: Readonly<Record<string, 'anyone' | 'pep' | 'caller' | 'operator'>> = {
+  'GET /healthz': 'anyone',
+  'GET /readyz': 'anyone',
+  'GET /metrics': 'anyone',
+  'GET /.well-known/authzen-configuration': 'anyone',
+  'POST /access/v1/evaluation': 'caller',
+  'POST /access/v1/evaluations': 'caller',
+  'POST /admin/v1/grants': 'operator',
+  'GET /admin/v1/grants': 'operator',
+  'DELETE /admin/v1/grants/:id': 'operator',
+  'POST /admin/v1/peps': 'operator',
+  'GET /admin/v1/peps': 'operator',
+  'DELETE /admin/v1/peps/:id': 'operator',
+  'GET /admin/v1/decisions': 'operator',
+  'GET /admin/v1/decisions/:id': 'operator',
+  'GET /admin/v1/ledger/fsck': 'operator',
+  'GET /admin/v1/bundle': 'operator',
+  'POST /pep/v1/decide': 'pep',
+  'POST /pep/v1/outcomes': 'pep',
+  'POST /pep/v1/definitions': 'pep',
+  'GET /pep/v1/servers': 'pep',
+  'GET /pep/v1/events': 'pep',
+}
+
+test('the app serves the routes of the table and no other', () => {
+  const served = pdp.app.routes
+    .filter(({ method }) => method !== 'ALL')
+    .map(({ method, path }) => `${method} ${path}`)
+  expect([...new Set(served)].toSorted()).toEqual(Object.keys(ROLES).toSorted())
+})
+
+const CREDENTIALS = ['none', 'garbage', 'pep', 'operator', 'grant'] as const
+const ALLOWED = {
+  anyone: ['none', 'garbage', 'pep', 'operator', 'grant'],
+  pep: ['pep'],
+  caller: ['pep', 'operator'],
+  operator: ['operator'],
+} as const
+
+test.each(
+  Object.entries(ROLES).flatMap(([route, role]) =>
+    CREDENTIALS.map((credential) => ({ route, role, credential })),
+  ),
+)('$route with $credential', async ({ route, role, credential }) => {
+  const [method = '', path = ''] = route.split(' ')
+  const aborted = new AbortController()
+  const answer = await pdp.app.request(path.replace(':id', '0'), {
+    method,
+    headers: { ...pdp.authorization(credential), 'content-type': 'application/json' },
+    signal: aborted.signal,
+    ...(method === 'POST' ? { body: '{}' } : {}),
+  })
+  await answer.body?.cancel()
+  aborted.abort()
+  const admitted = (ALLOWED[role] as readonly string[]).includes(credential)
+  if (admitted) expect([401, 403]).not.toContain(answer.status)
+  else expect(answer.status).toBe(credential === 'pep' || credential === 'operator' ? 403 : 401)
+  if (answer.status === 401) expect(answer.headers.get('www-authenticate')).toBe('Bearer')
+})
