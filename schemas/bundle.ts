@@ -14,7 +14,10 @@ export const gatewayFile = z.strictObject({
 })
 export type GatewayFile = z.infer<typeof gatewayFile>
 
-/** What `derive` computes from an argument before Cedar sees it. `path`: POSIX, resolved against `root`, `..` gone. */
+/**
+ * What `derive` computes from an argument before Cedar sees it. `path`: POSIX, resolved against `root`, `..` gone. Of an
+ * array, which policies cannot go through, `<argument><suffix>_within` is the set of directories that hold every path.
+ */
 export const derivation = z.strictObject({
   kind: z.literal('path'),
   /** Top-level arguments that hold a path or an array of paths; a tool that lacks one is unaffected. */

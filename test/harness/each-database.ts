@@ -1,6 +1,6 @@
 // Owns running one unit test file on both databases: PGlite always, PostgreSQL where the machine has its programs.
 import { rm } from 'node:fs/promises'
-import pg from 'pg'
+import { Client } from 'pg'
 import { afterAll, beforeAll, describe } from 'vitest'
 import { openPglite, openPostgres, type Store } from '../../pdp/src/store/open.ts'
 import { freshPglite } from './pglite.ts'
@@ -50,7 +50,7 @@ async function openOnPglite(): Promise<TestDatabase> {
 
 async function openOnPostgres(): Promise<TestDatabase> {
   const cluster = await startCluster({ durable: true })
-  const client = new pg.Client({ connectionString: cluster.url })
+  const client = new Client({ connectionString: cluster.url })
   await client.connect()
   await client.query('create database cedargate')
   await client.end()

@@ -1,11 +1,6 @@
 // Owns the commands that start something and run until told to stop: `dev`, `pdp`, `pep`.
+// Services are loaded when they are started, so that the other commands answer at once.
 import type { Command } from 'commander'
-import { readPdpConfig } from '../../../pdp/src/config.ts'
-import { startPdp } from '../../../pdp/src/main.ts'
-import { readPepConfig } from '../../../pep/src/config.ts'
-import { startPep } from '../../../pep/src/main.ts'
-import { readDevConfig } from '../dev/config.ts'
-import { startDev } from '../dev/start.ts'
 import { binDirectory } from '../package-root.ts'
 import { asCommandError } from '../service-errors.ts'
 import type { Context } from './context.ts'
@@ -20,7 +15,11 @@ export function addServices(program: Command, { config, io }: Context): void {
     .addHelpText('after', DEV_HELP)
     .action(async ({ bundle }: { bundle?: string }) => {
       const env = bundle === undefined ? config.env : { ...config.env, CEDARGATE_BUNDLE: bundle }
-      await runService(() => startDev(readDevConfig(config.home, env), io))
+      await runService(async () => {
+        const { readDevConfig } = await import('../dev/config.ts')
+        const { startDev } = await import('../dev/start.ts')
+        return startDev(readDevConfig(config.home, env), io)
+      })
     })
 
   program
@@ -28,9 +27,11 @@ export function addServices(program: Command, { config, io }: Context): void {
     .description('run the policy decision point on PostgreSQL')
     .addHelpText('after', PDP_HELP)
     .action(async () => {
-      await runService(() =>
-        startPdp(readPdpConfig({ ...config.env, CEDARGATE_HOME: config.home })),
-      )
+      await runService(async () => {
+        const { readPdpConfig } = await import('../../../pdp/src/config.ts')
+        const { startPdp } = await import('../../../pdp/src/main.ts')
+        return startPdp(readPdpConfig({ ...config.env, CEDARGATE_HOME: config.home }))
+      })
     })
 
   program
@@ -43,7 +44,11 @@ export function addServices(program: Command, { config, io }: Context): void {
     .addHelpText('after', PEP_HELP)
     .action(async ({ pdp }: { pdp?: string }) => {
       const env = pdp === undefined ? config.env : { ...config.env, CEDARGATE_PDP: pdp }
-      await runService(() => startPep(readPepConfig(env), { binDirectory }))
+      await runService(async () => {
+        const { readPepConfig } = await import('../../../pep/src/config.ts')
+        const { startPep } = await import('../../../pep/src/main.ts')
+        return startPep(readPepConfig(env), { binDirectory })
+      })
     })
 }
 

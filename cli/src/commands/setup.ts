@@ -2,8 +2,6 @@
 import { hash, randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import type { Command } from 'commander'
-import { createKeys } from '../../../pdp/src/keys/keys.ts'
-import { openPostgres } from '../../../pdp/src/store/open.ts'
 import { formatToken, TOKEN_RANDOM_BYTES } from '../../../schemas/identifiers.ts'
 import { CommandError } from '../errors.ts'
 import type { Format } from '../output.ts'
@@ -19,6 +17,7 @@ export function addSetup(program: Command, { config, io }: Context): void {
     .addOption(formatOption())
     .action(async ({ format }: { format: Format }) => {
       const directory = join(config.home, 'keys')
+      const { createKeys } = await import('../../../pdp/src/keys/keys.ts')
       await createKeys(directory).catch(rethrow)
       const token = formatToken('operator', randomBytes(TOKEN_RANDOM_BYTES), sha256)
       const made = { keys: directory, operatorToken: token, operatorTokenSha256: sha256(token) }
@@ -43,6 +42,7 @@ export function addSetup(program: Command, { config, io }: Context): void {
           hint: 'e.g. postgres://user:password@host/database',
         })
       }
+      const { openPostgres } = await import('../../../pdp/src/store/open.ts')
       const store = await openPostgres(url).catch(rethrow)
       await store.migrate().catch(rethrow).finally(store.close)
       io.err('the tables are up to date')

@@ -1,6 +1,5 @@
 // Owns `cedargate tools`: from a live server to the reviewed definitions a bundle is typed by.
 import type { Command } from 'commander'
-import { lockServer } from '../lock-server.ts'
 import type { Context } from './context.ts'
 
 export function addTools(program: Command, { config, io }: Context): void {
@@ -13,11 +12,11 @@ export function addTools(program: Command, { config, io }: Context): void {
     .argument('<server>', 'a server with a server.yaml in it')
     .addHelpText('after', LOCK_HELP)
     .action(async (bundle: string, server: string) => {
+      const { lockServer } = await import('../lock-server.ts')
       const { path, tools } = await lockServer({
         bundle,
         server,
-        home: config.home,
-        env: config.env,
+        env: { ...config.env, CEDARGATE_HOME: config.home },
       })
       for (const { name, risk } of tools) io.out(`${risk.padEnd(12)} ${name}`)
       io.err(

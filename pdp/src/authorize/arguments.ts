@@ -6,8 +6,9 @@ import { MAPPED_ARGS_BYTES_MAX, SET_ELEMENTS_MAX } from '../../../schemas/limits
 import type { Json, JsonObject } from '../../../schemas/strict-json.ts'
 import type { Property, RecordType, Scalar } from './argument-types.ts'
 import { liftedName } from './argument-types.ts'
-import { normalisePath } from './paths.ts'
+import { directoriesAbove, normalisePath } from './paths.ts'
 import type { Derived, VariantArguments } from './tool-arguments.ts'
+import { withinName } from './tool-arguments.ts'
 
 /** One more than this is a new mapper: replayed decisions name the one that made their context. */
 export const MAPPER_VERSION = 'cedargate-mapper/1'
@@ -159,23 +160,21 @@ function collectRow(row: RecordType, value: JsonObject, at: string, into: Collec
   })
 }
 
-function derive(
-  { argument, name, root }: Derived,
-  from: JsonObject,
-  into: Map<string, string>,
-): void {
+function derive(derived: Derived, from: JsonObject, into: Map<string, string>): void {
+  const { argument, name, root } = derived
   const given = Object.hasOwn(from, argument) ? from[argument] : undefined
   if (given === undefined || given === null) return
   const at = `/${pointerSegment(argument)}`
-  const text = Array.isArray(given)
-    ? `[${given.map((item, index) => pathText(item, root, `${at}/${index}`)).join(',')}]`
-    : pathText(given, root, at)
-  into.set(name, text)
+  if (!Array.isArray(given)) return void into.set(name, JSON.stringify(path(given, root, at)))
+  const paths = given.map((item, index) => path(item, root, `${at}/${index}`))
+  into.set(name, JSON.stringify(paths))
+  into.set(withinName(derived), JSON.stringify(directoriesAbove(paths)))
 }
 
-function pathText(value: Json, root: string, at: string): string {
+/** The types have been checked by then: every path is a string. */
+function path(value: Json, root: string, at: string): string {
   const normalised = normalisePath(value as string, root)
-  if (normalised.ok) return JSON.stringify(normalised.path)
+  if (normalised.ok) return normalised.path
   throw new Refused('unrepresentable_argument', `argument ${shown(at)} ${normalised.problem}`)
 }
 

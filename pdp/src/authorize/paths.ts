@@ -26,6 +26,23 @@ export function normalisePath(unverified: string, root: string): NormalisedPath 
   return { ok: true, path: absolute.startsWith(below) ? absolute.slice(below.length) : absolute }
 }
 
+/**
+ * The directories that hold every one of these normalised paths, from the outermost in: `.` holds all below the root,
+ * and nothing holds itself. Empty when there are no paths, or some are below the root and some outside.
+ */
+export function directoriesAbove(paths: readonly string[]): string[] {
+  const [first, ...rest] = paths.map(ancestors)
+  return (first ?? []).filter((directory) => rest.every((others) => others.includes(directory)))
+}
+
+/** `drafts/a/b` is in `.`, `drafts` and `drafts/a`; `/etc/hosts` in `/` and `/etc`. */
+function ancestors(path: string): string[] {
+  const outermost = path.startsWith('/') ? '/' : '.'
+  if (path === outermost) return []
+  const inner = [...path.matchAll(/(?!^)\//g)].map(({ index }) => path.slice(0, index))
+  return [outermost, ...inner]
+}
+
 /** `root` without `.`, `..`, doubled and trailing slashes; undefined when it is not a usable absolute path. */
 export function absoluteRoot(root: string): string | undefined {
   return root.startsWith('/') && problemOf(root) === undefined ? resolve(root) : undefined

@@ -5,8 +5,16 @@ import { optional, record } from '../../../schemas/cedar.ts'
 import type { ArgumentType, Property, RecordType, Scalar } from './argument-types.ts'
 import { argumentsType, liftedName } from './argument-types.ts'
 
-/** An attribute the mapper computes: `name` is `argument` as a normalised path below `root` (paths.ts). */
+/**
+ * An attribute the mapper computes: `name` is `argument` as a normalised path below `root` (paths.ts). Of an array of
+ * paths there is also `<name>_within`, the set of directories that hold every one of them.
+ */
 export type Derived = { readonly argument: string; readonly name: string; readonly root: string }
+
+/** The second attribute of a derived array. */
+export function withinName({ name }: Derived): string {
+  return `${name}_within`
+}
 
 /** How calls of one variant are mapped. */
 export type VariantArguments = { readonly type: RecordType; readonly derived: readonly Derived[] }
@@ -26,7 +34,7 @@ export function toolArguments(
   definitions: readonly { readonly sha256: string; readonly inputSchema: unknown }[],
   derivations: readonly Derived[],
 ): ToolArguments {
-  const reserved = new Set(derivations.map((derived) => derived.name))
+  const reserved = new Set(derivations.flatMap((of) => [of.name, withinName(of)]))
   const compiled = definitions.map(({ sha256, inputSchema }) => {
     const type = argumentsType(inputSchema, reserved)
     return {
@@ -65,10 +73,8 @@ type Attribute = {
 }
 
 function attributesOf({ type, derived }: VariantArguments): Attribute[] {
-  return [
-    ...type.properties.flatMap(propertyAttributes),
-    ...derived.map((of) => derivedAttribute(type, of)),
-  ]
+  const declared = type.properties.flatMap(propertyAttributes)
+  return [...declared, ...derived.flatMap((of) => derivedAttributes(type, of))]
 }
 
 function propertyAttributes(property: Property): Attribute[] {
@@ -82,10 +88,14 @@ function propertyAttributes(property: Property): Attribute[] {
   })
 }
 
-function derivedAttribute(type: RecordType, { argument, name }: Derived): Attribute {
-  const property = type.properties.find((one) => one.name === argument) as Property
+function derivedAttributes(type: RecordType, derived: Derived): Attribute[] {
+  const from = derived.argument
+  const property = type.properties.find(({ name }) => name === from) as Property
   const required = property.required && !property.nullable
-  return { name, type: cedarType(property.type), required, from: argument }
+  const attribute = { name: derived.name, type: cedarType(property.type), required, from }
+  return property.type.kind === 'set'
+    ? [attribute, { ...attribute, name: withinName(derived) }]
+    : [attribute]
 }
 
 function cedarType(type: ArgumentType): CedarType {

@@ -69,11 +69,11 @@ export function openGrants({ sql, clock, random }: IdentityPorts): Grants {
         expiresAt: expires.toISOString(),
       }
     },
-    listGrants: async () => (await sql.query(LIST)).map(grantRow),
+    listGrants: async () => (await sql.query(LIST)).map(grantRowOf),
     async revokeGrant(id) {
       const [row] = await sql.query(REVOKE, [id, new Date(clock.now())])
       recent.forget()
-      return row === undefined ? undefined : revokedGrant(row)
+      return row === undefined ? undefined : revokedOf(row)
     },
     async resolveGrants(digests) {
       const found = await recent.get(digests)
@@ -81,7 +81,7 @@ export function openGrants({ sql, clock, random }: IdentityPorts): Grants {
       return new Map([...found].filter(([, grant]) => now < grant.expiresAt))
     },
     revokedSince: async (since) =>
-      (await sql.query(REVOKED_SINCE, [new Date(since)])).map(revokedGrant),
+      (await sql.query(REVOKED_SINCE, [new Date(since)])).map(revokedOf),
   }
 }
 
@@ -112,10 +112,10 @@ async function lookup(sql: Sql, digests: readonly string[]): Promise<Map<string,
     [digests],
     'grants',
   )
-  return new Map(rows.map((row) => [row['token_sha256'] as string, grant(row)]))
+  return new Map(rows.map((row) => [row['token_sha256'] as string, grantOf(row)]))
 }
 
-function grant(row: Row): Grant {
+function grantOf(row: Row): Grant {
   return {
     id: row['id'] as string,
     user: row['user_id'] as string,
@@ -126,7 +126,7 @@ function grant(row: Row): Grant {
   }
 }
 
-function grantRow(row: Row): GrantRow {
+function grantRowOf(row: Row): GrantRow {
   const revoked = row['revoked'] as Date | null
   return {
     id: row['id'] as string,
@@ -141,7 +141,7 @@ function grantRow(row: Row): GrantRow {
   }
 }
 
-function revokedGrant(row: Row): RevokedGrant {
+function revokedOf(row: Row): RevokedGrant {
   return {
     id: row['id'] as string,
     token: row['token_sha256'] as string,

@@ -18,7 +18,7 @@ const ENTRIES_MAX = 10_000
 const ATTEMPTS_MAX = 3
 
 type Entry<Value> = { readonly value: Value; readonly asOf: number }
-type Answer<Value> = { readonly found: ReadonlyMap<string, Value>; readonly asOf: number }
+type Answer<Value> = { readonly values: ReadonlyMap<string, Value>; readonly asOf: number }
 
 /** `monotonic` in milliseconds. Look-ups of the same digest under way are shared. */
 export function rememberRecent<Value>(
@@ -28,6 +28,7 @@ export function rememberRecent<Value>(
   const entries = new Map<string, Entry<Value>>()
   const underWay = new Map<string, Promise<Answer<Value>>>()
   let generation = 0
+  const isFresh = (asOf: number): boolean => monotonic() - asOf < GRANT_AGE_MS_MAX
 
   return {
     async get(digests) {
@@ -55,47 +56,49 @@ export function rememberRecent<Value>(
       found.set(digest, entry.value)
       return false
     })
-    const answers = await Promise.all(asked(missing))
-    for (const { found: values, asOf } of answers) {
+    for (const { values, asOf } of await Promise.all(answers(missing))) {
       if (!isFresh(asOf)) return undefined
-      for (const digest of missing) {
-        const value = values.get(digest)
-        if (value !== undefined) found.set(digest, value)
-      }
+      for (const [digest, value] of values) if (missing.includes(digest)) found.set(digest, value)
     }
     return found
   }
 
-  function asked(missing: readonly string[]): Set<Promise<Answer<Value>>> {
+  function answers(missing: readonly string[]): Set<Promise<Answer<Value>>> {
     const shared = missing.flatMap((digest) => underWay.get(digest) ?? [])
     const rest = missing.filter((digest) => !underWay.has(digest))
     return new Set(rest.length === 0 ? shared : [...shared, ask(rest)])
   }
 
   function ask(digests: readonly string[]): Promise<Answer<Value>> {
-    const [asOf, started] = [monotonic(), generation]
-    const answer = lookup(digests).then((found) => {
-      if (started === generation) for (const [digest, value] of found) keep(digest, { value, asOf })
-      return { found, asOf }
+    const [started, asOf] = [generation, monotonic()]
+    const answer = answerAt(lookup(digests), asOf).finally(() => {
+      for (const digest of digests) if (underWay.get(digest) === answer) underWay.delete(digest)
     })
     for (const digest of digests) underWay.set(digest, answer)
-    const done = (): void => {
-      for (const digest of digests) if (underWay.get(digest) === answer) underWay.delete(digest)
-    }
-    answer.then(done, done)
-    return answer
+    return answer.then((got) => {
+      if (started === generation) remember(entries, got)
+      return got
+    })
   }
+}
 
-  function keep(digest: string, entry: Entry<Value>): void {
+async function answerAt<Value>(
+  lookup: Promise<ReadonlyMap<string, Value>>,
+  asOf: number,
+): Promise<Answer<Value>> {
+  return { values: await lookup, asOf }
+}
+
+function remember<Value>(
+  entries: Map<string, Entry<Value>>,
+  { values, asOf }: Answer<Value>,
+): void {
+  for (const [digest, value] of values) {
     entries.delete(digest)
-    entries.set(digest, entry)
-    for (const oldest of entries.keys()) {
-      if (entries.size <= ENTRIES_MAX) break
-      entries.delete(oldest)
-    }
+    entries.set(digest, { value, asOf })
   }
-
-  function isFresh(asOf: number): boolean {
-    return monotonic() - asOf < GRANT_AGE_MS_MAX
+  for (const oldest of entries.keys()) {
+    if (entries.size <= ENTRIES_MAX) break
+    entries.delete(oldest)
   }
 }

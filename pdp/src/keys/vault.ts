@@ -44,8 +44,9 @@ export function createVault(dataKey: Uint8Array): Vault {
       const name = user === null ? 'nobody' : `user\0${user}`
       return createHmac('sha256', pseudonymKey).update(name).digest()
     },
-    wrap: (person, month, key, nonce) => sealBytes(wrappingKey, nonce, key, about(person, month)),
-    unwrap: (person, month, wrapped) => openBytes(wrappingKey, wrapped, about(person, month)),
+    wrap: (person, month, key, nonce) =>
+      sealBytes(wrappingKey, nonce, key, personMonth(person, month)),
+    unwrap: (person, month, wrapped) => openBytes(wrappingKey, wrapped, personMonth(person, month)),
   }
 }
 
@@ -90,6 +91,6 @@ function derive(dataKey: Uint8Array, purpose: string): KeyObject {
   return createSecretKey(Buffer.from(hkdfSync('sha256', dataKey, '', purpose, 32)))
 }
 
-function about(person: Uint8Array, month: string): Buffer {
+function personMonth(person: Uint8Array, month: string): Buffer {
   return Buffer.concat([person, Buffer.from(month)])
 }

@@ -1,7 +1,7 @@
 // Owns what makes one PDP instance's leaves its own: a key that never leaves this process, and the dense chain
 // (epoch, sequence, previous leaf hash) that every leaf it issues stands in. No I/O.
 import { generateKeyPairSync, hash, sign } from 'node:crypto'
-import { type Canonical, canonicalJson } from '../../../schemas/canonical-json.ts'
+import { canonicalJson } from '../../../schemas/canonical-json.ts'
 import type { Leaf, SignedRecord } from '../../../schemas/leaf.ts'
 import { LEAF_BYTES_MAX } from '../../../schemas/limits.ts'
 import type { Random } from '../../../schemas/ports.ts'
@@ -45,7 +45,7 @@ export function createInstance(epoch: string, random: Random): Instance {
     issue(body, time) {
       const id = uuidV7(time, next, random(8))
       const chained = { ...body, v: 1, id, t: time, pdp: keyId, ep: epoch, sq: next, pv: previous }
-      const leaf = canonicalJson(chained as unknown as Canonical)
+      const leaf = canonicalJson(chained)
       if (Buffer.byteLength(leaf) > LEAF_BYTES_MAX) {
         throw new Error(`a leaf is larger than ${LEAF_BYTES_MAX} bytes and cannot be recorded`)
       }

@@ -3,7 +3,7 @@
 import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { PGlite, types } from '@electric-sql/pglite'
-import pg from 'pg'
+import { Pool } from 'pg'
 import type { Dialect, Row, Sql } from '../../../schemas/database/sql.ts'
 import { holdLock } from './lock-file.ts'
 import {
@@ -42,7 +42,7 @@ export type StoreOptions = {
  * connection is refused unless it commits with `synchronous_commit` on. Does NOT check that the tables exist.
  */
 export async function openPostgres(url: string, options: StoreOptions = {}): Promise<Store> {
-  const pools: pg.Pool[] = []
+  const pools: Pool[] = []
   const pool = openPool(options.role)
   const sql = postgresSql(pool, url)
   const roles = new Map<string, Sql>()
@@ -62,8 +62,8 @@ export async function openPostgres(url: string, options: StoreOptions = {}): Pro
     },
   }
 
-  function openPool(role: string | undefined): pg.Pool {
-    const opened = new pg.Pool(poolConfig(url, role, options.max))
+  function openPool(role: string | undefined): Pool {
+    const opened = new Pool(poolConfig(url, role, options.max))
     // An idle connection that breaks is dropped by the pool; the next statement opens another or fails.
     opened.on('error', () => {})
     pools.push(opened)
@@ -71,7 +71,7 @@ export async function openPostgres(url: string, options: StoreOptions = {}): Pro
   }
 }
 
-function postgresSql(pool: pg.Pool, url: string): Sql {
+function postgresSql(pool: Pool, url: string): Sql {
   return {
     dialect: 'postgres',
     async query(text, params = [], name) {
@@ -130,7 +130,7 @@ async function migratePglite(client: PGlite, migrations: string): Promise<void> 
 }
 
 /** One migrator at a time; those who waited find nothing left to do. */
-async function migratePostgres(pool: pg.Pool, migrations: string): Promise<void> {
+async function migratePostgres(pool: Pool, migrations: string): Promise<void> {
   const client = await pool.connect()
   try {
     await client.query('begin')

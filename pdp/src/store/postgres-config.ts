@@ -1,5 +1,5 @@
 // Owns what every PostgreSQL connection of ours has in common, and how its failures are told.
-import pg from 'pg'
+import { types } from 'pg'
 
 const CONNECTIONS_DEFAULT = 8
 const CONNECT_TIMEOUT_MS = 5_000
@@ -39,10 +39,11 @@ function withRoleOption(url: string, role: string | undefined): string {
   return `${url}${url.includes('?') ? '&' : '?'}options=${encodeURIComponent(options.trim())}`
 }
 
+type TypeId = Parameters<typeof types.getTypeParser>[0]
+
 /** int8 as a number: all of ours are counts and milliseconds, far below 2^53. */
-function getTypeParser(oid: number, format?: 'text' | 'binary') {
-  if (oid === pg.types.builtins.INT8) return Number
-  return pg.types.getTypeParser(oid, format)
+function getTypeParser(oid: TypeId, format?: 'text' | 'binary') {
+  return oid === types.builtins.INT8 ? Number : types.getTypeParser(oid, format)
 }
 
 const UNREACHABLE = /^(ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENOENT|EACCES|EPIPE)/

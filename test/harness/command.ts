@@ -1,0 +1,80 @@
+// Owns running the real `cedargate` command as a process under test: its environment, its output, its end.
+// Never lets settings of whoever runs the tests leak in, and never outlives a killed test run.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+/** How a command ended. `code` is null when a signal ended it. */
+export type Ended = {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export type Running = {
+  readonly child: ChildProcess
+  /** What it has printed so far. */
+  readonly stdout: () => string
+  readonly stderr: () => string
+  readonly ended: Promise<Ended>
+}
+
+type Settings = Readonly<Record<string, string>>
+
+const STOP_TIMEOUT_MS = 15_000
+const root = join(import.meta.dirname, '..', '..')
+const node = join(root, 'node_modules', '.bin', 'node')
+const main = join(root, 'cli', 'src', 'main.ts')
+const preload = join(import.meta.dirname, 'end-with-parent.ts')
+
+/** Runs the `cedargate` command to its end, with `env` as its only settings. Does NOT throw on a failure. */
+export async function runCommand(words: readonly string[], env: Settings = {}): Promise<Ended> {
+  return await startCommand(words, env).ended
+}
+
+/** Starts the command from this checkout, with `env` as its only settings, in a directory of nobody's. */
+export function startCommand(words: readonly string[], env: Settings): Running {
+  const child = spawn(node, ['--import', preload, main, ...words], {
+    cwd: tmpdir(),
+    env: { ...withoutSettings(process.env), ...env },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  })
+  const printed = { stdout: '', stderr: '' }
+  for (const name of ['stdout', 'stderr'] as const)
+    child[name].setEncoding('utf8').on('data', (text: string) => {
+      printed[name] += text
+    })
+  const ended = new Promise<Ended>((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', (code) => resolve({ code, ...printed }))
+  })
+  return { child, ended, stdout: () => printed.stdout, stderr: () => printed.stderr }
+}
+
+/** The machine's environment without anything that configures a gateway: a developer's own must not leak in. */
+function withoutSettings(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const kept = Object.entries(env).filter(
+    ([name]) => !name.startsWith('CEDARGATE_') && name !== 'DATABASE_URL',
+  )
+  return Object.fromEntries(kept)
+}
+
+/** Ends it with `signal`. Throws, having killed it, when it takes longer than 15 s. */
+export async function endCommand(
+  running: Running,
+  signal: NodeJS.Signals = 'SIGTERM',
+): Promise<Ended> {
+  running.child.kill(signal)
+  const late = sleep(STOP_TIMEOUT_MS).then(() => undefined)
+  const ended = await Promise.race([running.ended, late])
+  if (ended !== undefined) return ended
+  running.child.kill('SIGKILL')
+  throw new Error(`cedargate did not stop on ${signal}:\n${running.stderr()}`)
+}
+
+/** Does not keep the process alive. */
+export function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms).unref()
+  })
+}
