@@ -24,8 +24,7 @@ export type Streamed = {
 export function respond(answer: Answer, outgoing: ServerResponse): Response {
   const { status, headers, body } = answer
   if (body === null || typeof body === 'string') return new Response(body, { status, headers })
-  outgoing.writeHead(status, headers)
-  outgoing.flushHeaders()
+  if (!outgoing.destroyed) outgoing.writeHead(status, headers).flushHeaders()
   relay(body, outgoing)
   return RESPONSE_ALREADY_SENT
 }

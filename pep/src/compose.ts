@@ -72,6 +72,7 @@ export function createPep(ports: PepPorts): Pep {
     record: createRecord(ports.sql),
     metrics: createMetrics(reporter.dropped),
     serverOf: servers.of,
+    isRevoked: streams.isRevoked,
     definitionOf: (server, tool) => discovery.definitionOf(server, tool),
   }
   const discovery: Discovery = createDiscovery({

@@ -1,6 +1,7 @@
 // Owns knowing what tools a server serves now: the PEP looks for itself, and keeps a fingerprint of each definition.
 // Never learns from what a client was shown: a list may differ by caller.
 import { hash } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import canonicalize from 'canonicalize'
 import type { JsonObject } from '../../schemas/strict-json.ts'
 import type { Permitted } from './enforce.ts'
@@ -10,6 +11,7 @@ import {
   DISCOVERY_COOLDOWN_MS,
   DISCOVERY_PAGES_MAX,
   DISCOVERY_TOOLS_MAX,
+  DISCOVERY_WAIT_MS,
   PDP_TIMEOUT_MS,
 } from './limits.ts'
 import type { Log, Monotonic, PdpPort, Uuid } from './ports.ts'
@@ -25,7 +27,8 @@ export type DiscoverPorts = {
 }
 
 export type Discovery = {
-  /** Lower-case hex SHA-256 of the RFC 8785 form of the definition; null where none was seen. Looks first if it never saw it. */
+  /** Lower-case hex SHA-256 of the RFC 8785 form of the definition; null where none was seen. Looks first, for
+   * up to DISCOVERY_WAIT_MS, if it never saw it. */
   readonly definitionOf: (server: string, tool: string) => string | null | Promise<string | null>
   /** Looks now; joins a look that is under way. Never rejects: a failure is logged and what was known stays. */
   readonly look: (server: string) => Promise<void>
@@ -76,7 +79,9 @@ export function createDiscovery(ports: DiscoverPorts): Discovery {
       if (seen !== undefined) return seen
       const cooling = ports.monotonic() - entry.lookedAt < DISCOVERY_COOLDOWN_MS
       if (cooling && entry.looking === undefined) return null
-      return look(server).then(() => entry.definitions.get(tool) ?? null)
+      return Promise.race([look(server), sleep(DISCOVERY_WAIT_MS, undefined, { ref: false })]).then(
+        () => entry.definitions.get(tool) ?? null,
+      )
     },
   }
 }

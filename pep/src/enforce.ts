@@ -18,6 +18,8 @@ export type EnforcePorts = {
   readonly reporter: Reporter
   readonly metrics: Metrics
   readonly monotonic: Monotonic
+  /** Tokens whose revocation was heard: refused without asking. Not hearing of one allows nothing. */
+  readonly isRevoked: (token: string | null) => boolean
   readonly serverOf: (id: string) => UpstreamServer | undefined
   /** Fingerprint of a tool's definition as the server serves it now. */
   readonly definitionOf: (server: string, tool: string) => Promise<string | null> | string | null
@@ -43,6 +45,7 @@ export type Permitted = { readonly call: RecordedCall } | { readonly answer: Ans
 /** Decides and records: the call if it may be sent, else the answer to its denial. */
 export async function permit(ports: EnforcePorts, inbound: Inbound): Promise<Permitted> {
   const { monotonic, metrics } = ports
+  if (ports.isRevoked(inbound.token)) throw new GatewayError('unauthenticated', 'it was revoked')
   const { result, askedAt } = await ports.decide(await questionOf(ports, inbound))
   const decidedAt = monotonic()
   metrics.decideSeconds((decidedAt - askedAt) / 1000)
@@ -76,17 +79,33 @@ async function forward(
   call: RecordedCall,
   signal: () => AbortSignal,
 ): Promise<Answer> {
+  const onEnded = reportOnce(ports, call)
+  try {
+    const server = ports.serverOf(inbound.server)
+    if (server === undefined) {
+      throw new GatewayError(
+        'upstream_unavailable',
+        `this PEP does not serve ${inbound.server} yet`,
+      )
+    }
+    const cancels = inbound.era === 'modern' || inbound.kind === 'stream'
+    return await server.forward(call, { signal: cancels ? signal() : undefined, onEnded })
+  } catch (error) {
+    // Whoever sent something has told how that ended; else nothing was sent.
+    onEnded({ result: 'refused', status: 0, isError: true, bytes: 0 })
+    throw error
+  }
+}
+
+/** The first end counts. */
+function reportOnce(ports: EnforcePorts, { verdict }: RecordedCall): (ended: Ended) => void {
   const sentAt = ports.monotonic()
-  const { decisionId } = call.verdict
-  const onEnded = ({ result, status, isError, bytes }: Ended) => {
+  let isOver = false
+  return ({ result, status, isError, bytes }) => {
+    if (isOver) return
+    isOver = true
+    const { decisionId } = verdict
     const upstreamMs = Math.round(ports.monotonic() - sentAt)
     ports.reporter.report({ decisionId, result, status, upstreamMs, isError, bytes })
   }
-  const server = ports.serverOf(inbound.server)
-  if (server === undefined) {
-    onEnded({ result: 'failed', status: 0, isError: true, bytes: 0 })
-    throw new GatewayError('upstream_unavailable', `this PEP does not serve ${inbound.server} yet`)
-  }
-  const cancels = inbound.era === 'modern' || inbound.kind === 'stream'
-  return server.forward(call, { signal: cancels ? signal() : undefined, onEnded })
 }

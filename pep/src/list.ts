@@ -14,6 +14,7 @@ import { createSseReader, type SseEvent, withData } from './sse.ts'
 export type ListFilter = {
   readonly listed: Listed
   readonly visible: Visible
+  readonly tools: ReadonlySet<string>
   readonly era: Era
   /** Of the request: what an error in place of an unreadable answer names. */
   readonly id: RpcId | undefined
@@ -28,7 +29,7 @@ export function listFilterOf(
   if (rule?.decide !== 'connect' || rule.filter === undefined) return undefined
   if (visible === null)
     throw new GatewayError('verdict_mismatch', 'a list was allowed without saying what it may show')
-  return { listed: rule.filter, visible, era, id }
+  return { listed: rule.filter, visible, tools: new Set(visible.tools), era, id }
 }
 
 /**
@@ -119,12 +120,12 @@ function withheld(event: SseEvent): Buffer {
   return withData(event, JSON.stringify({ jsonrpc: '2.0', id: message['id'] ?? null, error }))
 }
 
-function isVisible(item: unknown, { listed, visible }: ListFilter): boolean {
+function isVisible(item: unknown, { listed, visible, tools }: ListFilter): boolean {
   if (listed === 'prompts') return visible.prompts
   if (listed !== 'tools') return visible.resources
   if (!isObject(item)) return false
   const { name } = item
-  return typeof name === 'string' && visible.tools.includes(name)
+  return typeof name === 'string' && tools.has(name)
 }
 
 /** A filtered list is one person's: no cache may show it to another, nor keep it for long. */

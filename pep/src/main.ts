@@ -46,6 +46,9 @@ export async function startPep(config: PepConfig, options: MainOptions = {}): Pr
     await sql.close()
   }
   try {
+    await sql.query('select 1').catch((cause: unknown) => {
+      throw new ConfigError(`DATABASE_URL: ${reasonOf(cause)}`, { cause })
+    })
     await pep.ready().catch((cause: unknown) => {
       throw new ConfigError(
         'CEDARGATE_PDP: the PDP does not answer, or not to this CEDARGATE_PEP_KEY',
@@ -67,6 +70,13 @@ export async function startPep(config: PepConfig, options: MainOptions = {}): Pr
     await stop()
     throw error
   }
+}
+
+/** Errors of the driver name host and reason, never the password. An AggregateError has no message of its own. */
+function reasonOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return String(cause)
+  const code = 'code' in cause ? String(cause.code) : ''
+  return `the database cannot be used: ${cause.message || code}`
 }
 
 /** Nothing here is logged on purpose; this is for what somebody adds without thinking. */

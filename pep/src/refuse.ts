@@ -59,10 +59,10 @@ function toolError({ id, era }: Envelope, text: string, data: object): object {
   }
 }
 
-/** What has no id of its own is answered with id null, as JSON-RPC 2.0 §5 has it. */
+/** Without an id unless a request is answered (specification, Streamable HTTP). */
 function rpcError(of: Envelope | undefined, code: number, message: string, data: object): object {
-  const id = of?.kind === 'request' ? of.id : null
-  return { jsonrpc: '2.0', id, error: { code, message, data } }
+  const error = { code, message, data }
+  return of?.kind === 'request' ? { jsonrpc: '2.0', id: of.id, error } : { jsonrpc: '2.0', error }
 }
 
 function json(status: number, body: object, headers: Readonly<Record<string, string>>): Answer {

@@ -9,6 +9,7 @@ export type Streams = {
    * revocations cannot be heard.
    */
   readonly add: (token: string | null, lasting: boolean, close: () => void) => () => void
+  readonly isRevoked: (token: string | null) => boolean
   /** Closes everything of this token, and what it might still open: a verdict may be on its way. */
   readonly revoke: (token: string) => void
   /** Whether revocations are heard. When they are not, what lasts is closed: some may be missed. */
@@ -50,6 +51,7 @@ export function createStreams(): Streams {
         if (open.delete(stream) && lasts) lasting -= 1
       }
     },
+    isRevoked: (token) => token !== null && revoked.has(token),
     revoke(token) {
       const [oldest] = revoked
       if (revoked.size >= REVOKED_TOKENS_MAX && oldest !== undefined) revoked.delete(oldest)

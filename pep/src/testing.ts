@@ -3,6 +3,7 @@
 import { hash, randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { delimiter, dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { pino } from 'pino'
 import { canonicalJson } from '../../schemas/canonical-json.ts'
@@ -102,10 +103,10 @@ async function* eventsOf(
   signal: AbortSignal,
 ): AsyncIterable<Uint8Array> {
   const queue: (PepEvent | undefined)[] = []
-  let wake = () => {}
+  let wake: (() => void) | undefined
   const listener = (event: PepEvent | undefined) => {
     queue.push(event)
-    wake()
+    wake?.()
   }
   signal.addEventListener('abort', () => listener(undefined))
   listeners.add(listener)
@@ -160,12 +161,28 @@ function recordOf(
   const commitment = Buffer.alloc(32).toString('base64')
   const c = { sub: commitment, req: commitment, args: commitment, ctx: commitment }
   const leaf = canonicalJson({
-    ...{ v: 1, id, t: Date.now(), pdp: 'pdp-test', ep: '00000000-0000-4000-8000-000000000000' },
-    ...{ sq: lastSequence++, pv: '', k: 'decision', pep: 'pep-test', ag: 'agent', sv: server },
-    ...{ mt: method, tl: null, td: null, c: { ...c, ent: commitment, idt: commitment } },
-    ...{ b: digest, ps: { d: digest, s: digest, i: null, m: digest } },
-    ...{ eng: { n: 'test', v: '0', h: digest }, dc: { r: allow ? 'allow' : 'deny', by, er: [] } },
-    ...{ cd: code, mode: 'enforced', cls: 'recorded' },
+    ag: 'agent',
+    b: digest,
+    c: { ...c, ent: commitment, idt: commitment },
+    cd: code,
+    cls: 'recorded',
+    dc: { r: allow ? 'allow' : 'deny', by, er: [] },
+    eng: { n: 'test', v: '0', h: digest },
+    ep: '00000000-0000-4000-8000-000000000000',
+    id,
+    k: 'decision',
+    mode: 'enforced',
+    mt: method,
+    pdp: 'pdp-test',
+    pep: 'pep-test',
+    ps: { d: digest, s: digest, i: null, m: digest },
+    pv: '',
+    sq: lastSequence++,
+    sv: server,
+    t: Date.now(),
+    td: null,
+    tl: null,
+    v: 1,
   })
   const leafHash = hash('sha256', Buffer.concat([Buffer.of(0), Buffer.from(leaf)]))
   return { leaf, hash: leafHash, sig: commitment, person: null, detail: null }
@@ -269,7 +286,7 @@ export async function startTestPep(
 ): Promise<RunningTestPep> {
   const pep = createPep({
     pepKey: 'cgp_test',
-    env: process.env,
+    env: { PATH: [dirname(process.execPath), '/usr/bin', '/bin'].join(delimiter) },
     monotonic: () => performance.now(),
     uuid: randomUUID,
     log: pino({ level: 'silent' }),

@@ -1,9 +1,9 @@
 // Owns deciding: requests in, authorizations out, over a bundle and an engine that are passed in.
 // Never records, never reads a clock, never looks anybody up: what it needs is in the request.
 import type { CedarTexts, EngineAnswer, Evaluation } from '../../../schemas/cedar.ts'
-import type { VerdictCode } from '../../../schemas/codes.ts'
 import type { Listed } from '../../../schemas/mcp.ts'
 import type { Visible } from '../../../schemas/pep-api.ts'
+import type { Interpretation } from './interpret.ts'
 import { interpret } from './interpret.ts'
 import type { Plan } from './plan.ts'
 import { plan } from './plan.ts'
@@ -13,6 +13,7 @@ import type {
   Authorization,
   AuthorizationRequest,
   AuthorizerBundle,
+  EngineKeys,
   Evaluator,
 } from './types.ts'
 
@@ -80,40 +81,31 @@ function prepare(request: AuthorizationRequest, bundle: AuthorizerBundle): Prepa
 }
 
 function asked(planned: Asked, request: AuthorizationRequest, bundle: AuthorizerBundle): Prepared {
-  const texts = toCedarRequest(request, planned.action, planned.context)
-  const generation = bundle.generation.id
-  const call: Evaluation = { generation, ...planned.keys.call, texts }
-  const candidates = planned.filter === null ? [] : listed(planned.filter, request.server, bundle)
-  const listings = candidates.map(
-    ({ action, keys }): Evaluation => ({
-      generation,
-      ...keys.listing,
-      texts: toCedarRequest(request, action, {}),
-    }),
-  )
+  const { action, context, filter } = planned
+  const { texts, reading } = toCedarRequest(request, action, context)
+  const evaluation = (of: string, { policySet, schema, reads }: EngineKeys): Evaluation => {
+    return { generation: bundle.generation.id, policySet, schema, texts: reading(of, reads) }
+  }
+  const listed = filter === null ? [] : listedGroups(filter, request.server, bundle)
   const said = { tool: planned.tool, cedar: texts, arguments: planned.arguments }
   return {
-    evaluations: [call, ...listings],
+    evaluations: [
+      evaluation(action, planned.keys.call),
+      ...listed.map((group) => evaluation(group.action, group.keys.listing)),
+    ],
     conclude([answer = NO_ANSWER, ...rest]) {
-      const { code, ...outcome } = interpret(answer)
-      if (outcome.decision === 'deny' || planned.filter === null) {
-        return {
-          ...said,
-          ...outcome,
-          code,
-          detail: detailOf(code, outcome.policies, bundle),
-          visible: null,
-        }
+      const outcome = interpret(answer)
+      if (outcome.decision === 'deny' || filter === null) {
+        return { ...said, ...outcome, detail: detailOf(outcome, bundle), visible: null }
       }
-      const visible = visibleOf(planned.filter, candidates, rest)
-      if (visible !== undefined) return { ...said, ...outcome, code, detail: '', visible }
-      const detail = detailOf('engine_fault', [], bundle)
-      return { ...said, ...NOTHING_DECIDED, code: 'engine_fault', detail, visible: null }
+      const visible = visibleOf(filter, listed, rest)
+      if (visible !== undefined) return { ...said, ...outcome, detail: '', visible }
+      return { ...said, ...UNDECIDED, detail: detailOf(UNDECIDED, bundle), visible: null }
     },
   }
 }
 
-const NOTHING_DECIDED = { decision: 'deny', policies: [], errors: [] } as const
+const UNDECIDED = { decision: 'deny', code: 'engine_fault', policies: [], errors: [] } as const
 
 function refused({
   tool,
@@ -122,7 +114,7 @@ function refused({
   detail,
 }: Pick<Authorization, 'tool' | 'arguments' | 'code' | 'detail'>): Prepared {
   const answer: Authorization = {
-    ...NOTHING_DECIDED,
+    ...UNDECIDED,
     code,
     tool,
     detail,
@@ -133,41 +125,49 @@ function refused({
   return { evaluations: [], conclude: () => answer }
 }
 
-type Candidate = { readonly name: string; readonly action: string; readonly keys: ActionKeys }
+/** What is listed alike is asked about once. */
+type ListedGroup = {
+  readonly action: string
+  readonly keys: ActionKeys
+  readonly names: readonly string[]
+}
 
 /** Whose visibility a list depends on: each tool, or the one action that reads what is listed. */
-function listed(filter: Listed, server: string, bundle: AuthorizerBundle): Candidate[] {
+function listedGroups(filter: Listed, server: string, bundle: AuthorizerBundle): ListedGroup[] {
   const of = bundle.servers.get(server)
   if (of === undefined) return []
-  if (filter === 'tools') return [...of.tools.values()]
-  const action = filter === 'prompts' ? 'prompts/get' : 'resources/read'
-  return [{ name: filter, action, keys: of.actions[action] }]
+  if (filter !== 'tools') {
+    const action = filter === 'prompts' ? 'prompts/get' : 'resources/read'
+    return [{ action, keys: of.actions[action], names: [filter] }]
+  }
+  const groups = Map.groupBy(of.tools.values(), ({ keys }) => keys.listing.group)
+  return [...groups.values()].flatMap((tools) => {
+    const names = tools.map(({ name }) => name)
+    return tools.slice(0, 1).map(({ action, keys }) => ({ action, keys, names }))
+  })
 }
 
 /** undefined when the engine left one of them open. Evaluation errors only hide what would be denied as well. */
 function visibleOf(
   filter: Listed,
-  candidates: readonly Candidate[],
+  groups: readonly ListedGroup[],
   answers: readonly EngineAnswer[],
 ): Visible | undefined {
   const names: string[] = []
-  for (const [index, { name }] of candidates.entries()) {
+  for (const [index, group] of groups.entries()) {
     const answer = answers[index] ?? NO_ANSWER
     if (answer.kind !== 'success') return undefined
-    if (answer.decision === 'allow') names.push(name)
+    if (answer.decision === 'allow') names.push(...group.names)
   }
+  const some = names.length > 0
   return {
-    tools: filter === 'tools' ? names : [],
-    resources: (filter === 'resources' || filter === 'resourceTemplates') && names.length > 0,
-    prompts: filter === 'prompts' && names.length > 0,
+    tools: filter === 'tools' ? names.toSorted() : [],
+    resources: (filter === 'resources' || filter === 'resourceTemplates') && some,
+    prompts: filter === 'prompts' && some,
   }
 }
 
-function detailOf(
-  code: VerdictCode,
-  policies: readonly string[],
-  bundle: AuthorizerBundle,
-): string {
+function detailOf({ code, policies }: Interpretation, bundle: AuthorizerBundle): string {
   switch (code) {
     case 'permit':
       return ''

@@ -3,6 +3,7 @@
 import type { CedarTexts } from '../../../schemas/cedar.ts'
 import { ENTITY } from '../../../schemas/cedar.ts'
 import { recordText } from './arguments.ts'
+import type { ContextReads } from './context-paths.ts'
 import type { AuthorizationRequest } from './types.ts'
 
 type Texts = ReadonlyMap<string, string>
@@ -10,56 +11,102 @@ type Texts = ReadonlyMap<string, string>
 /** What a context holds beside agent, grant and request. Attribute name → JSON text of its value. */
 export type CallContext = { readonly [name in 'args' | 'argsMeta' | 'tool']?: Texts }
 
+/** One request in Cedar's words. */
+export type CedarRequest = {
+  /** The whole of it, as it is recorded. */
+  readonly texts: CedarTexts
+  /** The same person, agent and moment asking for `action`, with that part of the context which `reads` names. */
+  reading(action: string, reads: ContextReads): CedarTexts
+}
+
 /**
- * The texts of one Cedar call. The same request always gives the same texts. Throws RangeError when `time` or
- * `expiresAt` is no date. Does NOT check ids or the context against the schema: Cedar does.
+ * Translates one request. The same request always gives the same texts. Throws RangeError on what no policy schema
+ * could hold: an id that is not well-formed, a time beyond the year 9999, a source address that is none.
  */
 export function toCedarRequest(
   of: AuthorizationRequest,
   action: string,
   call: CallContext,
-): CedarTexts {
+): CedarRequest {
+  const context = contextTexts(of, call)
+  const entities = entitiesText(of)
+  const request = scopeText(of, action)
+  return {
+    texts: { request, context: contextText(context, 'all'), entities },
+    reading: (other, reads) => ({
+      request: other === action ? request : scopeText(of, other),
+      context: contextText(context, reads),
+      entities,
+    }),
+  }
+}
+
+function scopeText(of: AuthorizationRequest, action: string): string {
   const principal = of.user === null ? entity(ENTITY.agent, of.agent) : entity(ENTITY.user, of.user)
-  const request = recordText([
+  return recordText([
     ['principal', principal],
     ['action', entity(ENTITY.action, action)],
     ['resource', entity(ENTITY.server, of.server)],
   ])
-  return { request, context: contextText(of, call), entities: entitiesText(of) }
 }
 
-function contextText(of: AuthorizationRequest, call: CallContext): string {
-  const attributes: [string, string][] = [['agent', entity(ENTITY.agent, of.agent)]]
+/** Attribute → its text, or its inner attributes' texts. */
+type ContextTexts = ReadonlyMap<string, string | Texts>
+
+function contextTexts(of: AuthorizationRequest, call: CallContext): ContextTexts {
+  const context = new Map<string, string | Texts>([['agent', entity(ENTITY.agent, of.agent)]])
   if (of.grant !== null) {
     const { id, expiresAt } = of.grant
-    const expires = JSON.stringify(new Date(expiresAt).toISOString())
-    attributes.push([
+    context.set(
       'grant',
-      recordText([
-        ['id', JSON.stringify(id)],
-        ['expiresAt', expires],
+      new Map([
+        ['id', quoted(id)],
+        ['expiresAt', datetime(expiresAt)],
       ]),
-    ])
+    )
   }
-  attributes.push(['request', requestText(of)])
-  for (const [name, value] of Object.entries(call)) attributes.push([name, recordText(value)])
-  return recordText(attributes)
+  context.set('request', requestTexts(of))
+  for (const [name, value] of Object.entries(call)) context.set(name, value)
+  return context
 }
 
-function requestText({ time, method, era, sourceIp }: AuthorizationRequest): string {
-  const attributes: [string, string][] = [
-    ['time', JSON.stringify(new Date(time).toISOString())],
-    ['method', JSON.stringify(method)],
-    ['era', JSON.stringify(era)],
-  ]
-  if (sourceIp !== null) attributes.push(['sourceIp', JSON.stringify(cedarIp(sourceIp))])
-  return recordText(attributes)
+function contextText(context: ContextTexts, reads: ContextReads): string {
+  const entries: [string, string][] = []
+  for (const [name, value] of context) {
+    const read = reads === 'all' ? 'all' : reads.get(name)
+    if (read === undefined) continue
+    if (typeof value === 'string') entries.push([name, value])
+    else if (read === 'all') entries.push([name, recordText(value)])
+    else entries.push([name, recordText([...value].filter(([inner]) => read.has(inner)))])
+  }
+  return recordText(entries)
 }
 
-/** Cedar reads neither `::ffff:127.0.0.1` nor a zone (`fe80::1%eth0`). What it cannot read then denies. */
+function requestTexts({ time, method, era, sourceIp }: AuthorizationRequest): Texts {
+  const texts = new Map([
+    ['time', datetime(time)],
+    ['method', quoted(method)],
+    ['era', quoted(era)],
+  ])
+  if (sourceIp !== null) texts.set('sourceIp', quoted(cedarIp(sourceIp)))
+  return texts
+}
+
+/** What Cedar reads of an address: no zone, and no IPv4 notation inside IPv6. */
 function cedarIp(address: string): string {
-  return address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '')
+  const plain = address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '')
+  if (
+    /^\d+(?:\.\d+){3}$/.test(plain) &&
+    plain.split('.').every((part) => IPV4_PART.test(part) && Number(part) < 256)
+  ) {
+    return plain
+  }
+  const url = /^[\da-f:.]+$/i.test(plain) && URL.parse(`http://[${plain}]/`)
+  if (!url) throw new RangeError('the source address is not an IP address')
+  return url.hostname.slice(1, -1)
 }
+
+const IPV4_PART = /^(?:0|[1-9]\d{0,2})$/
 
 /** The person with their teams. Everything else has neither attributes nor parents, so Cedar needs no entry. */
 function entitiesText({ user, teams }: AuthorizationRequest): string {
@@ -74,5 +121,18 @@ function entitiesText({ user, teams }: AuthorizationRequest): string {
 }
 
 function entity(type: string, id: string): string {
-  return `{"type":"${type}","id":${JSON.stringify(id)}}`
+  return `{"type":"${type}","id":${quoted(id)}}`
+}
+
+function quoted(text: string): string {
+  if (!text.isWellFormed()) throw new RangeError('a text holds a lone surrogate')
+  return JSON.stringify(text)
+}
+
+/** The last millisecond of the year 9999: Cedar reads four digits. */
+const TIME_MAX = 253_402_300_799_999
+
+function datetime(millis: number): string {
+  if (!(millis >= 0 && millis <= TIME_MAX)) throw new RangeError('a time is out of range')
+  return `"${new Date(millis).toISOString()}"`
 }

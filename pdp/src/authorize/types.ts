@@ -4,6 +4,7 @@ import type { VerdictCode } from '../../../schemas/codes.ts'
 import type { Era, ItemAction } from '../../../schemas/mcp.ts'
 import type { Visible } from '../../../schemas/pep-api.ts'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
+import type { ContextReads } from './context-paths.ts'
 import type { VariantArguments } from './tool-arguments.ts'
 
 /** One message to decide. Who is asking has been settled by then; nothing of the caller's own claims is in it. */
@@ -44,7 +45,10 @@ export type Authorization = {
   readonly detail: string
   /** What a list answer may show: for methods with `filter` in schemas/mcp.ts, when allowed. */
   readonly visible: Visible | null
-  /** The exact JSON texts handed to Cedar; '' each when Cedar was not reached. */
+  /**
+   * The Cedar request as JSON texts, whole; '' each when Cedar was not reached. The engine was given that part of the
+   * context which the policies of this action can read: evaluating all policies on all of it gives the same answer.
+   */
   readonly cedar: CedarTexts
   /** Exact JSON text of `params.arguments`; '' when there are none. */
   readonly arguments: string
@@ -76,6 +80,16 @@ export type DecidedTool = {
   readonly latest: string
 }
 
-/** Where the engine keeps what this action is decided by, and what its visibility in a list is decided by. */
-export type ActionKeys = { readonly call: EngineKeys; readonly listing: EngineKeys }
-export type EngineKeys = { readonly policySet: string; readonly schema: string }
+/** How this action is decided, and how its visibility in a list is. */
+export type ActionKeys = {
+  readonly call: EngineKeys
+  /** Two actions of one server and one `group` are always listed alike. */
+  readonly listing: EngineKeys & { readonly group: string }
+}
+
+/** Where the engine keeps the policies and the schema, and the part of the context that these policies can read. */
+export type EngineKeys = {
+  readonly policySet: string
+  readonly schema: string
+  readonly reads: ContextReads
+}

@@ -5,6 +5,7 @@
 // `request.method`. Everything else (`args`, `argsMeta`, `tool`, later `usage` and `approval`, and `context` as a
 // whole) belongs to a call.
 import type { PolicyJson } from '../../../schemas/cedar.ts'
+import { contextPaths } from './context-paths.ts'
 
 const LISTED = new Set(['agent', 'grant', 'request'])
 
@@ -32,23 +33,9 @@ function parts(expression: unknown, operator: '&&' | '||'): unknown[] {
   return [...parts(operands['left'], operator), ...parts(operands['right'], operator)]
 }
 
-/** Whether any part of the expression reads context beyond what a list knows. Unknown shapes count as reading. */
+/** Whether the expression reads context beyond what a list knows. */
 function readsCall(expression: unknown): boolean {
-  if (!isObject(expression)) return Array.isArray(expression) && expression.some(readsCall)
-  if (expression['Var'] === 'context') return true
-  const path = contextPath(expression)
-  if (path !== undefined) return !isListed(path)
-  return Object.entries(expression).some(([key, value]) => key !== 'Value' && readsCall(value))
-}
-
-/** `context.request.time` as ['request', 'time']; for `has` the attributes asked for count as read. */
-function contextPath(expression: Record<string, unknown>): string[] | undefined {
-  const access = expression['.'] ?? expression['has']
-  if (!isObject(access) || !isObject(access['left'])) return undefined
-  const attributes = [access['attr']].flat().map(String)
-  if (access['left']['Var'] === 'context') return attributes
-  const below = contextPath(access['left'])
-  return below === undefined ? undefined : [...below, ...attributes]
+  return contextPaths(expression).some(({ attributes }) => !isListed(attributes))
 }
 
 function isListed([attribute, inner]: readonly string[]): boolean {

@@ -1,8 +1,9 @@
 // Owns turning reviewed servers and policies into what decides: the Cedar schemas, the slices of the policy set,
 // and the types each tool's arguments are mapped by. Never reads a file.
 import type { Risk, ToolDefinition } from '../../../schemas/bundle.ts'
-import type { Generation } from '../../../schemas/cedar.ts'
+import type { Generation, PolicyJson } from '../../../schemas/cedar.ts'
 import { LISTING_CONTEXT, serverGroup, toolAction } from '../../../schemas/cedar.ts'
+import { contextReads, readsAction } from '../authorize/context-paths.ts'
 import type { ToolArguments } from '../authorize/tool-arguments.ts'
 import { opaqueArguments, toolArguments } from '../authorize/tool-arguments.ts'
 import type { ActionKeys, EngineKeys } from '../authorize/types.ts'
@@ -105,65 +106,73 @@ export async function compilePolicies(
   texts: ReadonlyMap<string, string>,
   candidate: Candidate,
 ): Promise<CompiledPolicies> {
-  const listing = await listingTexts(policies, candidate)
-  const sets = new PolicySets()
+  const calls = policies.map(({ id, policy }) => ({ id, policy, text: texts.get(id) ?? '' }))
+  const listings = await listingPolicies(policies, candidate)
+  const generation = new GenerationKeys(groups)
   const targets = [
     ...servers.flatMap(({ id }) => SERVER_ACTIONS.map((action) => ({ server: id, action }))),
     ...tools.map(({ server, action }) => ({ server, action })),
   ]
   const actions = targets.map(({ server, action }): CompiledAction => {
     const target = { server, action: action.id, groups: withAncestors(action.groups, groups) }
-    const ids = policies.filter(({ policy }) => mayApply(policy, target)).map(({ id }) => id)
-    const call = { policySet: sets.key('call', ids, texts), schema: `call:${action.id}` }
-    const list = { policySet: sets.key('list', ids, listing), schema: `list:${action.id}` }
-    return { server, action: action.id, keys: { call, listing: list } }
+    const applies = ({ policy }: EnginePolicy) => mayApply(policy, target)
+    const listed = listings.filter(applies)
+    const call = generation.keys(action, calls.filter(applies))
+    const listing = generation.keys({ ...action, context: LISTING_CONTEXT }, listed)
+    const alike = !listed.some(({ policy }) => readsAction(policy.conditions))
+    const group = alike ? listing.policySet : action.id
+    return { server, action: action.id, keys: { call, listing: { ...listing, group } } }
   })
-  const types = [...SERVER_ACTIONS, ...tools.map(({ action }) => action)]
-  const schemas = types.flatMap((action) => [
-    schemaEntry('call', action, groups),
-    schemaEntry('list', { ...action, context: LISTING_CONTEXT }, groups),
-  ])
-  return { actions, generation: { policySets: sets.all(), schemas } }
+  return { actions, generation: generation.all() }
 }
 
-function schemaEntry(
-  use: 'call' | 'list',
-  action: ActionType,
-  groups: ReadonlyMap<string, readonly string[]>,
-): Generation['schemas'][number] {
-  const key: EngineKeys['schema'] = `${use}:${action.id}`
-  return { key, schema: JSON.stringify(actionSchema(action, groups)) }
-}
+/** A policy as the engine is given it. */
+type EnginePolicy = { readonly id: string; readonly policy: PolicyJson; readonly text: string }
 
 /** What of each policy decides visibility; a policy that cannot is left out. */
-async function listingTexts(
+async function listingPolicies(
   policies: readonly SourcePolicy[],
   candidate: Candidate,
-): Promise<ReadonlyMap<string, string>> {
+): Promise<EnginePolicy[]> {
   const kept = policies.flatMap(({ id, policy }) => {
     const listed = listingPolicy(policy)
-    return listed === null ? [] : [{ id, listed }]
+    return listed === null ? [] : [{ id, policy: listed }]
   })
-  const texts = await candidate.print(kept.map(({ listed }) => listed))
-  return new Map(kept.map(({ id }, index) => [id, texts[index] ?? '']))
+  const texts = await candidate.print(kept.map(({ policy }) => policy))
+  return kept.map((one, index) => ({ ...one, text: texts[index] ?? '' }))
 }
 
-/** Policy sets by what is in them: tools with the same policies share one. */
-class PolicySets {
-  readonly #sets = new Map<string, Generation['policySets'][number]>()
+/** Policy sets and schemas by what is in them: actions that are decided alike share theirs. */
+class GenerationKeys {
+  readonly #groups: ReadonlyMap<string, readonly string[]>
+  readonly #policySets = new Map<string, Generation['policySets'][number]>()
+  readonly #schemas = new Map<string, Generation['schemas'][number]>()
 
-  key(use: 'call' | 'list', ids: readonly string[], texts: ReadonlyMap<string, string>): string {
-    const found = ids.filter((id) => texts.has(id)).toSorted()
-    const content = JSON.stringify([use, found])
-    const known = this.#sets.get(content)
-    if (known !== undefined) return known.key
-    const key = `${use}:${this.#sets.size}`
-    const policies = Object.fromEntries(found.map((id) => [id, texts.get(id) ?? '']))
-    this.#sets.set(content, { key, policies })
-    return key
+  constructor(groups: ReadonlyMap<string, readonly string[]>) {
+    this.#groups = groups
   }
 
-  all(): Generation['policySets'] {
-    return [...this.#sets.values()]
+  keys(action: ActionType, slice: readonly EnginePolicy[]): EngineKeys {
+    const reads = contextReads(slice.map(({ policy }) => policy.conditions))
+    const schema = JSON.stringify(actionSchema(action, this.#groups, reads))
+    return { policySet: this.#policySet(slice), schema: this.#schema(schema), reads }
+  }
+
+  all(): Omit<Generation, 'id'> {
+    return { policySets: [...this.#policySets.values()], schemas: [...this.#schemas.values()] }
+  }
+
+  #policySet(slice: readonly EnginePolicy[]): string {
+    const policies = Object.fromEntries(slice.map(({ id, text }) => [id, text]))
+    const content = JSON.stringify(policies)
+    const found = this.#policySets.get(content) ?? { key: `set:${this.#policySets.size}`, policies }
+    this.#policySets.set(content, found)
+    return found.key
+  }
+
+  #schema(schema: string): string {
+    const found = this.#schemas.get(schema) ?? { key: `schema:${this.#schemas.size}`, schema }
+    this.#schemas.set(schema, found)
+    return found.key
   }
 }

@@ -13,6 +13,7 @@ import {
 } from '../../../schemas/cedar.ts'
 import type { ItemAction } from '../../../schemas/mcp.ts'
 import { CONNECT_ACTION } from '../../../schemas/mcp.ts'
+import type { ContextReads } from '../authorize/context-paths.ts'
 
 type Attributes = readonly (readonly [string, CedarAttribute])[]
 
@@ -84,26 +85,53 @@ export function cedarSchema(
   actions: readonly ActionType[],
   groups: ReadonlyMap<string, readonly string[]>,
 ): object {
+  return { [NAMESPACE]: namespace(actions, groups) }
+}
+
+function namespace(
+  actions: readonly ActionType[],
+  groups: ReadonlyMap<string, readonly string[]>,
+): object {
   const entries = [
     ...[...groups].map(([id, memberOf]) => [id, { memberOf: memberOf.map(member) }] as const),
     ...actions.map((action) => [action.id, actionEntry(action)] as const),
   ]
   return {
-    [NAMESPACE]: {
-      commonTypes: COMMON_TYPES,
-      entityTypes: ENTITY_TYPES,
-      actions: Object.fromEntries<object>(entries),
-    },
+    commonTypes: COMMON_TYPES,
+    entityTypes: ENTITY_TYPES,
+    actions: Object.fromEntries<object>(entries),
   }
 }
 
-/** The schema of one action alone, with the groups it is in. */
+/**
+ * The schema of one action alone, with the groups it is in, and of its context only what `reads` names. A request
+ * that holds no more than that is validated as strictly as by the whole schema.
+ */
 export function actionSchema(
   action: ActionType,
   all: ReadonlyMap<string, readonly string[]>,
+  reads: ContextReads = 'all',
 ): object {
   const reached = withAncestors(action.groups, all)
-  return cedarSchema([action], new Map([...all].filter(([group]) => reached.has(group))))
+  const context = action.context.flatMap(([name, attribute]) => {
+    const read = reads === 'all' ? 'all' : reads.get(name)
+    return read === undefined ? [] : [[name, partOf(attribute, read)] as const]
+  })
+  const groups = new Map([...all].filter(([group]) => reached.has(group)))
+  return { [NAMESPACE]: { ...namespace([{ ...action, context }], groups), commonTypes: {} } }
+}
+
+/** Common types are written out: the engine copies the schema on every call. */
+function partOf(attribute: CedarAttribute, read: 'all' | ReadonlySet<string>): CedarAttribute {
+  const { required = true } = attribute
+  const type = isCommon(attribute.type) ? COMMON_TYPES[attribute.type] : attribute
+  if (type.type !== 'Record' || !('attributes' in type)) return attribute
+  const inner = Object.entries(type.attributes).filter(([name]) => read === 'all' || read.has(name))
+  return { ...record(inner), required }
+}
+
+function isCommon(type: string): type is keyof typeof COMMON_TYPES {
+  return Object.hasOwn(COMMON_TYPES, type)
 }
 
 function actionEntry({ groups, context }: ActionType): object {

@@ -11,17 +11,22 @@ type Refusal = Pick<Authorization, 'code' | 'policies' | 'errors' | 'detail'> & 
 /** One paragraph: what was refused, by which policy (or that none permits it), the decision id, how to get access. */
 export function explainRefusal(refusal: Refusal): string {
   const sentences = [
-    `Refused by policy gateway: ${refusal.what} (${refusal.code}).`,
+    `Refused by the policy gateway: ${refusal.what} (${refusal.code})`,
     because(refusal),
-    refusal.detail === '' ? '' : `${refusal.detail}.`,
-    `Decision ${refusal.decisionId}.`,
-    `To get access: ${refusal.access}.`,
+    `Decision ${refusal.decisionId}`,
+    `To get access: ${refusal.access}`,
   ]
-  return sentences.filter((sentence) => sentence !== '').join(' ')
+  return sentences.map((sentence) => `${sentence}.`).join(' ')
 }
 
-function because({ code, policies, errors }: Refusal): string {
-  if (code === 'policy_error') return `A policy could not be evaluated: ${errors.join(', ')}.`
-  if (policies.length > 0) return `Forbidden by ${policies.join(', ')}.`
-  return code === 'no_permit' ? 'No policy permits it.' : ''
+function because({ code, policies, errors, detail }: Refusal): string {
+  if (code === 'no_permit') return 'No policy permits it'
+  if (code === 'policy_error') return `A policy could not be evaluated: ${errors.join(', ')}`
+  if (policies.length === 0) return capitalised(detail)
+  const forbidden = `Forbidden by ${policies.join(', ')}`
+  return detail === '' ? forbidden : `${forbidden}: ${detail}`
+}
+
+function capitalised(text: string): string {
+  return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`
 }

@@ -34,12 +34,17 @@ export type Issued = {
   readonly overdue: (now: number) => Promise<{ overdue: Waiting[]; displaced: number }>
 }
 
-export function trackIssued(sql: Sql): Issued {
+/** `waitingMax` and `bytesMax`: see above. */
+export function trackIssued(
+  sql: Sql,
+  waitingMax = WAITING_MAX,
+  bytesMax = WAITING_BYTES_MAX,
+): Issued {
   const waiting = new Map<string, Waiting>()
   let bytes = 0
   return {
     assertRoom() {
-      if (waiting.size < WAITING_MAX && bytes < WAITING_BYTES_MAX) return
+      if (waiting.size < waitingMax && bytes < bytesMax) return
       throw new Error(`${waiting.size} decisions wait to be recorded; nothing more is decided`)
     },
     add(entry) {

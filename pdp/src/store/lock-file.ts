@@ -1,6 +1,6 @@
 // Owns the promise that one process at a time uses a directory. PGlite does not lock, and two would corrupt it.
 import { randomUUID } from 'node:crypto'
-import { link, readFile, rename, unlink, writeFile } from 'node:fs/promises'
+import { link, readFile, unlink, writeFile } from 'node:fs/promises'
 
 export type Lock = { readonly release: () => Promise<void> }
 
@@ -10,20 +10,19 @@ export type Lock = { readonly release: () => Promise<void> }
  */
 export async function holdLock(path: string): Promise<Lock> {
   const own = `${path}.${randomUUID()}`
-  const text = `${process.pid} ${await startOf(process.pid)}\n`
-  await writeFile(own, text, { flag: 'wx', mode: 0o600 })
+  await writeFile(own, `${process.pid} ${await startOf(process.pid)}\n`, {
+    flag: 'wx',
+    mode: 0o600,
+  })
   try {
-    if (!(await takes(own, path))) {
-      await removeStale(path)
-      if (!(await takes(own, path))) throw new Error('another cedargate has just started on it')
-    }
+    if (!(await takes(own, path))) await takeOver(own, path)
   } finally {
     await unlink(own)
   }
   return { release: () => unlink(path).catch(ignoreAbsent) }
 }
 
-/** A hard link is created by exactly one of all who try. */
+/** A hard link is made by exactly one of all who try. */
 async function takes(own: string, path: string): Promise<boolean> {
   try {
     await link(own, path)
@@ -34,24 +33,31 @@ async function takes(own: string, path: string): Promise<boolean> {
   }
 }
 
-async function removeStale(path: string): Promise<void> {
-  const seen = await readFile(path, 'utf8').catch(ignoreAbsent)
-  if (seen === undefined) return
-  const holder = /^(\d+) (\S*)\n$/.exec(seen)
+/**
+ * INVARIANT: a lock is removed by its holder, or by whoever holds the takeover beside it and has then read that the holder
+ * is gone. Order: a crash in here leaves the takeover behind, and the next start says which file to remove.
+ */
+async function takeOver(own: string, path: string): Promise<void> {
+  await assertStale(path)
+  const takeover = `${path}.takeover`
+  if (!(await takes(own, takeover))) {
+    throw new Error(`another process is just starting on it; if none is, remove ${takeover}`)
+  }
+  try {
+    await assertStale(path)
+    await unlink(path).catch(ignoreAbsent)
+    if (!(await takes(own, path))) throw new Error('another process has just started on it')
+  } finally {
+    await unlink(takeover)
+  }
+}
+
+async function assertStale(path: string): Promise<void> {
+  const holder = /^(\d+) (\S*)\n$/.exec((await readFile(path, 'utf8').catch(ignoreAbsent)) ?? '')
   const pid = Number(holder?.[1])
   if (holder !== null && isRunning(pid) && (await startOf(pid)) === holder[2]) {
     throw new Error(`process ${pid} is using it; stop that one first`)
   }
-  await setAside(path, seen)
-}
-
-/** Order: between reading and moving, another may have taken the stale lock; then what was moved is theirs, and goes back. */
-async function setAside(path: string, seen: string): Promise<void> {
-  const aside = `${path}.${randomUUID()}`
-  const moved = await rename(path, aside).then(() => true, ignoreAbsent)
-  if (moved === undefined) return
-  if ((await readFile(aside, 'utf8')) !== seen) await link(aside, path)
-  await unlink(aside)
 }
 
 function isRunning(pid: number): boolean {

@@ -42,16 +42,17 @@ export function readBody(incoming: IncomingMessage): Promise<Buffer> {
         chunks.push(chunk)
         return
       }
-      incoming.off('data', onData)
-      incoming.pause()
+      incoming.off('data', onData).off('close', onClose).pause()
       reject(tooLarge())
     }
+    const onClose = () => reject(gone())
     incoming.on('data', onData)
-    incoming.once('end', () =>
-      resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)),
-    )
-    incoming.once('error', (cause) => reject(gone(cause)))
-    incoming.once('close', () => reject(gone(undefined)))
+    incoming.once('close', onClose)
+    incoming.once('end', () => {
+      incoming.off('close', onClose)
+      resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks))
+    })
+    incoming.once('error', () => reject(gone()))
   })
 }
 
@@ -59,8 +60,6 @@ function tooLarge(): GatewayError {
   return new GatewayError('body_too_large', `the body is longer than ${BODY_BYTES_MAX} bytes`)
 }
 
-function gone(cause: unknown): GatewayError {
-  return new GatewayError('malformed_json', 'the client went away in the middle of its message', {
-    cause,
-  })
+function gone(): GatewayError {
+  return new GatewayError('malformed_json', 'the client went away in the middle of its message')
 }

@@ -1,5 +1,5 @@
 // Owns the PEP's connections to PostgreSQL: every one of them under the role that may only INSERT records.
-import pg from 'pg'
+import { Pool } from 'pg'
 import type { Row, Sql } from '../../../schemas/database/sql.ts'
 import { PEP_ROLE } from '../../../schemas/database/tables.ts'
 import { RECORD_TIMEOUT_MS } from '../../../schemas/limits.ts'
@@ -14,16 +14,7 @@ export type RecordSql = Sql & { readonly close: () => Promise<void> }
  * refused. A lost one is logged and replaced. Does NOT check that the database is there or migrated.
  */
 export function openRecordSql(url: string, log: Log): RecordSql {
-  const pool = new pg.Pool({
-    connectionString: withRole(url),
-    max: RECORDS_IN_FLIGHT_MAX + 1,
-    keepAlive: true,
-    connectionTimeoutMillis: RECORD_TIMEOUT_MS,
-    statement_timeout: RECORD_TIMEOUT_MS,
-    query_timeout: RECORD_TIMEOUT_MS,
-    application_name: 'cedargate-pep',
-    onConnect: assertSafe,
-  })
+  const pool = new Pool(poolConfig(url))
   pool.on('error', (error) => log.warn({ err: error }, 'a database connection was lost'))
   return {
     dialect: 'postgres',
@@ -35,6 +26,19 @@ export function openRecordSql(url: string, log: Log): RecordSql {
       return rows
     },
     close: () => pool.end(),
+  }
+}
+
+function poolConfig(url: string) {
+  return {
+    connectionString: withRole(url),
+    max: RECORDS_IN_FLIGHT_MAX + 1,
+    keepAlive: true,
+    connectionTimeoutMillis: RECORD_TIMEOUT_MS,
+    statement_timeout: RECORD_TIMEOUT_MS,
+    query_timeout: RECORD_TIMEOUT_MS,
+    application_name: 'cedargate-pep',
+    onConnect: assertSafe,
   }
 }
 
@@ -54,5 +58,7 @@ async function assertSafe(client: Connected): Promise<void> {
   const { role, commit } = rows[0] ?? {}
   if (role !== PEP_ROLE) throw new Error(`DATABASE_URL does not act as ${PEP_ROLE}`)
   if (commit === 'on' || commit === 'remote_apply') return
-  throw new Error(`the database of DATABASE_URL has synchronous_commit=${commit}; set it to on`)
+  throw new Error(
+    `the database of DATABASE_URL has synchronous_commit=${String(commit)}; set it to on`,
+  )
 }

@@ -58,7 +58,10 @@ export function openHttpServer(id: string, url: URL, ports: HttpPorts): Upstream
       } catch (error) {
         response.body.on('error', () => undefined).destroy()
         sending.onEnded({ result: 'failed', status: response.statusCode, isError: true, bytes: 0 })
-        throw error
+        if (error instanceof GatewayError) throw error
+        throw new GatewayError(faultOf(error), 'the answer of the server broke off', {
+          cause: error,
+        })
       }
     },
     connect: (call) => connectHttp(pool, path, call.open(ports.monotonic())),

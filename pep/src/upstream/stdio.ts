@@ -52,12 +52,7 @@ export class StdioServer implements UpstreamServer {
       sending.onEnded(NOTHING_SENT)
       return { status: 400, headers: {}, body: null }
     }
-    try {
-      return await this.#handle(call, sending)
-    } catch (error) {
-      sending.onEnded(NOTHING_SENT)
-      throw error
-    }
+    return this.#handle(call, sending)
   }
 
   readonly connect = async (call: RecordedCall): Promise<Connection> => {

@@ -16,13 +16,14 @@ export type Ended = {
 export type Sending = {
   /** Aborts when the client is gone and that means cancelling. */
   readonly signal: AbortSignal | undefined
-  /** Called once, when the answer is over or could not be had. */
+  /** Called when the answer is over or could not be had; only the first time counts. */
   readonly onEnded: (ended: Ended) => void
 }
 
 export type UpstreamServer = {
   readonly id: string
-  /** Sends the call and answers what the client gets. Throws GatewayError after `onEnded`. */
+  /** Sends the call and answers what the client gets. Throws
+   * GatewayError; without `onEnded` before that, nothing was sent. */
   readonly forward: (call: RecordedCall, sending: Sending) => Promise<Answer>
   /** A connection of the PEP's own, opened with the `initialize` of `call`; for discovery. Throws GatewayError. */
   readonly connect: (call: RecordedCall) => Promise<Connection>

@@ -1,28 +1,8 @@
-// Owns how a run is shown: the table with ratios to the bare proxy, and the facts of the machine. Pure, but for `machine`.
-import { cpus, totalmem } from 'node:os'
+// Owns how a run is shown: the table with ratios to the bare proxy. Pure.
 import type { Arm, Measured, Spread } from './measure.ts'
 
 /** The arm that all others are compared with. */
 const YARDSTICK = 'b'
-
-export type Machine = {
-  readonly cores: number
-  readonly cpu: string
-  readonly memoryGiB: number
-  readonly node: string
-  readonly postgres: string
-}
-
-export function machine(postgres: string): Machine {
-  const cores = cpus()
-  return {
-    cores: cores.length,
-    cpu: cores[0]?.model ?? 'unknown',
-    memoryGiB: Math.round(totalmem() / 2 ** 30),
-    node: process.version,
-    postgres,
-  }
-}
 
 /** One row of results: throughput as a part of the yardstick's, p50 as what is added to it, at the same connections. */
 export type Row = Measured & { readonly ratio: number; readonly addedP50Us: number }

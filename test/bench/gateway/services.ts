@@ -1,0 +1,132 @@
+// Owns the gateway under measurement: the real command, as two processes and as one, each on its own database of one
+// PostgreSQL cluster. Never in this process: what is measured must not share its event loop.
+import { existsSync } from 'node:fs'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Client } from 'pg'
+import { z } from 'zod'
+import { endCommand, type Running, runCommand, sleep, startCommand } from '../../harness/command.ts'
+import { freePort } from '../../harness/free-port.ts'
+import type { Arm } from './measure.ts'
+
+export type Gateway = { readonly arm: Arm; readonly stop: () => Promise<void> }
+type Env = Readonly<Record<string, string>>
+
+const START_TIMEOUT_MS = 45_000
+const SERVER = 'bench'
+const bundle = join(import.meta.dirname, '..', 'bundle')
+
+/** A new, migrated database in the cluster of `url`. */
+export async function createDatabase(url: string, name: string): Promise<string> {
+  const client = new Client({ connectionString: url })
+  await client.connect()
+  await client.query(`create database ${name}`)
+  await client.end()
+  const database = new URL(url)
+  database.pathname = `/${name}`
+  await command(['db', 'migrate'], { DATABASE_URL: database.href })
+  return database.href
+}
+
+/** `cedargate pdp` and `cedargate pep` as two processes. */
+export async function startApart(database: string, upstreamUrl: string): Promise<Gateway> {
+  const home = await mkdtemp(join(tmpdir(), 'cedargate-bench-'))
+  const common = { DATABASE_URL: database, CEDARGATE_SERVER_BENCH_URL: `${upstreamUrl}/mcp` }
+  const made = await json(['keys', 'create'], { CEDARGATE_HOME: home }, keysMade)
+  const pdpPort = String(await freePort())
+  const pdpUrl = `http://127.0.0.1:${pdpPort}`
+  const pdp = startCommand(['pdp'], {
+    ...common,
+    CEDARGATE_HOME: home,
+    CEDARGATE_BUNDLE: bundle,
+    CEDARGATE_OPERATOR_TOKEN_SHA256: made.operatorTokenSha256,
+    CEDARGATE_PDP_PORT: pdpPort,
+  })
+  const services = [pdp]
+  const stop = async (): Promise<void> => {
+    for (const service of services.toReversed()) await endCommand(service)
+    await rm(home, { recursive: true, force: true })
+  }
+  try {
+    await waitFor(pdp, () => answers(`${pdpUrl}/readyz`))
+    const operator = { CEDARGATE_URL: pdpUrl, CEDARGATE_TOKEN: made.operatorToken }
+    const { key } = await json(['peps', 'enroll', '--server', SERVER], operator, pepMade)
+    const grant = ['--user', 'bench', '--agent', 'load', '--team', 'load', '--server', SERVER]
+    const { token } = await json(['grants', 'create', ...grant], operator, grantMade)
+    const pepPort = String(await freePort())
+    const pepUrl = `http://127.0.0.1:${pepPort}`
+    const enforce = { ...common, CEDARGATE_PEP_KEY: key, CEDARGATE_PEP_PORT: pepPort }
+    const pep = startCommand(['pep', '--pdp', pdpUrl], enforce)
+    services.push(pep)
+    await waitFor(pep, () => answers(`${pepUrl}/healthz`))
+    return { arm: arm('c', '(c) gateway, two processes', pepUrl, token), stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+/** `cedargate dev`: both services in one process. */
+export async function startTogether(database: string, upstreamUrl: string): Promise<Gateway> {
+  const home = await mkdtemp(join(tmpdir(), 'cedargate-bench-'))
+  const dev = startCommand(['dev', '--bundle', bundle], {
+    CEDARGATE_HOME: home,
+    DATABASE_URL: database,
+    CEDARGATE_SERVER_BENCH_URL: `${upstreamUrl}/mcp`,
+    CEDARGATE_PEP_PORT: '0',
+    CEDARGATE_PDP_PORT: '0',
+  })
+  const stop = async (): Promise<void> => {
+    await endCommand(dev)
+    await rm(home, { recursive: true, force: true })
+  }
+  try {
+    const file = join(home, 'dev.json')
+    await waitFor(dev, async () => existsSync(file))
+    const { pepUrl, users } = devFacts.parse(JSON.parse(await readFile(file, 'utf8')))
+    return { arm: arm('d', '(d) gateway, one process', pepUrl, users.bench.token), stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+const keysMade = z.object({ operatorToken: z.string(), operatorTokenSha256: z.string() })
+const pepMade = z.object({ key: z.string() })
+const grantMade = z.object({ token: z.string() })
+const devFacts = z.object({
+  pepUrl: z.string(),
+  users: z.object({ bench: z.object({ token: z.string() }) }),
+})
+
+function arm(key: string, label: string, pepUrl: string, token: string): Arm {
+  const headers = { authorization: `Bearer ${token}` }
+  return { key, label, url: `${pepUrl}/${SERVER}/mcp`, headers }
+}
+
+async function command(words: readonly string[], env: Env): Promise<string> {
+  const { code, stdout, stderr } = await runCommand(words, env)
+  if (code === 0) return stdout
+  throw new Error(`cedargate ${words.join(' ')} ended with ${code}:\n${stdout}${stderr}`)
+}
+
+async function json<T>(words: readonly string[], env: Env, schema: z.ZodType<T>): Promise<T> {
+  return schema.parse(JSON.parse(await command([...words, '--format', 'json'], env)))
+}
+
+async function waitFor(service: Running, isReady: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + START_TIMEOUT_MS
+  while (!(await isReady())) {
+    if (service.child.exitCode !== null || performance.now() > deadline)
+      throw new Error(`a service did not start:\n${service.stdout()}${service.stderr()}`)
+    await sleep(50)
+  }
+}
+
+async function answers(url: string): Promise<boolean> {
+  return await fetch(url).then(
+    (response) => response.ok,
+    () => false,
+  )
+}
