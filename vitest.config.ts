@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config'
 
 const guards = ['test/style.test.ts', 'test/surface.test.ts']
 /** What does not depend on the database runs once, in `pglite`. */
-const once = ['test/pack.test.ts']
+const once = ['test/checkout.test.ts', 'test/pack.test.ts']
 
 export default defineConfig({
   test: {

@@ -11,7 +11,7 @@ import type { Bundle } from './bundle/bundle.ts'
 import { loadBundle } from './bundle/load.ts'
 import { createAdvise } from './decide/advise.ts'
 import { createDecide, type Decide } from './decide/decide.ts'
-import { startEngine } from './engine/engine.ts'
+import { type Engine, startEngine } from './engine/engine.ts'
 import { watchEvents } from './events.ts'
 import { openGrants, type ResolveGrants } from './identity/grants.ts'
 import { openPeps, type Peps } from './identity/peps.ts'
@@ -32,11 +32,7 @@ import type { Store } from './store/open.ts'
 export type PdpPorts = {
   readonly store: Store
   readonly keys: Keys
-  /** Directory of the policy bundle. */
-  readonly bundleDirectory: string
-  /** Variables that `${NAME}` in server files may name. */
-  readonly env: Readonly<Record<string, string | undefined>>
-  readonly engineWorkers: number
+  readonly decider: Decider
   /** SHA-256 (hex) of the one operator token. */
   readonly operatorTokenSha256: string
   readonly publicUrl: string
@@ -56,12 +52,31 @@ export type Pdp = {
   readonly stop: () => Promise<void>
 }
 
-/** Loads the bundle, starts the engine and opens the ledger. Throws when any of them cannot: a PDP starts whole. */
+/** A bundle and the engine it is active in. */
+export type Decider = { readonly bundle: Bundle; readonly engine: Engine }
+
+type DeciderPorts = {
+  /** Directory of the policy bundle. */
+  readonly bundleDirectory: string
+  /** Variables that `${NAME}` in server files may name. */
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly engineWorkers: number
+}
+
+/** Reads the bundle and starts an engine on it; needs no database. Throws BundleError with every finding. */
+export async function openDecider(ports: DeciderPorts): Promise<Decider> {
+  const [bundle, engine] = await Promise.all([
+    loadBundle(ports.bundleDirectory, { env: ports.env }),
+    startEngine({ workers: ports.engineWorkers }),
+  ])
+  await engine.activate(bundle.generation)
+  return { bundle, engine }
+}
+
+/** Opens the ledger and joins the rooms. Throws when the database cannot: a PDP starts whole. */
 export async function createPdp(ports: PdpPorts): Promise<Pdp> {
   const { store, keys, clock, random, log } = ports
-  const bundle = await loadBundle(ports.bundleDirectory, { env: ports.env })
-  const engine = await startEngine({ workers: ports.engineWorkers })
-  await engine.activate(bundle.generation)
+  const { bundle, engine } = ports.decider
   await keepBundle(store, bundle, clock.now())
   const ledger = await openLedger({ store, keys, engine: engine.identity, clock, random })
   const identity = { sql: store.sql, clock, random }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { createAdaptorServer, type ServerType } from '@hono/node-server'
 import { pino } from 'pino'
 import type { Clock } from '../../schemas/ports.ts'
-import { createPdp } from './compose.ts'
+import { createPdp, openDecider } from './compose.ts'
 import { ConfigError, type PdpConfig } from './config.ts'
 import { loadKeys } from './keys/keys.ts'
 import { openPostgres } from './store/open.ts'
@@ -24,12 +24,15 @@ export async function startPdp(config: PdpConfig): Promise<RunningPdp> {
   const store = await openPostgres(config.databaseUrl)
   try {
     await store.checkMigrated()
-    const pdp = await createPdp({
-      store,
-      keys,
+    const decider = await openDecider({
       bundleDirectory: config.bundle,
       env: config.env,
       engineWorkers: config.engineWorkers,
+    })
+    const pdp = await createPdp({
+      store,
+      keys,
+      decider,
       operatorTokenSha256: config.operatorTokenSha256,
       publicUrl: config.publicUrl ?? `http://${config.host}:${config.port}`,
       clock: systemClock,

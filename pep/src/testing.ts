@@ -4,13 +4,16 @@ import { hash, randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { delimiter, dirname } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { pino } from 'pino'
+import { request } from 'undici'
 import { canonicalJson } from '../../schemas/canonical-json.ts'
 import type { VerdictCode } from '../../schemas/codes.ts'
 import type { Sql } from '../../schemas/database/sql.ts'
 import { formatToken } from '../../schemas/identifiers.ts'
 import type { SignedRecord } from '../../schemas/leaf.ts'
+import { META } from '../../schemas/mcp.ts'
 import {
   type DecideCall,
   type DecideResult,
@@ -304,5 +307,72 @@ export async function startTestPep(
       await pep.stop()
       await closed
     },
+  }
+}
+
+export type Posted = {
+  readonly status: number
+  readonly headers: Record<string, string | string[] | undefined>
+  readonly text: string
+  readonly json: Rpc
+}
+export type Rpc = {
+  readonly id?: unknown
+  readonly result?: Record<string, unknown>
+  readonly error?: { code: number; message: string; data: Record<string, unknown> }
+}
+
+/** One message of a well-behaved client, answered whole; of an event stream, `json` is its last event. */
+export async function post(
+  url: string,
+  message: object,
+  headers: Record<string, string> = {},
+): Promise<Posted> {
+  const response = await request(url, {
+    method: 'POST',
+    headers: { ...clientHeaders(), ...headers },
+    body: JSON.stringify({ jsonrpc: '2.0', ...message }),
+  })
+  const text = await response.body.text()
+  const data = text.startsWith('{')
+    ? text
+    : (text
+        .match(/^data: (.+)$/gm)
+        ?.at(-1)
+        ?.slice(6) ?? '{}')
+  const json = JSON.parse(data) as Rpc
+  return { status: response.statusCode, headers: response.headers, text, json }
+}
+
+export function clientHeaders(token: string = testToken(1)): Record<string, string> {
+  return {
+    authorization: `Bearer ${token}`,
+    'content-type': 'application/json',
+    accept: 'application/json, text/event-stream',
+  }
+}
+
+export function toolCall(name = 'echo', args: object = {}, id: string | number = 1): object {
+  return { id, method: 'tools/call', params: { name, arguments: args } }
+}
+
+/** The same as a client of the modern era sends it: `_meta` and the headers that repeat it. */
+export function modern(message: object): { message: object; headers: Record<string, string> } {
+  const { method, params } = message as { method: string; params?: Record<string, unknown> }
+  const name = params?.['name'] ?? params?.['uri']
+  return {
+    message: { ...message, params: { ...params, _meta: { [META.protocolVersion]: '2026-07-28' } } },
+    headers: {
+      'mcp-protocol-version': '2026-07-28',
+      'mcp-method': method,
+      ...(typeof name === 'string' ? { 'mcp-name': name } : {}),
+    },
+  }
+}
+
+/** Waits until `check` holds. Throws after 5 s. */
+export async function until(check: () => boolean): Promise<void> {
+  for (const start = performance.now(); !check(); await sleep(10)) {
+    if (performance.now() - start > 5_000) throw new Error('it did not come to be within 5 s')
   }
 }

@@ -35,7 +35,8 @@ export function onEachDatabase(
   })
 }
 
-async function openOnPglite(): Promise<TestDatabase> {
+/** For a test that needs one database only. */
+export async function openOnPglite(): Promise<TestDatabase> {
   const { home, directory } = await freshPglite()
   const store = await openPglite(directory)
   return {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { pino } from 'pino'
-import { createPdp, type Pdp } from '../../pdp/src/compose.ts'
+import { createPdp, openDecider, type Pdp } from '../../pdp/src/compose.ts'
 import { createKeys, loadKeys } from '../../pdp/src/keys/keys.ts'
 import { systemClock } from '../../pdp/src/main.ts'
 import type { Store } from '../../pdp/src/store/open.ts'
@@ -32,9 +32,11 @@ export async function startTestPdp(bundleDirectory: string = EXAMPLE_BUNDLE): Pr
   const pdp = await createPdp({
     store,
     keys: await loadKeys(join(home, 'keys')),
-    bundleDirectory,
-    env: { CEDARGATE_HOME: home },
-    engineWorkers: 2,
+    decider: await openDecider({
+      bundleDirectory,
+      env: { CEDARGATE_HOME: home },
+      engineWorkers: 2,
+    }),
     operatorTokenSha256: sha256(operator),
     publicUrl: PUBLIC_URL,
     clock: systemClock,

@@ -3,7 +3,7 @@ import { hash, randomBytes, randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Logger, pino } from 'pino'
-import { createPdp, type Pdp } from '../../../pdp/src/compose.ts'
+import { createPdp, openDecider, type Pdp } from '../../../pdp/src/compose.ts'
 import { createKeys, type Keys, loadKeys } from '../../../pdp/src/keys/keys.ts'
 import { systemClock } from '../../../pdp/src/main.ts'
 import { openPglite, openPostgres, type Store } from '../../../pdp/src/store/open.ts'
@@ -55,9 +55,18 @@ async function start(config: DevConfig, io: Terminal, ending: Ending): Promise<v
   const known = await home.readTokens()
   const operator =
     known?.operator ?? formatToken('operator', randomBytes(TOKEN_RANDOM_BYTES), sha256)
-  const store = await openStore(config)
-  ending.push(store.close)
-  const pdp = await openPdp(config, { store, url: pdpGate.url, operator, log })
+  const { store, decider } = await openBoth(config, ending)
+  const keys = await ensureKeys(join(config.home, 'keys'))
+  const pdp = await createPdp({
+    store,
+    keys,
+    decider,
+    operatorTokenSha256: sha256(operator),
+    publicUrl: pdpGate.url,
+    clock: systemClock,
+    random: (bytes) => randomBytes(bytes),
+    log: log.child({ service: 'pdp' }),
+  })
   ending.push(pdp.stop)
   const servers = [...pdp.bundle.servers.keys()]
   const tokens = await ensureTokens(pdp, { operator, known, people: demo.users, servers })
@@ -82,6 +91,23 @@ async function start(config: DevConfig, io: Terminal, ending: Ending): Promise<v
   announce(io, { facts, shown, bundle: pdp.bundle.id, durability: durabilityOf(store) })
 }
 
+/** The database and the engine start side by side: neither needs the other, and each takes a while. */
+async function openBoth(config: DevConfig, ending: Ending) {
+  const [opened, decided] = await Promise.allSettled([
+    openStore(config),
+    openDecider({
+      bundleDirectory: config.bundle,
+      env: config.env,
+      engineWorkers: config.engineWorkers,
+    }),
+  ])
+  if (opened.status === 'fulfilled') ending.push(opened.value.close)
+  if (decided.status === 'fulfilled') ending.push(decided.value.engine.stop)
+  if (opened.status === 'rejected') throw opened.reason
+  if (decided.status === 'rejected') throw decided.reason
+  return { store: opened.value, decider: decided.value }
+}
+
 async function openStore({ databaseUrl, home }: DevConfig): Promise<Store> {
   const store =
     databaseUrl === undefined
@@ -89,28 +115,6 @@ async function openStore({ databaseUrl, home }: DevConfig): Promise<Store> {
       : await openPostgres(databaseUrl)
   await store.migrate()
   return store
-}
-
-type PdpParts = {
-  readonly store: Store
-  readonly url: string
-  readonly operator: string
-  readonly log: Logger
-}
-
-async function openPdp(config: DevConfig, { store, url, operator, log }: PdpParts): Promise<Pdp> {
-  return createPdp({
-    store,
-    keys: await ensureKeys(join(config.home, 'keys')),
-    bundleDirectory: config.bundle,
-    env: config.env,
-    engineWorkers: config.engineWorkers,
-    operatorTokenSha256: sha256(operator),
-    publicUrl: url,
-    clock: systemClock,
-    random: (bytes) => randomBytes(bytes),
-    log: log.child({ service: 'pdp' }),
-  })
 }
 
 async function ensureKeys(directory: string): Promise<Keys> {

@@ -6,7 +6,7 @@ import type { Visible } from '../../../schemas/pep-api.ts'
 import type { Interpretation } from './interpret.ts'
 import { interpret } from './interpret.ts'
 import type { Plan } from './plan.ts'
-import { plan } from './plan.ts'
+import { namedTool, plan } from './plan.ts'
 import { toCedarRequest } from './request.ts'
 import type {
   ActionKeys,
@@ -76,7 +76,7 @@ function prepare(request: AuthorizationRequest, bundle: AuthorizerBundle): Prepa
   } catch {
     // Reading the message failed (too deep to write as text, a time that is no date): nothing was asked.
     const detail = 'the message cannot be read'
-    return refused({ tool: null, arguments: '', code: 'invalid_request', detail })
+    return refused({ tool: namedTool(request), arguments: '', code: 'invalid_request', detail })
   }
 }
 

@@ -41,11 +41,15 @@ type Said = {
 type Refusal = { readonly kind: 'refuse'; readonly code: VerdictCode; readonly detail: string }
 type Asked = Omit<Extract<Plan, { kind: 'ask' }>, 'tool' | 'arguments'>
 
-function messageParts({ method, params }: AuthorizationRequest): Said {
+/** The tool a message names, whether or not there is one. */
+export function namedTool({ method, params }: AuthorizationRequest): string | null {
   const name = own(params, 'name')
-  const tool = method === 'tools/call' && typeof name === 'string' ? name : null
-  const given = own(params, 'arguments')
-  return { tool, given, text: given === undefined ? '' : JSON.stringify(given) }
+  return method === 'tools/call' && typeof name === 'string' ? name : null
+}
+
+function messageParts(request: AuthorizationRequest): Said {
+  const given = own(request.params, 'arguments')
+  return { tool: namedTool(request), given, text: given === undefined ? '' : JSON.stringify(given) }
 }
 
 function settle(

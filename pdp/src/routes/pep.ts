@@ -1,5 +1,6 @@
 // Owns the PEP face of the PDP: parse, call, serialise. For our own enforcement points only.
-import { type Context } from 'hono'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Context } from 'hono'
 import { streamSSE } from 'hono/streaming'
 import type { z } from 'zod'
 import {
@@ -83,10 +84,15 @@ export function pepRoutes(ports: PepPorts): GuardedRoute[] {
       }, ended.signal)
       while (!ended.signal.aborted) {
         await stream.write(': still here\n\n')
-        await stream.sleep(KEEP_ALIVE_MS)
+        await pause(KEEP_ALIVE_MS, ended.signal)
       }
     })
   }
+}
+
+/** Until then or until the signal aborts; keeps no process alive. */
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return sleep(ms, undefined, { signal, ref: false }).catch(() => undefined)
 }
 
 function enforcer(c: Context<PdpEnv>): Enforcer {

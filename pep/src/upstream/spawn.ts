@@ -78,11 +78,7 @@ export function openSpawnedServer(upstream: Upstream, ports: SpawnPorts): Spawne
   return {
     id,
     started,
-    async forward(call, sending) {
-      if (current === undefined)
-        sending.onEnded({ result: 'failed', status: 0, isError: true, bytes: 0 })
-      return server().forward(call, sending)
-    },
+    forward: async (call, sending) => server().forward(call, sending),
     connect: async (call) => server().connect(call),
     revoke: () => undefined,
     async stop() {

@@ -1,0 +1,56 @@
+// Server-sent events: whatever the line ends and however the bytes arrive, the same events, and not a byte of them lost.
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { createSseReader, withData } from './sse.ts'
+
+const STREAM = [
+  ': a comment\n\n',
+  'data: one\n\n',
+  'id: 5\r\nevent: message\r\ndata:two\r\n\r\n',
+  'data: a\rdata: b\r\r',
+  'retry: 10\nid: \ndata: \n\n',
+  'event: other\ndata: {"ü":"😀"}\n\n',
+  '\n\n',
+].join('')
+
+test('fields are read as the standard says', () => {
+  const events = createSseReader(1_000).push(Buffer.from(STREAM))
+  expect(events.map(({ type, data }) => [type, data])).toEqual([
+    ['message', undefined],
+    ['message', 'one'],
+    ['message', 'two'],
+    ['message', 'a\nb'],
+    ['message', ''],
+    ['other', '{"ü":"😀"}'],
+    ['message', undefined],
+  ])
+})
+
+test('however the bytes are cut, the data is the same and the raw events are the stream', () => {
+  const bytes = Buffer.from(`\uFEFF${STREAM}`)
+  const said = createSseReader(1_000)
+    .push(bytes)
+    .flatMap(({ data }) => data ?? [])
+  fc.assert(
+    fc.property(fc.array(fc.nat(bytes.length)), (cuts) => {
+      const reader = createSseReader(1_000)
+      const places = [0, ...cuts.toSorted((a, b) => a - b), bytes.length]
+      const events = places.flatMap((place, index) =>
+        reader.push(bytes.subarray(place, places[index + 1] ?? bytes.length)),
+      )
+      expect(Buffer.concat(events.map(({ raw }) => raw))).toEqual(bytes)
+      expect(events.flatMap(({ data }) => data ?? [])).toEqual(said)
+    }),
+  )
+})
+
+test('an event beyond the limit is an error, not memory', () => {
+  const reader = createSseReader(100)
+  reader.push(Buffer.alloc(100, 0x61))
+  expect(() => reader.push(Buffer.from('a'))).toThrow(RangeError)
+})
+
+test('other data leaves id, type and retry as they were', () => {
+  const [event] = createSseReader(1_000).push(Buffer.from('id: 7\nretry: 3\ndata: a\ndata: b\n\n'))
+  expect(event && withData(event, '{}').toString()).toBe('id: 7\nretry: 3\ndata: {}\n\n')
+})
