@@ -1,5 +1,5 @@
 // Server-sent events: whatever the line ends and however the bytes arrive, the same events, and not a byte of them lost.
-import fc from 'fast-check'
+import { array, assert, nat, property } from 'fast-check'
 import { expect, test } from 'vitest'
 import { createSseReader, withData } from './sse.ts'
 
@@ -31,8 +31,8 @@ test('however the bytes are cut, the data is the same and the raw events are the
   const said = createSseReader(1_000)
     .push(bytes)
     .flatMap(({ data }) => data ?? [])
-  fc.assert(
-    fc.property(fc.array(fc.nat(bytes.length)), (cuts) => {
+  assert(
+    property(array(nat(bytes.length)), (cuts) => {
       const reader = createSseReader(1_000)
       const places = [0, ...cuts.toSorted((a, b) => a - b), bytes.length]
       const events = places.flatMap((place, index) =>

@@ -7,7 +7,7 @@ import { delimiter, dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { pino } from 'pino'
-import { request } from 'undici'
+import { request as ask } from 'undici'
 import { canonicalJson } from '../../schemas/canonical-json.ts'
 import type { VerdictCode } from '../../schemas/codes.ts'
 import type { Sql } from '../../schemas/database/sql.ts'
@@ -68,7 +68,7 @@ export function createTestPdp(upstreams: readonly Upstream[]): TestPdp {
     tell: (event) => listeners.forEach((listener) => listener(event)),
     hangUp: () => listeners.forEach((listener) => listener(undefined)),
     port: {
-      post: (path, body) => Promise.resolve(post(pdp, path, body)),
+      post: (path, body) => Promise.resolve(take(pdp, path, body)),
       get: () => {
         const answer = { pep: 'pep-test', bundle: 'b'.repeat(64), servers: [...upstreams] }
         return Promise.resolve({ status: 200, body: JSON.stringify(serversResponse.parse(answer)) })
@@ -80,7 +80,7 @@ export function createTestPdp(upstreams: readonly Upstream[]): TestPdp {
   return pdp
 }
 
-function post(pdp: TestPdp, path: string, text: string): { status: number; body: string } {
+function take(pdp: TestPdp, path: string, text: string): { status: number; body: string } {
   const body: unknown = JSON.parse(text)
   if (path === '/pep/v1/decide') {
     const { calls } = decideRequest.parse(body)
@@ -206,7 +206,7 @@ export type TestUpstream = {
   readonly close: () => Promise<void>
 }
 
-/** A server over plain node:http that answers JSON-RPC requests with what `answer` says; by default an empty result. */
+/** A server over plain node:http that answers with what `answer` says; by default it has one tool, `echo`. */
 export async function openTestUpstream(id: string): Promise<TestUpstream> {
   const reached: Reached[] = []
   const server = createServer((request, response) => {
@@ -224,7 +224,7 @@ export async function openTestUpstream(id: string): Promise<TestUpstream> {
   const upstream: TestUpstream = {
     upstream: httpUpstream(id, `http://127.0.0.1:${port}/mcp`),
     reached,
-    answer: (request, response) => answerJson(response, { id: idOf(request), result: {} }),
+    answer: answerPlainly,
     close: async () => {
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
@@ -233,12 +233,24 @@ export async function openTestUpstream(id: string): Promise<TestUpstream> {
   return upstream
 }
 
+const TOOLS = [{ name: 'echo', inputSchema: { type: 'object' } }]
+
+function answerPlainly(request: Reached, response: ServerResponse): void {
+  const { id, method } = parsed(request)
+  if (id === undefined) {
+    response.writeHead(202).end()
+    return
+  }
+  answerJson(response, { id, result: method === 'tools/list' ? { tools: TOOLS } : {} })
+}
+
 export function httpUpstream(id: string, url: string): Upstream {
   return { id, transport: 'http', url, command: null, args: [], env: {}, cwd: null }
 }
 
-export function idOf({ body }: Reached): unknown {
-  return body === '' ? null : (JSON.parse(body) as { id?: unknown }).id
+/** The message that arrived; empty without a body. */
+export function parsed({ body }: Reached): { id?: unknown; method?: string } {
+  return body === '' ? {} : (JSON.parse(body) as { id?: unknown; method?: string })
 }
 
 export function answerJson(response: ServerResponse, message: object): void {
@@ -328,7 +340,7 @@ export async function post(
   message: object,
   headers: Record<string, string> = {},
 ): Promise<Posted> {
-  const response = await request(url, {
+  const response = await ask(url, {
     method: 'POST',
     headers: { ...clientHeaders(), ...headers },
     body: JSON.stringify({ jsonrpc: '2.0', ...message }),

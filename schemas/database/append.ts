@@ -1,16 +1,21 @@
-// Owns the one statement that writes signed records, for whoever writes them: the PEP, or the PDP for its own leaves.
-// Pure: records in, statement out. Never checks a signature or a hash; that is fsck's and the sequencer's.
+// Owns the one statement that writes signed records, for whoever writes them: the PEP, or the PDP
+// for its own leaves. Pure: records in, statement out. Never checks a signature or a hash; that is
+// fsck's and the sequencer's.
 import { type Leaf, type LeafColumns, leafColumns, type SignedRecord } from '../leaf.ts'
 import type { Dialect, Statement } from './sql.ts'
 
-/** The NOLOGIN role of whoever writes records: it may INSERT into `record` and `record_detail`, and nothing else. */
+/**
+ * The NOLOGIN role of whoever writes records: it may INSERT into `record` and `record_detail`, and
+ * nothing else.
+ */
 export const PEP_ROLE = 'cedargate_pep'
 
 /**
- * Appends `records` with their details, all or none. Safe to repeat after an unknown outcome: a row that is there stays as
- * it is. That also means an id that somebody else took is silently not written; ids are random, and fsck finds it.
- * An INSERT-only role may run it. `records` come from a PDP; `leaf` must be a leaf (a text that is not throws).
- * Does NOT bound their number or size (RECORD_ROWS_MAX, and see recordBytes).
+ * Appends `records` with their details, all or none. Safe to repeat after an unknown outcome: a row
+ * that is there stays as it is. That also means an id that somebody else took is silently not
+ * written; ids are random, and fsck finds it. An INSERT-only role may run it. `records` come from a
+ * PDP; `leaf` must be a leaf (a text that is not throws). Does NOT bound their number or size
+ * (RECORD_ROWS_MAX, and see recordBytes).
  */
 export function appendStatement(dialect: Dialect, records: readonly SignedRecord[]): Statement {
   const rows = records.map(rowOf)
@@ -46,7 +51,10 @@ function arrayLiteral(items: readonly string[]): string {
   return `{${items.map((item) => `"${item.replaceAll(/["\\]/g, '\\$&')}"`).join(',')}}`
 }
 
-/** What one input row holds, and the type it is sent as. Bytes travel as base64 or hex: both drivers send text as it is. */
+/**
+ * What one input row holds, and the type it is sent as. Bytes travel as base64 or hex: both drivers
+ * send text as it is.
+ */
 const COLUMNS = [
   ['id', 'uuid'],
   ['kind', 'text'],
@@ -75,7 +83,9 @@ const COLUMNS = [
   string,
 ])[]
 
-/** Measured: arrays are the faster input on PostgreSQL, one JSON text on PGlite, each by about two. */
+/**
+ * Measured: arrays are the faster input on PostgreSQL, one JSON text on PGlite, each by about two.
+ */
 const POSTGRES = insertFrom(
   `select * from unnest(${COLUMNS.map(([, type], n) => `$${n + 1}::${type}[]`).join(', ')})
     as t(${COLUMNS.map(([name]) => name).join(', ')})`,
@@ -91,7 +101,8 @@ function insertFrom(source: string): string {
     insert into record (id, kind, leaf, leaf_hash, sig, at, epoch, seq, pep, agent, server, method,
       tool, verdict, code, policies, bundle, mode, decision, person)
     select id, kind, decode(leaf, 'base64'), decode(hash, 'hex'), decode(sig, 'base64'), at, epoch,
-      seq, pep, agent, server, method, tool, verdict, code, policies::text[], bundle, mode, decision,
+      seq, pep, agent, server, method, tool, verdict, code, policies::text[], bundle, mode,
+      decision,
       decode(person, 'base64')
     from input on conflict do nothing
   ) insert into record_detail (id, key_ref, ct)

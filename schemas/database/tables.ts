@@ -1,5 +1,6 @@
-// Owns the tables of both databases, as drizzle reads them; the migrations beside are generated from here.
-// Roles, grants and the trigger that feeds `pending` stand in a hand-written migration: drizzle has no words for them.
+// Owns the tables of both databases, as drizzle reads them; the migrations beside are generated
+// from here. Roles, grants and the trigger that feeds `pending` stand in a hand-written migration:
+// drizzle has no words for them.
 import { sql } from 'drizzle-orm'
 import {
   bigint,
@@ -12,14 +13,13 @@ import {
   uuid,
 } from 'drizzle-orm/pg-core'
 
-export { PEP_ROLE } from './append.ts'
-
 const bytea = customType<{ data: Uint8Array }>({ dataType: () => 'bytea' })
 const instant = (name: string) => timestamp(name, { withTimezone: true })
 
 /**
- * Every leaf, of every kind. `leaf`, `leaf_hash` and `sig` are the truth; all else is an index of the leaf, except
- * `person`, a keyed pseudonym. No column but `id` is unique: a writer must not be able to occupy somebody's place.
+ * Every leaf, of every kind. `leaf`, `leaf_hash` and `sig` are the truth; all else is an index of
+ * the leaf, except `person`, a keyed pseudonym. No column but `id` is unique: a writer must not be
+ * able to occupy somebody's place.
  */
 export const record = pgTable(
   'record',
@@ -66,7 +66,10 @@ export const pending = pgTable('pending', {
   leafHash: bytea('leaf_hash').notNull(),
 })
 
-/** One key per person and month, wrapped by the data key. Deleting a row makes that month unreadable for good. */
+/**
+ * One key per person and month, wrapped by the data key. Deleting a row makes that month unreadable
+ * for good.
+ */
 export const subjectKey = pgTable(
   'subject_key',
   {

@@ -2,20 +2,32 @@
 
 import type { Keys } from '../../pdp/src/keys/keys.ts'
 import { fsck } from '../../pdp/src/ledger/fsck.ts'
+import { keepBundle } from '../../pdp/src/store/bundles.ts'
 import { PEP_ROLE } from '../../schemas/database/append.ts'
 import type { Sql } from '../../schemas/database/sql.ts'
 import type { TestDatabase } from './each-database.ts'
-import { appendAs, decisionInput, openTestLedger, testClock } from './ledger.ts'
+import {
+  appendAs,
+  BUNDLE_CONTENT,
+  BUNDLE_ID,
+  decisionInput,
+  openTestLedger,
+  testClock,
+} from './ledger.ts'
 
-/** When every leaf of the good ledger was issued (ms since 1970), and a time when no hole in it is young any more. */
+/**
+ * When every leaf of the good ledger was issued (ms since 1970), and a time when no hole in it is
+ * young any more.
+ */
 export const WRITTEN = decisionInput().time
 export const LATER = WRITTEN + 3_600_000
 
 /**
- * Seven rows in two epochs, the first one closed: decisions with and without user, tool and policies, and an outcome.
- * Answers the ids of the three decisions.
+ * Seven rows in two epochs, the first one closed: decisions with and without user, tool and
+ * policies, and an outcome. Answers the ids of the three decisions.
  */
 export async function writeGoodLedger({ store }: TestDatabase, keys: Keys): Promise<string[]> {
+  await keepBundle(store, { id: BUNDLE_ID, content: BUNDLE_CONTENT }, WRITTEN)
   const ledger = await openTestLedger(store.sql, keys, testClock(WRITTEN))
   await ledger.prepare(['alice', 'bob', null], WRITTEN)
   const denied = { decision: 'deny', code: 'no_permit', policies: [], tool: null } as const

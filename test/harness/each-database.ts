@@ -1,4 +1,5 @@
-// Owns running one unit test file on both databases: PGlite always, PostgreSQL where the machine has its programs.
+// Owns running one unit test file on both databases: PGlite always, PostgreSQL where the machine
+// has its programs.
 import { rm } from 'node:fs/promises'
 import { Client } from 'pg'
 import { afterAll, beforeAll, describe } from 'vitest'
@@ -18,7 +19,10 @@ export type TestDatabase = {
 const NAMES: ('pglite' | 'postgres')[] =
   findPostgres() === undefined ? ['pglite'] : ['pglite', 'postgres']
 
-/** Declares `body` once per database. `database()` is a fresh, migrated one, from beforeAll to afterAll. */
+/**
+ * Declares `body` once per database. `database()` is a fresh, migrated one, from beforeAll to
+ * afterAll.
+ */
 export function onEachDatabase(
   body: (database: () => TestDatabase, name: 'pglite' | 'postgres') => void,
 ): void {

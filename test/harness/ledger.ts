@@ -1,5 +1,5 @@
 // Owns a ledger for tests: real keys in memory, a clock that the test turns, and decisions to seal.
-import { createSecretKey, generateKeyPairSync, randomBytes, sign } from 'node:crypto'
+import { createSecretKey, generateKeyPairSync, hash, randomBytes, sign } from 'node:crypto'
 import { type Keys, keyIdOf, rawPublicKey } from '../../pdp/src/keys/keys.ts'
 import { createVault } from '../../pdp/src/keys/vault.ts'
 import { type Ledger, openLedger } from '../../pdp/src/ledger/ledger.ts'
@@ -8,6 +8,10 @@ import { appendStatement } from '../../schemas/database/append.ts'
 import type { Sql } from '../../schemas/database/sql.ts'
 import type { SignedRecord } from '../../schemas/leaf.ts'
 import type { Clock } from '../../schemas/ports.ts'
+
+/** What decisions here are decided by: an id that is that of its content. */
+export const BUNDLE_CONTENT = '{"name":"test"}'
+export const BUNDLE_ID = hash('sha256', BUNDLE_CONTENT)
 
 export const ENGINE = { n: 'cedar-wasm', v: '4.13.0', h: 'e'.repeat(64) }
 
@@ -67,7 +71,7 @@ export function decisionInput(change: Change = {}): DecisionInput {
     server: 'files',
     method: 'tools/call',
     definition: 'd'.repeat(64),
-    bundle: 'b'.repeat(64),
+    bundle: BUNDLE_ID,
     digests: { policySet: '1'.repeat(64), schema: '2'.repeat(64), mapper: '3'.repeat(64) },
     time: Date.UTC(2026, 10, 22, 12),
     mode: 'enforced',
@@ -96,7 +100,10 @@ export async function appendAs(sql: Sql, records: readonly SignedRecord[]): Prom
   await sql.query(text, params, name)
 }
 
-/** A database that fails the next `times` statements: before running them, or after, when only the answer is lost. */
+/**
+ * A database that fails the next `times` statements: before running them, or after, when only the
+ * answer is lost.
+ */
 export function faultySql(sql: Sql, times: number, written: boolean): Sql {
   let left = times
   return {

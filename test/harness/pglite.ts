@@ -1,5 +1,6 @@
-// Owns fresh PGlite directories for tests. Making one from nothing takes seconds, copying one a third of a second: so one
-// migrated directory per set of migrations is kept in node_modules/.cache, and every test gets a copy.
+// Owns fresh PGlite directories for tests. Making one from nothing takes seconds, copying one a
+// third of a second: so one migrated directory per set of migrations is kept in
+// node_modules/.cache, and every test gets a copy.
 import { createHash } from 'node:crypto'
 import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -13,7 +14,10 @@ const PGLITE = fileURLToPath(
   new URL('../../node_modules/@electric-sql/pglite/package.json', import.meta.url),
 )
 
-/** A directory for openPglite that is migrated and empty; whoever asked removes `home`, which holds it. */
+/**
+ * A directory for openPglite that is migrated and empty; whoever asked removes `home`, which holds
+ * it.
+ */
 export async function freshPglite(): Promise<{ home: string; directory: string }> {
   const home = await mkdtemp(join(tmpdir(), 'cedargate-pglite-'))
   const directory = join(home, 'pglite')

@@ -2,6 +2,7 @@
 import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
+import { holdLock, type Lock } from '../../../pdp/src/store/lock-file.ts'
 import { CommandError } from '../errors.ts'
 
 /** What a running `dev` says of itself to programs, in `dev.json`. */
@@ -26,17 +27,36 @@ export type Home = {
   readonly readTokens: () => Promise<Tokens | undefined>
   readonly writeTokens: (tokens: Tokens) => Promise<void>
   readonly writeFacts: (facts: Facts) => Promise<void>
-  readonly removeFacts: () => Promise<void>
+  /** Removes the facts and lets another process have the directory. */
+  readonly close: () => Promise<void>
 }
 
-/** Makes `path` (mode 0700) if missing and clears the facts of an earlier run. Throws CommandError if it cannot. */
+/**
+ * Makes `path` (mode 0700) if missing, takes it for this process alone and clears the facts of an earlier run.
+ * Throws CommandError when it cannot be written, or another process has it.
+ */
 export async function openHome(path: string): Promise<Home> {
   const facts = join(path, 'dev.json')
   const tokensFile = join(path, 'tokens.json')
+  await makePrivate(path)
+  const lock = await holdHome(path)
+  await rm(facts, { force: true })
+  return {
+    path,
+    readTokens: () => readTokens(tokensFile),
+    writeTokens: (value) => writePrivate(tokensFile, JSON.stringify(value, null, 2)),
+    writeFacts: (value) => writePrivate(facts, JSON.stringify(value, null, 2)),
+    close: async () => {
+      await rm(facts, { force: true })
+      await lock.release()
+    },
+  }
+}
+
+async function makePrivate(path: string): Promise<void> {
   try {
     await mkdir(path, { recursive: true, mode: 0o700 })
     await chmod(path, 0o700)
-    await rm(facts, { force: true })
     await writePrivate(join(path, '.writable'), '')
     await rm(join(path, '.writable'))
   } catch (cause) {
@@ -45,13 +65,16 @@ export async function openHome(path: string): Promise<Home> {
       cause,
     })
   }
-  return {
-    path,
-    readTokens: () => readTokens(tokensFile),
-    writeTokens: (value) => writePrivate(tokensFile, JSON.stringify(value, null, 2)),
-    writeFacts: (value) => writePrivate(facts, JSON.stringify(value, null, 2)),
-    removeFacts: () => rm(facts, { force: true }),
-  }
+}
+
+/** Two gateways on one home would take each other's facts and tokens, whatever database they use. */
+async function holdHome(path: string): Promise<Lock> {
+  return holdLock(join(path, 'dev.lock')).catch((cause: unknown) => {
+    throw new CommandError(`CEDARGATE_HOME ${path} is taken: ${reason(cause)}`, {
+      hint: 'or set CEDARGATE_HOME to another directory, and two other ports',
+      cause,
+    })
+  })
 }
 
 async function readTokens(path: string): Promise<Tokens | undefined> {

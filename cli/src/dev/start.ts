@@ -44,7 +44,7 @@ export async function startDev(config: DevConfig, io: Terminal): Promise<Running
 async function start(config: DevConfig, io: Terminal, ending: Ending): Promise<void> {
   const log = pino({ level: config.logLevel }, pino.destination(2))
   const home = await openHome(config.home)
-  ending.push(home.removeFacts)
+  ending.push(home.close)
   const pepGate = await listenGated('CEDARGATE_PEP_PORT', config.pepPort)
   ending.push(pepGate.close)
   const pdpGate = await listenGated('CEDARGATE_PDP_PORT', config.pdpPort)

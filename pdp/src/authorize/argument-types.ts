@@ -172,7 +172,7 @@ function leaves(row: RecordType, prefix: string): Lifted[] {
         return leaves(type, path)
       case 'rows':
         return type.lifted.map((leaf) => ({ ...leaf, name: liftedName(path, leaf.name) }))
-      case 'opaque':
+      default:
         return []
     }
   })

@@ -120,7 +120,7 @@ function mapProperty({ name, type }: Property, value: Json, at: string, nulls: s
       collectRows(type.row, value, at, { prefix: name, nulls, sets })
       return [...sets].map(([leaf, texts]) => [leaf, setText(texts, at)])
     }
-    case 'opaque':
+    default:
       throw opaque(at)
   }
 }
@@ -165,17 +165,17 @@ function derive(derived: Derived, from: JsonObject, into: Map<string, string>): 
   const given = Object.hasOwn(from, argument) ? from[argument] : undefined
   if (given === undefined || given === null) return
   const at = `/${pointerSegment(argument)}`
-  if (!Array.isArray(given)) return void into.set(name, JSON.stringify(path(given, root, at)))
-  const paths = given.map((item, index) => path(item, root, `${at}/${index}`))
+  if (!Array.isArray(given)) return void into.set(name, JSON.stringify(normalised(given, root, at)))
+  const paths = given.map((item, index) => normalised(item, root, `${at}/${index}`))
   into.set(name, JSON.stringify(paths))
   into.set(withinName(derived), JSON.stringify(directoriesAbove(paths)))
 }
 
 /** The types have been checked by then: every path is a string. */
-function path(value: Json, root: string, at: string): string {
-  const normalised = normalisePath(value as string, root)
-  if (normalised.ok) return normalised.path
-  throw new Refused('unrepresentable_argument', `argument ${shown(at)} ${normalised.problem}`)
+function normalised(value: Json, root: string, at: string): string {
+  const answer = normalisePath(value as string, root)
+  if (answer.ok) return answer.path
+  throw new Refused('unrepresentable_argument', `argument ${shown(at)} ${answer.problem}`)
 }
 
 function elementTexts(element: Scalar, value: Json, at: string): string[] {

@@ -48,7 +48,7 @@ const REQUEST: AuthorizationRequest = {
 const ALLOW: EngineAnswer = { kind: 'success', decision: 'allow', reason: ['p'], errors: [] }
 const DENY: EngineAnswer = { kind: 'success', decision: 'deny', reason: ['h', 'f'], errors: [] }
 
-function engine(answer: (of: Evaluation) => EngineAnswer) {
+function scripted(answer: (of: Evaluation) => EngineAnswer) {
   const seen: Evaluation[] = []
   const evaluator: Evaluator = {
     evaluate: async (batch) => {
@@ -57,6 +57,11 @@ function engine(answer: (of: Evaluation) => EngineAnswer) {
     },
   }
   return { seen, evaluator }
+}
+
+/** Allows what these policy sets decide. */
+function only(...sets: string[]): Evaluator {
+  return scripted(({ policySet }) => (sets.includes(policySet) ? ALLOW : DENY)).evaluator
 }
 
 async function decide(change: Partial<AuthorizationRequest>, evaluator: Evaluator) {
@@ -88,7 +93,7 @@ test.each<Refused>([
   { name: 'a completion of nothing', change: { method: 'completion/complete', params: { ref: { type: 'x' } } }, code: 'invalid_request', detail: /ref\.type/ },
   { name: 'a completion of no argument', change: { method: 'completion/complete', params: { ref: { type: 'ref/prompt', name: 'p' } } }, code: 'invalid_request', detail: /name/ },
 ])('$name is refused with $code before Cedar', async ({ change, code, detail }) => {
-  const { evaluator, seen } = engine(() => ALLOW)
+  const { evaluator, seen } = scripted(() => ALLOW)
   const answer = await decide(change, evaluator)
   expect(answer).toMatchObject({ decision: 'deny', code, policies: [], visible: null, detail: expect.stringMatching(detail) })
   expect(answer?.cedar).toEqual({ request: '', context: '', entities: '' })
@@ -109,7 +114,7 @@ test.each<{ name: string; change: Partial<AuthorizationRequest>; set: string; ar
     args: { ref: 'ref/resource', uri: 'u', argument: 'a' },
   },
 ])('$name is put to Cedar under its own keys', async ({ change, set, args }) => {
-  const { evaluator, seen } = engine(() => ALLOW)
+  const { evaluator, seen } = scripted(() => ALLOW)
   expect(await decide(change, evaluator)).toMatchObject({ decision: 'allow', code: 'permit', policies: ['p'], detail: '' })
   expect(seen).toMatchObject([{ generation: 'g', policySet: set }])
   const context = JSON.parse(seen[0]?.texts.context ?? '') as { args?: object }
@@ -124,7 +129,7 @@ describe('what an engine can do', () => {
     { name: 'an empty allow', answer: { ...ALLOW, reason: [] }, code: 'engine_fault', detail: 'no decision could be made' },
     { name: 'an error', answer: { ...ALLOW, errors: ['e'] }, code: 'policy_error', detail: 'a policy that applies failed to evaluate' },
   ])('$name denies with $code', async ({ answer, code, detail }) => {
-    const { evaluator } = engine(() => answer)
+    const { evaluator } = scripted(() => answer)
     expect(await decide({}, evaluator)).toMatchObject({ decision: 'deny', code, detail, arguments: '{"p":"x"}' })
   }) // biome-ignore format: a table
 
@@ -140,8 +145,6 @@ describe('what an engine can do', () => {
 })
 
 describe('lists', () => {
-  const only = (...sets: string[]) =>
-    engine(({ policySet }) => (sets.includes(policySet) ? ALLOW : DENY)).evaluator
   test.each([
     { method: 'tools/list', sets: ['list read'], want: { tools: ['read'], resources: false, prompts: false } },
     { method: 'tools/list', sets: [], want: { tools: [], resources: false, prompts: false } },
@@ -162,7 +165,7 @@ describe('lists', () => {
   })
 
   test('a list that the engine left open is no list', async () => {
-    const { evaluator } = engine(({ policySet }) =>
+    const { evaluator } = scripted(({ policySet }) =>
       policySet === 'list read' ? { kind: 'fault', cause: '' } : ALLOW,
     )
     expect(await decide({ method: 'tools/list' }, evaluator)).toMatchObject({
@@ -175,7 +178,7 @@ describe('lists', () => {
 })
 
 test('answers keep the order of the requests, lists and refusals between them', async () => {
-  const { evaluator } = engine(({ policySet }) => (policySet === 'set read' ? DENY : ALLOW))
+  const { evaluator } = scripted(({ policySet }) => (policySet === 'set read' ? DENY : ALLOW))
   const requests = [{}, { method: 'tools/list' }, { method: 'nope' }, { method: 'ping' }, {}]
   const { authorize } = createAuthorizer({ bundle: BUNDLE, engine: evaluator })
   const answers = await authorize(requests.map((change) => ({ ...REQUEST, ...change })))

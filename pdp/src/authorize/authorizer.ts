@@ -22,7 +22,7 @@ export type Authorizer = {
    * Decides each request by itself; the answers come in the same order. Never rejects: a request that cannot be
    * decided is denied with its own code. The same request always gets the same answer from the same bundle.
    */
-  authorize(requests: readonly AuthorizationRequest[]): Promise<Authorization[]>
+  readonly authorize: (requests: readonly AuthorizationRequest[]) => Promise<Authorization[]>
 }
 
 /** `bundle.generation` must be active in the engine; without it every request is denied with `engine_fault`. */
@@ -49,7 +49,7 @@ export function createAuthorizer(ports: {
 /** One message: what to ask Cedar (nothing, when it is refused), and what the answers mean. */
 type Prepared = {
   readonly evaluations: readonly Evaluation[]
-  conclude(answers: readonly EngineAnswer[]): Authorization
+  readonly conclude: (answers: readonly EngineAnswer[]) => Authorization
 }
 type Asked = Extract<Plan, { kind: 'ask' }>
 

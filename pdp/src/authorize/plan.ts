@@ -126,8 +126,8 @@ function settleItem(
 ): Asked | Refusal {
   const args = itemArguments(action, params)
   if (typeof args === 'string') return refuse('invalid_request', args)
-  const texts = new Map([...args].map(([name, value]) => [name, JSON.stringify(value)]))
-  const context: CallContext = { args: texts, argsMeta: argumentsMeta(said.text, []) }
+  const quoted = new Map([...args].map(([name, value]) => [name, JSON.stringify(value)]))
+  const context: CallContext = { args: quoted, argsMeta: argumentsMeta(said.text, []) }
   return { kind: 'ask', action, keys: server.actions[action], context, filter: null }
 }
 
@@ -136,25 +136,22 @@ function itemArguments(
   action: ItemAction,
   params: JsonObject | undefined,
 ): ReadonlyMap<string, string> | string {
-  switch (action) {
-    case 'resources/read':
-      return texts(params, { uri: 'uri' })
-    case 'prompts/get':
-      return texts(params, { name: 'name' })
-    case 'completion/complete': {
-      const ref = own(params, 'ref')
-      const argument = texts(own(params, 'argument'), { name: 'argument' })
-      const kind = own(ref, 'type')
-      if (kind !== 'ref/prompt' && kind !== 'ref/resource') {
-        return '`params.ref.type` must be `ref/prompt` or `ref/resource`'
-      }
-      const named =
-        kind === 'ref/prompt' ? texts(ref, { name: 'name' }) : texts(ref, { uri: 'uri' })
-      if (typeof named === 'string') return named
-      if (typeof argument === 'string') return argument
-      return new Map([['ref', kind], ...named, ...argument])
-    }
+  if (action === 'resources/read') return texts(params, { uri: 'uri' })
+  if (action === 'prompts/get') return texts(params, { name: 'name' })
+  return completionArguments(params)
+}
+
+function completionArguments(params: JsonObject | undefined): ReadonlyMap<string, string> | string {
+  const ref = own(params, 'ref')
+  const kind = own(ref, 'type')
+  if (kind !== 'ref/prompt' && kind !== 'ref/resource') {
+    return '`params.ref.type` must be `ref/prompt` or `ref/resource`'
   }
+  const named = kind === 'ref/prompt' ? texts(ref, { name: 'name' }) : texts(ref, { uri: 'uri' })
+  const argument = texts(own(params, 'argument'), { name: 'argument' })
+  if (typeof named === 'string') return named
+  if (typeof argument === 'string') return argument
+  return new Map([['ref', kind], ...named, ...argument])
 }
 
 /** Members of `from` that must be well-formed strings, under the names policies use. */

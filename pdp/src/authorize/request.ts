@@ -16,7 +16,7 @@ export type CedarRequest = {
   /** The whole of it, as it is recorded. */
   readonly texts: CedarTexts
   /** The same person, agent and moment asking for `action`, with that part of the context which `reads` names. */
-  reading(action: string, reads: ContextReads): CedarTexts
+  readonly reading: (action: string, reads: ContextReads) => CedarTexts
 }
 
 /**

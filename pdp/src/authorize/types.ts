@@ -56,7 +56,7 @@ export type Authorization = {
 
 /** What createAuthorizer needs of an engine. The answers come in the order of the batch. */
 export type Evaluator = {
-  evaluate(batch: readonly Evaluation[]): Promise<readonly EngineAnswer[]>
+  readonly evaluate: (batch: readonly Evaluation[]) => Promise<readonly EngineAnswer[]>
 }
 
 /** What createAuthorizer needs of a bundle; all of it is made when the bundle is read. */

@@ -1,6 +1,6 @@
 // Owns turning reviewed servers and policies into what decides: the Cedar schemas, the slices of the policy set,
 // and the types each tool's arguments are mapped by. Never reads a file.
-import type { Risk, ToolDefinition } from '../../../schemas/bundle.ts'
+import type { Risk } from '../../../schemas/bundle.ts'
 import type { Generation, PolicyJson } from '../../../schemas/cedar.ts'
 import { LISTING_CONTEXT, serverGroup, toolAction } from '../../../schemas/cedar.ts'
 import { contextReads, readsAction } from '../authorize/context-paths.ts'
@@ -62,7 +62,7 @@ function compileTools({ id, lock, derived }: ReviewedServer): CompiledTool[] {
     const risk = riskiest(variants.map((variant) => variant.risk))
     const definitions = variants.map(({ sha256, definition }) => ({
       sha256,
-      inputSchema: (definition as ToolDefinition).inputSchema,
+      inputSchema: definition.inputSchema,
     }))
     const mapped = toolArguments(definitions, derived)
     const action = {

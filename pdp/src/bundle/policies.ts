@@ -78,7 +78,11 @@ function readPolicy(piece: Piece, parsed: ParsedPolicy, servers: ReadonlySet<str
     return { findings: [findingIn(piece, parsed.problem.start, parsed.problem.message)] }
   const { policy } = parsed
   const annotations = policy.annotations ?? {}
-  const problems = [...annotationProblems(annotations), ...serverProblems(policy, servers)]
+  const problems = [
+    ...annotationProblems(annotations),
+    ...serverProblems(policy, servers),
+    ...(hasUnsafeInteger(policy.conditions) ? [UNSAFE_INTEGER] : []),
+  ]
   const findings = problems.map((message) => findingIn(piece, 0, message))
   const id = annotations['id'] ?? ''
   return ID.test(id) ? { policy: { id, policy, ...piece }, findings } : { findings }
@@ -108,6 +112,14 @@ function serverProblems(policy: PolicyJson, servers: ReadonlySet<string>): strin
     ({ type, id }) => type === ENTITY.server && !servers.has(id),
   )
   return [...new Set(named.map(({ id }) => `no server \`${id}\` in this bundle`))]
+}
+
+const UNSAFE_INTEGER = `a number in it is beyond ±${Number.MAX_SAFE_INTEGER}, and would be rounded`
+
+/** Cedar's JSON passes through JavaScript, which has rounded a larger literal to an unsafe integer by now. */
+function hasUnsafeInteger(value: unknown): boolean {
+  if (typeof value === 'number') return !Number.isSafeInteger(value)
+  return typeof value === 'object' && value !== null && Object.values(value).some(hasUnsafeInteger)
 }
 
 function entitiesIn(value: unknown): EntityJson[] {

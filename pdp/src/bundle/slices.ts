@@ -16,7 +16,8 @@ export function mayApply(policy: PolicyJson, target: Target): boolean {
 }
 
 function actionMatches({ op, entity, entities }: ScopeJson, target: Target): boolean {
-  const named = [entity, ...(entities ?? [])].filter((one) => one !== undefined).map(plain)
+  const named = entity === undefined ? (entities ?? []) : [entity]
+  if (!named.every(isPlain)) return true
   if (op === '==') return named.some(({ id }) => id === target.action)
   if (op === 'in') return named.some(({ id }) => id === target.action || target.groups.has(id))
   return true
@@ -25,11 +26,11 @@ function actionMatches({ op, entity, entities }: ScopeJson, target: Target): boo
 /** A server is in nothing but itself. */
 function resourceMatches({ op, entity }: ScopeJson, server: string): boolean {
   if ((op !== '==' && op !== 'in') || entity === undefined) return true
-  const { type, id } = plain(entity)
-  return type === ENTITY.server && id === server
+  return !isPlain(entity) || (entity.type === ENTITY.server && entity.id === server)
 }
 
-/** Cedar writes an entity either way. */
-function plain(entity: EntityJson | { readonly __entity: EntityJson }): EntityJson {
-  return '__entity' in entity ? entity.__entity : entity
+/** Cedar could spell an entity in another way; overlooking a forbid for that must be impossible. */
+function isPlain(entity: unknown): boolean {
+  const { type, id } = entity as Partial<EntityJson>
+  return typeof type === 'string' && typeof id === 'string'
 }

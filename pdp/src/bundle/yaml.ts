@@ -1,7 +1,7 @@
 // Owns reading one YAML file of a bundle into a checked value, with every mistake at its line. Unknown keys,
 // duplicate keys and YAML's own errors and warnings are all mistakes.
 import type { LineCounter as Lines, Node } from 'yaml'
-import { LineCounter, parseDocument } from 'yaml'
+import { LineCounter, parseDocument, visit } from 'yaml'
 import type { ZodType } from 'zod'
 import type { SourceFile } from './files.ts'
 import type { Finding, Place } from './findings.ts'
@@ -11,19 +11,23 @@ export type Checked<Value> =
   | { readonly ok: true; readonly value: Value }
   | { readonly ok: false; readonly findings: readonly Finding[] }
 
-/** `text` as YAML 1.2 (core schema, no aliases to speak of), checked by `schema`. */
+/** `text` as YAML 1.2 (core schema, without aliases), checked by `schema`. */
 export function readYaml<Value>(
   { file, text }: SourceFile,
   schema: ZodType<Value>,
 ): Checked<Value> {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
-  const mistakes = [...document.errors, ...document.warnings]
-  if (mistakes.length > 0) {
-    const found = mistakes.map(({ message, pos }) => errorAt(file, message, place(lines, pos[0])))
-    return { ok: false, findings: found }
-  }
-  const checked = schema.safeParse(document.toJS({ maxAliasCount: 0 }))
+  const mistakes = [...document.errors, ...document.warnings].map(({ message, pos }) =>
+    errorAt(file, message, place(lines, pos[0])),
+  )
+  visit(document, {
+    Alias(_, { range }) {
+      mistakes.push(errorAt(file, 'aliases are not supported', place(lines, range?.[0] ?? 0)))
+    },
+  })
+  if (mistakes.length > 0) return { ok: false, findings: mistakes }
+  const checked = schema.safeParse(document.toJS())
   if (checked.success) return { ok: true, value: checked.data }
   const findings = checked.error.issues.map(({ path, message }) => {
     const node = nodeAt(path, (keys) => document.getIn(keys, true))

@@ -2,7 +2,7 @@
 // instance, and this one is thrown away. Never activates anything.
 import type { PolicyJson } from '../../../schemas/cedar.ts'
 import type { EngineIdentity } from './engine.ts'
-import { engineIdentity } from './engine.ts'
+import { identify } from './engine.ts'
 import type { ParsedPolicy, PolicyProblem, WorkerAnswer, WorkerMessage } from './messages.ts'
 import { startThread } from './thread.ts'
 import { loadCedarWasm } from './wasm.ts'
@@ -13,24 +13,27 @@ const CANDIDATE_TIMEOUT_MS = 60_000
 export type Candidate = {
   readonly identity: EngineIdentity
   /** Each text as one policy. Ends early, with the culprit last, at a text that Cedar cannot survive. */
-  parse(texts: readonly string[]): Promise<readonly ParsedPolicy[]>
+  readonly parse: (texts: readonly string[]) => Promise<readonly ParsedPolicy[]>
   /** Cedar's own one-line text of each policy. */
-  print(policies: readonly PolicyJson[]): Promise<readonly string[]>
+  readonly print: (policies: readonly PolicyJson[]) => Promise<readonly string[]>
   /** Per schema (JSON text), why Cedar cannot read it; null when it can. */
-  check(schemas: readonly string[]): Promise<readonly (string | null)[]>
+  readonly check: (schemas: readonly string[]) => Promise<readonly (string | null)[]>
   /** Strict validation of policies (id → text) against a schema (JSON text): errors and warnings. */
-  validate(
+  readonly validate: (
     schema: string,
     policies: Readonly<Record<string, string>>,
-  ): Promise<readonly PolicyProblem[]>
-  close(): Promise<void>
+  ) => Promise<readonly PolicyProblem[]>
+  readonly close: () => Promise<void>
 }
 
 /** A throw-away Cedar. Every method throws when the thread is lost or Cedar refuses the whole input. */
 export async function startCandidate(): Promise<Candidate> {
-  const { module } = await loadCedarWasm()
-  const identity = await engineIdentity()
-  const thread = startThread(module)
+  const wasm = await loadCedarWasm()
+  const thread = startThread(wasm.module)
+  const identity = await identify(thread, wasm).catch(async (error: unknown) => {
+    await thread.stop()
+    throw error
+  })
 
   async function ask<Kind extends WorkerAnswer['kind']>(
     message: WorkerMessage,

@@ -28,16 +28,16 @@ export function cedarVersion(): string {
 const policySets = new Set<string>()
 const schemas = new Set<string>()
 
-/** Parses everything a generation needs and proves the instance. Throws when either fails. Once per thread. */
+/** Parses everything a generation needs, then proves the instance. Throws when either fails. Once per thread. */
 export function activate(generation: Generation): void {
   preparse(CANARY_GENERATION)
+  preparse(generation)
   for (const { call, decision, reason } of CANARIES) {
     const answer = evaluateOne(call)
     const said = answer.kind === 'success' ? answer.decision : answer.kind
     const by = answer.kind === 'success' ? answer.reason.join() : ''
     if (said !== decision || by !== reason) throw new Error('the engine fails its own check')
   }
-  preparse(generation)
 }
 
 function preparse(generation: Generation): void {
@@ -63,7 +63,7 @@ export function evaluate(calls: readonly WorkerCall[]): WorkerAnswer {
     } catch (error) {
       if (isFatal(error)) return { kind: 'died', answers, cause: String(error) }
       throws++
-      answers.push({ kind: 'fault', cause: 'the engine threw' })
+      answers.push({ kind: 'fault', cause: 'the engine threw ' + String(error) + JSON.stringify(call.texts) })
     }
   }
   return { kind: 'answered', answers, throws }

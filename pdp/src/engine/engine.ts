@@ -4,7 +4,9 @@ import type { EngineAnswer, Evaluation, Generation } from '../../../schemas/ceda
 import { ENGINE_THROWS_MAX, ENGINE_TIMEOUT_MS } from '../../../schemas/limits.ts'
 import type { Pool, PoolCounts } from './pool.ts'
 import { startPool } from './pool.ts'
+import type { Thread } from './thread.ts'
 import { startThread } from './thread.ts'
+import type { CedarWasm } from './wasm.ts'
 import { loadCedarWasm } from './wasm.ts'
 
 /** Starting a bare thread and hearing its version. */
@@ -33,22 +35,25 @@ export type Engine = {
    * Parses `generation` in new threads, proves them, and only then puts them in place; calls of the generation
    * before are still answered until they are done. Throws, and changes nothing, when any of it fails.
    */
-  activate(generation: Generation): Promise<void>
+  readonly activate: (generation: Generation) => Promise<void>
   /** One answer per evaluation, in order; never rejects. What is not of an active generation is a fault. */
-  evaluate(batch: readonly Evaluation[]): Promise<EngineAnswer[]>
-  stats(): EngineStats
+  readonly evaluate: (batch: readonly Evaluation[]) => Promise<EngineAnswer[]>
+  readonly stats: () => EngineStats
   /** Ends every thread; what is under way is a fault. */
-  stop(): Promise<void>
+  readonly stop: () => Promise<void>
 }
 
-/** Which engine this process has. Starts and ends one thread; throws when there is no usable wasm file. */
-export async function engineIdentity(): Promise<EngineIdentity> {
-  const { module, sha256 } = await loadCedarWasm()
-  const thread = startThread(module)
+/** Which engine a thread has. Throws when it does not answer. */
+export async function identify(thread: Thread, { sha256 }: CedarWasm): Promise<EngineIdentity> {
+  const answer = await thread.ask({ kind: 'identify' }, IDENTIFY_TIMEOUT_MS)
+  if (answer.kind !== 'identified') throw new Error('cedar-wasm does not tell its version')
+  return { n: 'cedar-wasm', v: answer.version, h: sha256 }
+}
+
+async function identifyOnce(wasm: CedarWasm): Promise<EngineIdentity> {
+  const thread = startThread(wasm.module)
   try {
-    const answer = await thread.ask({ kind: 'identify' }, IDENTIFY_TIMEOUT_MS)
-    if (answer.kind !== 'identified') throw new Error('cedar-wasm does not tell its version')
-    return { n: 'cedar-wasm', v: answer.version, h: sha256 }
+    return await identify(thread, wasm)
   } finally {
     await thread.stop()
   }
@@ -56,8 +61,9 @@ export async function engineIdentity(): Promise<EngineIdentity> {
 
 /** An engine that has no generation yet, and so answers every call with a fault. */
 export async function startEngine(settings: EngineSettings): Promise<Engine> {
-  const { module } = await loadCedarWasm()
-  const identity = await engineIdentity()
+  const wasm = await loadCedarWasm()
+  const { module } = wasm
+  const identity = await identifyOnce(wasm)
   const { workers, timeoutMs = ENGINE_TIMEOUT_MS, throwsMax = ENGINE_THROWS_MAX } = settings
   const counts: PoolCounts = { evaluations: 0, throws: 0, replaced: 0, retried: 0, faults: 0 }
   const pools = new Map<string, Pool>()

@@ -26,6 +26,8 @@ export type PoolSettings = {
   readonly timeoutMs: number
   readonly throwsMax: number
   readonly counts: PoolCounts
+  /** Default: a thread of thread.ts. */
+  readonly start?: (module: WebAssembly.Module) => Thread
 }
 export type Pool = {
   evaluate(calls: readonly WorkerCall[]): Promise<EngineAnswer[]>
@@ -100,8 +102,8 @@ class ThreadPool implements Pool {
 
   /** Starts one thread; it is used once it has proved itself. */
   async #seat(): Promise<void> {
-    const { module, generation } = this.#settings
-    const seat: Seat = { thread: startThread(module), throws: 0 }
+    const { module, generation, start = startThread } = this.#settings
+    const seat: Seat = { thread: start(module), throws: 0 }
     this.#seats.add(seat)
     try {
       const answer = await seat.thread.ask({ kind: 'activate', generation }, ACTIVATE_TIMEOUT_MS)
@@ -184,6 +186,7 @@ class ThreadPool implements Pool {
   #retry(item: Item, late: boolean): void {
     item.attempts++
     if (late) return this.#settle(item, fault('no answer in time'))
+    if (this.#stopped) return this.#settle(item, fault('the engine was stopped'))
     if (item.attempts > 1) return this.#settle(item, fault('a second thread was lost to this call'))
     this.#settings.counts.retried++
     this.#queue.unshift(item)

@@ -13,8 +13,8 @@ export class ThreadLost extends Error {
 
 export type Thread = {
   /** One at a time. Rejects with ThreadLost when no answer comes within `timeoutMs`. */
-  ask(message: WorkerMessage, timeoutMs: number): Promise<WorkerAnswer>
-  stop(): Promise<void>
+  readonly ask: (message: WorkerMessage, timeoutMs: number) => Promise<WorkerAnswer>
+  readonly stop: () => Promise<void>
 }
 
 /** A thread with its own wasm instance and an empty environment. */
@@ -46,7 +46,7 @@ export function startThread(module: WebAssembly.Module): Thread {
         lose(new ThreadLost(`no answer within ${timeoutMs} ms`, true))
         void worker.terminate()
       }, timeoutMs)
-      worker.postMessage(message)
+      worker.postMessage(message, [])
       return answered.finally(() => clearTimeout(timer))
     },
     async stop() {

@@ -15,7 +15,7 @@ import type { WorkerAnswer, WorkerMessage, WorkerStart } from './messages.ts'
 startCedar((workerData as WorkerStart).module)
 
 parentPort?.on('message', (message: WorkerMessage) => {
-  parentPort?.postMessage(answer(message))
+  parentPort?.postMessage(answer(message), [])
 })
 
 function answer(message: WorkerMessage): WorkerAnswer {
@@ -41,7 +41,7 @@ function answerUnguarded(message: WorkerMessage): WorkerAnswer {
       return { kind: 'printed', texts: printPolicies(message.policies) }
     case 'check':
       return { kind: 'checked', problems: checkSchemas(message.schemas) }
-    case 'validate':
+    default:
       return { kind: 'validated', problems: validatePolicies(message.schema, message.policies) }
   }
 }

@@ -1,5 +1,5 @@
-// Owns grants: leave for one agent of one user to speak to some servers, under a bearer token that is shown once.
-// Never keeps a token, and never says what a grant may do there: that is policy.
+// Owns grants: leave for one agent of one user to speak to some servers, under a bearer token that
+// is shown once. Never keeps a token, and never says what a grant may do there: that is policy.
 import { hash } from 'node:crypto'
 import type { CreatedGrant, GrantRequest, GrantRow } from '../../../schemas/admin-api.ts'
 import type { Row, Sql } from '../../../schemas/database/sql.ts'
@@ -20,8 +20,8 @@ export type Grant = {
 }
 
 /**
- * Grants by token digest (hex SHA-256), as they stood no longer than GRANT_AGE_MS_MAX ago. Unknown, expired and revoked
- * tokens are absent. Throws when the database does not answer in that time.
+ * Grants by token digest (hex SHA-256), as they stood no longer than GRANT_AGE_MS_MAX ago. Unknown,
+ * expired and revoked tokens are absent. Throws when the database does not answer in that time.
  */
 export type ResolveGrants = (digests: readonly string[]) => Promise<ReadonlyMap<string, Grant>>
 
@@ -33,11 +33,17 @@ export type RevokedGrant = {
 }
 
 export type Grants = {
-  /** Makes the user if there is none, and adds the teams to them. Does NOT check that the servers exist. */
+  /**
+   * Makes the user if there is none, and adds the teams to them. Does NOT check that the servers
+   * exist.
+   */
   readonly createGrant: (request: GrantRequest) => Promise<CreatedGrant>
   /** All, newest first, expired and revoked ones included. */
   readonly listGrants: () => Promise<GrantRow[]>
-  /** Undefined when there is no such grant; revoking twice keeps the first time. In force here at once. */
+  /**
+   * Undefined when there is no such grant; revoking twice keeps the first time. In force here at
+   * once.
+   */
   readonly revokeGrant: (id: string) => Promise<RevokedGrant | undefined>
   readonly resolveGrants: ResolveGrants
   /** What any PDP revoked at `since` (ms since 1970) or later. */
@@ -85,11 +91,13 @@ export function openGrants({ sql, clock, random }: IdentityPorts): Grants {
   }
 }
 
+/** Two statements would need a transaction: the user and the grant are made together, or neither. */
 const CREATE = `with owner as (
     insert into users (id, teams, created)
     values ($1, (select coalesce(array_agg(distinct team order by team), '{}')
       from unnest($2::text[]) as team), $3)
-    on conflict (id) do update set teams = (select coalesce(array_agg(distinct team order by team), '{}')
+    on conflict (id) do update set teams = (
+      select coalesce(array_agg(distinct team order by team), '{}')
       from unnest(users.teams || excluded.teams) as team)
     returning id, teams
   ), made as (
@@ -97,12 +105,14 @@ const CREATE = `with owner as (
     select $4, $5, $6, id, $7, $8, $3, $9 from owner
   ) select teams from owner`
 
-const LIST = `select g.*, u.teams from grants g join users u on u.id = g.user_id order by g.created desc, g.id desc`
+const LIST = `select g.*, u.teams from grants g join users u on u.id = g.user_id
+  order by g.created desc, g.id desc`
 
 const REVOKE = `update grants set revoked = coalesce(revoked, $2) where id = $1
   returning id, token_sha256, revoked`
 
-const REVOKED_SINCE = `select id, token_sha256, revoked from grants where revoked >= $1 order by revoked`
+const REVOKED_SINCE = `select id, token_sha256, revoked from grants where revoked >= $1
+  order by revoked`
 
 async function lookup(sql: Sql, digests: readonly string[]): Promise<Map<string, Grant>> {
   const rows = await sql.query(

@@ -1,4 +1,5 @@
-// Owns enrolled enforcement points: a key, shown once, that names the servers its holder may ask for.
+// Owns enrolled enforcement points: a key, shown once, that names the servers its holder may ask
+// for.
 import { hash } from 'node:crypto'
 import type { CreatedPep, PepRow } from '../../../schemas/admin-api.ts'
 import type { Row, Sql } from '../../../schemas/database/sql.ts'
@@ -9,13 +10,21 @@ import { rememberRecent } from './recent.ts'
 export type Pep = { readonly id: string; readonly servers: readonly string[] }
 
 export type Peps = {
-  /** `id` is coined when absent; a PEP that exists gets a new key and these servers, and its old key ends. */
+  /**
+   * `id` is coined when absent; a PEP that exists gets a new key and these servers, and its old key
+   * ends.
+   */
   readonly enrollPep: (servers: readonly string[], id?: string) => Promise<CreatedPep>
   /** All, newest first, revoked ones included. */
   readonly listPeps: () => Promise<PepRow[]>
-  /** false when there is no such PEP; revoking twice keeps the first time. In force here at once. */
+  /**
+   * false when there is no such PEP; revoking twice keeps the first time. In force here at once.
+   */
   readonly revokePep: (id: string) => Promise<boolean>
-  /** By SHA-256 (hex) of the key, as it stood no longer than GRANT_AGE_MS_MAX ago. Undefined: unknown or revoked. */
+  /**
+   * By SHA-256 (hex) of the key, as it stood no longer than GRANT_AGE_MS_MAX ago. Undefined:
+   * unknown or revoked.
+   */
   readonly resolvePep: (digest: string) => Promise<Pep | undefined>
 }
 
@@ -48,7 +57,8 @@ const REVOKE = `update peps set revoked = coalesce(revoked, $2) where id = $1 re
 
 async function lookup(sql: Sql, digests: readonly string[]): Promise<Map<string, Pep>> {
   const rows = await sql.query(
-    `select key_sha256, id, servers from peps where key_sha256 = any($1::text[]) and revoked is null`,
+    `select key_sha256, id, servers from peps
+     where key_sha256 = any($1::text[]) and revoked is null`,
     [digests],
     'peps',
   )

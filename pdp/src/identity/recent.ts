@@ -1,12 +1,15 @@
-// Owns remembering what the database said about a credential for a bounded time, and forgetting it at once when told.
-// Never remembers that a credential is unknown: a new one must work at once.
+// Owns remembering what the database said about a credential for a bounded time, and forgetting it
+// at once when told. Never remembers that a credential is unknown: a new one must work at once.
 import { GRANT_AGE_MS_MAX } from '../../../schemas/limits.ts'
 
 /** Answers for those digests that exist, whatever their state. */
 export type Lookup<Value> = (digests: readonly string[]) => Promise<ReadonlyMap<string, Value>>
 
 export type Recent<Value> = {
-  /** What stood in the database no longer than GRANT_AGE_MS_MAX ago. Throws when a look-up cannot be that quick. */
+  /**
+   * What stood in the database no longer than GRANT_AGE_MS_MAX ago. Throws when a look-up cannot be
+   * that quick.
+   */
   readonly get: (digests: readonly string[]) => Promise<ReadonlyMap<string, Value>>
   /** Whatever was learnt from a look-up begun before now is not used again. */
   readonly forget: () => void
@@ -14,7 +17,9 @@ export type Recent<Value> = {
 
 /** Credentials kept at most; the oldest go first. */
 const ENTRIES_MAX = 10_000
-/** A look-up that was overtaken by `forget`, or came back too late, is repeated this often in all. */
+/**
+ * A look-up that was overtaken by `forget`, or came back too late, is repeated this often in all.
+ */
 const ATTEMPTS_MAX = 3
 
 type Entry<Value> = { readonly value: Value; readonly asOf: number }
@@ -58,7 +63,10 @@ export function rememberRecent<Value>(
     })
     for (const { values, asOf } of await Promise.all(answers(missing))) {
       if (!isFresh(asOf)) return undefined
-      for (const [digest, value] of values) if (missing.includes(digest)) found.set(digest, value)
+      for (const digest of missing) {
+        const value = values.get(digest)
+        if (value !== undefined) found.set(digest, value)
+      }
     }
     return found
   }

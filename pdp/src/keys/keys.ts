@@ -1,5 +1,6 @@
-// Owns the two long-lived secrets of a deployment, as files: what signs instance keys, and what encrypts personal data.
-// Never makes one by itself: a deployment that lost its keys must not quietly get new ones.
+// Owns the two long-lived secrets of a deployment, as files: what signs instance keys, and what
+// encrypts personal data. Never makes one by itself: a deployment that lost its keys must not
+// quietly get new ones.
 import {
   createHash,
   createPrivateKey,
@@ -16,6 +17,11 @@ import { createVault, DATA_KEY_BYTES, type Vault } from './vault.ts'
 const DEPLOYMENT_FILE = 'deployment.pem'
 const DATA_FILE = 'data.key'
 
+/** A key that is missing, malformed, readable by others, or in the way of a new one; the message names the file. */
+export class KeysError extends Error {
+  override readonly name = 'KeysError'
+}
+
 /** Signs instance keys. A port: a KMS can stand behind it. */
 export type DeploymentKey = {
   readonly id: string
@@ -27,8 +33,8 @@ export type DeploymentKey = {
 export type Keys = { readonly deployment: DeploymentKey; readonly vault: Vault }
 
 /**
- * Makes `deployment.pem` (Ed25519, PKCS #8) and `data.key` (32 random bytes, base64) in `directory`, both mode 0600.
- * Throws when either is there already, and then changes nothing.
+ * Makes `deployment.pem` (Ed25519, PKCS #8) and `data.key` (32 random bytes, base64) in
+ * `directory`, both mode 0600. Throws when either is there already, and then changes nothing.
  */
 export async function createKeys(directory: string): Promise<void> {
   await mkdir(directory, { recursive: true, mode: 0o700 })
@@ -37,7 +43,8 @@ export async function createKeys(directory: string): Promise<void> {
   const dataKey = `${randomBytes(DATA_KEY_BYTES).toString('base64')}\n`
   const deploymentPath = join(directory, DEPLOYMENT_FILE)
   await writeNew(deploymentPath, pem)
-  // Order: a crash here leaves one key of two, which loadKeys refuses; the files have decided nothing yet.
+  // Order: a crash here leaves one key of two, which loadKeys refuses; the files have decided
+  // nothing yet.
   await writeNew(join(directory, DATA_FILE), dataKey).catch(async (error: unknown) => {
     await rm(deploymentPath)
     throw error
@@ -69,9 +76,9 @@ function deploymentKey(pem: string, path: string): DeploymentKey {
   try {
     privateKey = createPrivateKey(pem)
   } catch (cause) {
-    throw new Error(`${path} is not a private key in PEM form`, { cause })
+    throw new KeysError(`${path} is not a private key in PEM form`, { cause })
   }
-  if (privateKey.asymmetricKeyType !== 'ed25519') throw new Error(`${path} is not an Ed25519 key`)
+  if (privateKey.asymmetricKeyType !== 'ed25519') throw new KeysError(`${path} is not an Ed25519 key`)
   const publicKey = rawPublicKey(createPublicKey(privateKey))
   return {
     id: keyIdOf(publicKey),
@@ -83,7 +90,7 @@ function deploymentKey(pem: string, path: string): DeploymentKey {
 function parseDataKey(text: string, path: string): Uint8Array {
   const bytes = Buffer.from(text.trim(), 'base64')
   if (bytes.length !== DATA_KEY_BYTES || bytes.toString('base64') !== text.trim()) {
-    throw new Error(`${path} is not ${DATA_KEY_BYTES} bytes in base64`)
+    throw new KeysError(`${path} is not ${DATA_KEY_BYTES} bytes in base64`)
   }
   return bytes
 }
@@ -91,7 +98,7 @@ function parseDataKey(text: string, path: string): Uint8Array {
 async function writeNew(path: string, text: string): Promise<void> {
   const file = await open(path, 'wx', 0o600).catch((cause: unknown) => {
     const exists = (cause as { code?: unknown } | null)?.code === 'EEXIST'
-    throw exists ? new Error(`${path} exists; keys are never overwritten`, { cause }) : cause
+    throw exists ? new KeysError(`${path} exists; keys are never overwritten`, { cause }) : cause
   })
   try {
     await file.writeFile(text)
@@ -103,11 +110,11 @@ async function writeNew(path: string, text: string): Promise<void> {
 
 async function readSecret(path: string): Promise<string> {
   const found = await stat(path).catch((cause: unknown) => {
-    throw new Error(`cannot read ${path}; make keys with \`cedargate keys create\``, { cause })
+    throw new KeysError(`cannot read ${path}; make keys with \`cedargate keys create\``, { cause })
   })
   if ((found.mode & 0o077) !== 0) {
     const mode = (found.mode & 0o777).toString(8).padStart(4, '0')
-    throw new Error(`${path} has mode ${mode}, others can read it; run \`chmod 600 ${path}\``)
+    throw new KeysError(`${path} has mode ${mode}, others can read it; run \`chmod 600 ${path}\``)
   }
   return readFile(path, 'utf8')
 }

@@ -1,4 +1,5 @@
-// Owns what is done with the data key: pseudonyms of people, and the wrapping of their keys. Pure; never a file.
+// Owns what is done with the data key: pseudonyms of people, and the wrapping of their keys. Pure;
+// never a file.
 import {
   createCipheriv,
   createDecipheriv,
@@ -24,7 +25,10 @@ export type Vault = {
     key: Uint8Array,
     nonce: Uint8Array,
   ) => Uint8Array
-  /** Undefined when it was wrapped under another data key, for another person or month, or was changed. */
+  /**
+   * Undefined when it was wrapped under another data key, for another person or month, or was
+   * changed.
+   */
   readonly unwrap: (
     person: Uint8Array,
     month: string,
@@ -32,7 +36,10 @@ export type Vault = {
   ) => Uint8Array | undefined
 }
 
-/** `dataKey` is DATA_KEY_BYTES; two keys are derived from it, so a pseudonym says nothing about the wrapping. */
+/**
+ * `dataKey` is DATA_KEY_BYTES; two keys are derived from it, so a pseudonym says nothing about the
+ * wrapping.
+ */
 export function createVault(dataKey: Uint8Array): Vault {
   if (dataKey.length !== DATA_KEY_BYTES) {
     throw new Error(`the data key must be ${DATA_KEY_BYTES} bytes, not ${dataKey.length}`)
@@ -51,8 +58,9 @@ export function createVault(dataKey: Uint8Array): Vault {
 }
 
 /**
- * AES-256-GCM: version, nonce, ciphertext, tag. `nonce` never repeats under one key. Keys are KeyObjects, here and
- * below: measured, one made from bytes at each call costs four times the encryption.
+ * AES-256-GCM: version, nonce, ciphertext, tag. `nonce` never repeats under one key. Keys are
+ * KeyObjects, here and below: measured, one made from bytes at each call costs four times the
+ * encryption.
  */
 export function sealBytes(
   key: KeyObject,

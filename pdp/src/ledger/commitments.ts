@@ -1,4 +1,5 @@
-// Owns the salted commitments of a decision leaf. Pure, and on the hot path: no object is made that a hash can do without.
+// Owns the salted commitments of a decision leaf. Pure, and on the hot path: no object is made that
+// a hash can do without.
 import { hash } from 'node:crypto'
 import type { DecisionLeaf } from '../../../schemas/leaf.ts'
 
@@ -6,7 +7,10 @@ import type { DecisionLeaf } from '../../../schemas/leaf.ts'
 export const FIELDS = ['sub', 'req', 'args', 'ctx', 'ent', 'idt'] as const
 export type Field = (typeof FIELDS)[number]
 
-/** `sub` who (canonical JSON), `idt` under which grant and token digest (canonical JSON); the others are exact texts. */
+/**
+ * `sub` who (canonical JSON), `idt` under which grant and token digest (canonical JSON); the others
+ * are exact texts.
+ */
 export type DetailValues = Readonly<Record<Field, string>>
 export type Commitments = DecisionLeaf['c']
 
@@ -14,7 +18,8 @@ export const SALT_BYTES = 32
 
 /**
  * SHA-256("cedargate/commit/v1" 0x00 field 0x00 salt value), base64, where the salt of a field is
- * HMAC-SHA256(salt of the decision, field): one field can be disclosed without the others. `salt` is SALT_BYTES.
+ * HMAC-SHA256(salt of the decision, field): one field can be disclosed without the others. `salt`
+ * is SALT_BYTES.
  */
 export function commit(salt: Uint8Array, values: DetailValues): Commitments {
   // RFC 2104 spelt out: six HMAC objects per decision would cost as much as its signature.

@@ -1,5 +1,6 @@
-// Owns reading decisions back for people, details decrypted. What is shown is read from the leaf, never from a column.
-// Does NOT verify what it shows: a PEP may have written a row that no PDP signed. `cedargate ledger fsck` finds those.
+// Owns reading decisions back for people, details decrypted. What is shown is read from the leaf,
+// never from a column. Does NOT verify what it shows: a PEP may have written a row that no PDP
+// signed. `cedargate ledger fsck` finds those.
 import type { DecisionRow, DecisionsQuery } from '../../../schemas/admin-api.ts'
 import type { Row, Sql } from '../../../schemas/database/sql.ts'
 import { columnText, decisionLeaf, type OutcomeLeaf, outcomeLeaf } from '../../../schemas/leaf.ts'
@@ -32,7 +33,10 @@ export async function showDecision(
   return row === undefined ? undefined : decisionRow(vault, row)
 }
 
-/** Only an outcome that the decision's own PEP reported counts; `unclaimed` only where there is no other. */
+/**
+ * Only an outcome that the decision's own PEP reported counts; `unclaimed` only where there is no
+ * other.
+ */
 const SELECT = `select r.id, r.leaf, r.leaf_hash, o.leaf as outcome, ${DETAIL_COLUMNS}
   from record r ${DETAIL_JOINS}
   left join lateral (
@@ -61,7 +65,10 @@ function filter(query: DecisionsQuery, vault: Vault): Filter {
   return { conditions, params }
 }
 
-/** Undefined for a row that holds no decision leaf: it was not written by a PDP, and there is nothing to show. */
+/**
+ * Undefined for a row that holds no decision leaf: it was not written by a PDP, and there is
+ * nothing to show.
+ */
 function decisionRow(vault: Vault, row: Row): DecisionRow | undefined {
   const read = decisionLeaf.safeParse(parseJson(row['leaf'] as Uint8Array))
   if (!read.success) return undefined

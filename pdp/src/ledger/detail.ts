@@ -1,5 +1,5 @@
-// Owns the encrypted form of what a decision was about, which stands beside its leaf. Pure. The salt of the commitments is
-// inside the ciphertext, so that without the key no guess can be tested.
+// Owns the encrypted form of what a decision was about, which stands beside its leaf. Pure. The
+// salt of the commitments is inside the ciphertext, so that without the key no guess can be tested.
 import { createHmac, createSecretKey, type KeyObject } from 'node:crypto'
 import { openBytes, sealBytes } from '../keys/vault.ts'
 import { type DetailValues, FIELDS, type Field, SALT_BYTES } from './commitments.ts'
@@ -9,8 +9,9 @@ type About = { readonly key: KeyObject; readonly id: string; readonly leafHash: 
 export type Detail = { readonly salt: Uint8Array; readonly values: DetailValues }
 
 /**
- * The ciphertext of one decision under its person's key: salt, then per field its length (4 bytes, big endian) and its
- * UTF-8 bytes. Bound to id and leaf hash. `nonce` is NONCE_BYTES fresh random bytes.
+ * The ciphertext of one decision under its person's key: salt, then per field its length (4 bytes,
+ * big endian) and its UTF-8 bytes. Bound to id and leaf hash. `nonce` is NONCE_BYTES fresh random
+ * bytes.
  */
 export function encryptDetail(
   { key, id, leafHash }: About,
@@ -30,7 +31,9 @@ export function encryptDetail(
   return sealBytes(detailKey(key, about), nonce, plain, about)
 }
 
-/** Undefined when the key, the id, the leaf hash or one bit differs. Does NOT check the commitments. */
+/**
+ * Undefined when the key, the id, the leaf hash or one bit differs. Does NOT check the commitments.
+ */
 export function decryptDetail({ key, id, leafHash }: About, ct: Uint8Array): Detail | undefined {
   const about = aboutBytes(id, leafHash)
   const plain = openBytes(detailKey(key, about), ct, about)

@@ -1,5 +1,6 @@
 // Owns the strict walk of each epoch: one leaf per number, each naming the one before it. No I/O.
-// Cannot see that the last leaves of an epoch without a closing leaf are missing: nothing after them says so.
+// Cannot see that the last leaves of an epoch without a closing leaf are missing: nothing after
+// them says so.
 import type { Leaf } from '../../../schemas/leaf.ts'
 import type { Report } from './fsck-row.ts'
 

@@ -1,4 +1,5 @@
-// Generated: whatever is changed in a good ledger, anywhere, is found. There is no list of exceptions but FREE.
+// Generated: whatever is changed in a good ledger, anywhere, is found. There is no list of
+// exceptions but FREE.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Canonical, canonicalJson } from '../../../schemas/canonical-json.ts'
 import type { Row } from '../../../schemas/database/sql.ts'
@@ -30,55 +31,73 @@ const query = (text: string, params: unknown[] = []): Promise<Row[]> => {
 }
 const found = (): Promise<string[]> => checksFound(database.store.sql, keys)
 
-/** Not part of what is recorded: the order of the queue, which the log will settle. */
-const FREE = new Set(['pending.pseq'])
-const KEYS = { record: 'id', record_detail: 'id', pending: 'pseq', subject_key: 'ref' } as const
+/** Not part of what is recorded: the order of the queue, and when a bundle was first kept. */
+const FREE = new Set(['pending.pseq', 'bundle.first_active'])
+const KEYS = {
+  record: 'id',
+  record_detail: 'id',
+  pending: 'pseq',
+  subject_key: 'ref',
+  bundle: 'id',
+} as const
 type Table = keyof typeof KEYS
 type Column = { readonly table: Table; readonly column: string; readonly type: string }
+/** `to` is SQL. */
+type Change = Column & { readonly key: string; readonly to: string }
 
 test(
   'every column of every kind of row: a change of it is found',
   async () => {
-    const columns = (await query(
-      `select table_name as table, column_name as column, udt_name as type
-     from information_schema.columns where table_schema = 'public' and table_name = any($1::text[])`,
-      [Object.keys(KEYS)],
-    )) as Column[]
-    expect(columns).toHaveLength(20 + 3 + 3 + 4)
-    const unfound: string[] = []
-    let changes = 0
-    for (const column of columns) {
-      if (FREE.has(`${column.table}.${column.column}`)) continue
-      for (const key of await rowsToChange(column.table)) {
-        for (const change of await changesOf(column, key)) {
-          changes++
-          if (!(await isFound(column, key, change)))
-            unfound.push(`${column.column} of ${key}: ${change}`)
-        }
-      }
-    }
+    const changes = await columnChanges()
+    expect(changes.length).toBeGreaterThan(150)
+    const unfound: Change[] = []
+    for (const change of changes) if (!(await isFound(change))) unfound.push(change)
     expect(unfound).toEqual([])
-    expect(changes).toBeGreaterThan(150)
     expect(await found()).toEqual([])
   },
   2 * MINUTES_MS,
 )
 
-/** One row of each kind, and of decisions one with and one without user and tool. */
+/** For every column: the first row changed in every way, the others in one. */
+async function columnChanges(): Promise<Change[]> {
+  const columns = (await query(
+    `select table_name as table, column_name as column, udt_name as type
+     from information_schema.columns
+     where table_schema = 'public' and table_name = any($1::text[])`,
+    [Object.keys(KEYS)],
+  )) as Column[]
+  expect(columns).toHaveLength(20 + 3 + 3 + 4 + 3)
+  const changes: Change[] = []
+  for (const column of columns.filter((each) => !FREE.has(`${each.table}.${each.column}`))) {
+    for (const [index, key] of (await rowsToChange(column.table)).entries()) {
+      const values = await changesOf(column, key)
+      const some = index === 0 ? values : values.slice(0, 1)
+      changes.push(...some.map((to) => ({ ...column, key, to })))
+    }
+  }
+  return changes
+}
+
+/** One row of each kind, decisions first, with and without user and tool. */
 async function rowsToChange(table: Table): Promise<string[]> {
   const kinds = table === 'record' ? 'kind, person is null, tool is null' : KEYS[table]
   const limit = table === 'record' ? '' : 'limit 2'
   const rows = await query(
-    `select distinct on (${kinds}) ${KEYS[table]}::text as key from ${table} order by ${kinds} ${limit}`,
+    `select distinct on (${kinds}) ${KEYS[table]}::text as key from ${table}
+     order by ${kinds} ${limit}`,
   )
   return rows.map((row) => String(row['key']))
 }
 
-/** SQL for values of the column's type that differ from the one it has; NULL where it may be null and is not. */
+/**
+ * SQL for values of the column's type that differ from the one it has; NULL where it may be null
+ * and is not.
+ */
 async function changesOf({ table, column, type }: Column, key: string): Promise<string[]> {
   const [row] = await query(
     `select ${column} is null as empty, (select is_nullable = 'YES' from information_schema.columns
-       where table_schema = 'public' and table_name = '${table}' and column_name = '${column}') as nullable
+       where table_schema = 'public' and table_name = '${table}' and column_name = '${column}')
+       as nullable
      from ${table} where ${KEYS[table]}::text = $1`,
     [key],
   )
@@ -97,7 +116,7 @@ const CHANGES: Readonly<Record<string, Changes>> = {
     instead: [`'{}'`, `'{x}'`],
     of: (column) => [`${column} || '{x}'`, `'{NULL}'`, `'{{a}}'`],
   },
-  int8: { instead: ['1'], of: (column) => [`${column} + 1`, `${column} - 1`, '9007199254740993'] },
+  int8: { instead: ['1'], of: (column) => [`${column} + 3`, `${column} - 3`, '9007199254740993'] },
   timestamptz: {
     instead: ['now()'],
     of: (column) => [`${column} + interval '1 microsecond'`, `'infinity'`],
@@ -112,15 +131,11 @@ const CHANGES: Readonly<Record<string, Changes>> = {
   },
 }
 
-async function isFound(
-  { table, column, type }: Column,
-  key: string,
-  change: string,
-): Promise<boolean> {
+async function isFound({ table, column, type, key, to }: Change): Promise<boolean> {
   const where = `where ${KEYS[table]}::text = $1`
   const [before] = await query(`select ${column}::text as value from ${table} ${where}`, [key])
   const [changed] = await query(
-    `update ${table} set ${column} = ${change} ${where} returning ${KEYS[table]}::text as key`,
+    `update ${table} set ${column} = ${to} ${where} returning ${KEYS[table]}::text as key`,
     [key],
   )
   const checks = await found()
@@ -142,9 +157,11 @@ test(
     )
     const length = row?.['length'] as number
     const body = Array.from({ length: Math.floor(length / 16) }, (_, index) => index * 16)
-    // Version, nonce, salt, first length, first text, then the body up to the tag and its last byte.
+    // Version, nonce, salt, first length, first text, then the body up to the tag and its last
+    // byte.
     for (const offset of [1, 12, 13, 44, 45, 49, ...body, length - 17, length - 1]) {
-      const flip = `update record_detail set ct = set_byte(ct, ${offset}, get_byte(ct, ${offset}) # 128) where id = $1`
+      const flipped = `set_byte(ct, ${offset}, get_byte(ct, ${offset}) # 128)`
+      const flip = `update record_detail set ct = ${flipped} where id = $1`
       await query(flip, [id])
       expect(await findings(database.store.sql, keys), `byte ${offset}`).toEqual([
         { check: 'detail', id },
@@ -210,7 +227,10 @@ test.each([
   await rewrite(row?.['id'], Buffer.from(text))
 })
 
-/** What somebody does who may write every table but has no key: bytes, hash and queue fit each other. */
+/**
+ * What somebody does who may write every table but has no key: bytes, hash and queue fit each
+ * other.
+ */
 async function rewrite(id: unknown, bytes: Buffer): Promise<void> {
   await query('update record set leaf = $2, leaf_hash = $3 where id = $1', [
     id,
@@ -225,7 +245,7 @@ function changedLeaves(value: Canonical): [string, Canonical][] {
   const here = changedValues(value).map((changed): [string, Canonical] => ['', changed])
   if (value === null || typeof value !== 'object') return here
   const inside = Object.entries(value).flatMap(([key, child]) =>
-    changedLeaves(child as Canonical).map(([path, changed]): [string, Canonical] => [
+    changedLeaves(child).map(([path, changed]): [string, Canonical] => [
       `/${key}${path}`,
       Array.isArray(value)
         ? value.with(Number(key), changed)

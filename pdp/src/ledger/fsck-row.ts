@@ -1,4 +1,5 @@
-// Owns checking one stored row against itself: bytes, hash, shape, columns, signature, detail. No I/O.
+// Owns checking one stored row against itself: bytes, hash, shape, columns, signature, detail. No
+// I/O.
 import { createPublicKey, type KeyObject, verify } from 'node:crypto'
 import { isCanonicalJson } from '../../../schemas/canonical-json.ts'
 import type { Row } from '../../../schemas/database/sql.ts'
@@ -37,7 +38,10 @@ export function ed25519Key(raw: Uint8Array): KeyObject {
   return createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' })
 }
 
-/** The leaf the row holds, or undefined when its bytes are none; what is wrong with bytes and columns is reported. */
+/**
+ * The leaf the row holds, or undefined when its bytes are none; what is wrong with bytes and
+ * columns is reported.
+ */
 export function readLeaf(row: Row, report: Report): Leaf | undefined {
   const bytes = row['leaf'] as Uint8Array
   if (!leafHash(bytes).equals(row['leaf_hash'] as Uint8Array)) {

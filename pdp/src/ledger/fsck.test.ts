@@ -23,7 +23,7 @@ import { type Keys, keyIdOf, rawPublicKey } from '../keys/keys.ts'
 import { fsck } from './fsck.ts'
 import { leafHash, openMessage } from './instance.ts'
 
-const TABLES = ['record', 'record_detail', 'pending', 'subject_key']
+const TABLES = ['record', 'record_detail', 'pending', 'subject_key', 'bundle']
 
 onEachDatabase((database) => {
   const keys = testKeys()
@@ -77,7 +77,8 @@ onEachDatabase((database) => {
       want: 'chain',
       act: () =>
         query(
-          `with d as (delete from record_detail where id = $1), p as (delete from pending where id = $1)
+          `with d as (delete from record_detail where id = $1),
+         p as (delete from pending where id = $1)
            delete from record where id = $1`,
           [decisions[1]],
         ),
@@ -138,6 +139,12 @@ onEachDatabase((database) => {
       act: () =>
         query(`insert into record_detail select id, 1, '' from record where kind = 'outcome'`),
     },
+    { name: 'a bundle removed', want: 'bundle', act: () => query('delete from bundle') },
+    {
+      name: 'a bundle changed',
+      want: 'bundle',
+      act: () => query(`update bundle set content = content || ' '`),
+    },
     { name: 'the queue trigger switched off', want: 'pending', act: () => writeUnqueued() },
     {
       name: 'a record copied under a new id',
@@ -188,7 +195,8 @@ onEachDatabase((database) => {
 
   test('a hole that may still be filled is no finding yet', async () => {
     await query(
-      `with d as (delete from record_detail where id = $1), p as (delete from pending where id = $1)
+      `with d as (delete from record_detail where id = $1),
+         p as (delete from pending where id = $1)
        delete from record where id = $1`,
       [decisions[1]],
     )
@@ -234,13 +242,17 @@ onEachDatabase((database) => {
     const dsig = await signer.deployment.sign(openMessage(ep, raw))
     return {
       v: 1, k: 'pdp-open', id: randomUUID(), t: WRITTEN, pdp: keyIdOf(raw), ep, sq: 0, pv: '',
-      pub: raw.toString('base64'), dep: keys.deployment.id, dsig: Buffer.from(dsig).toString('base64'),
+      pub: raw.toString('base64'), dep: keys.deployment.id,
+      dsig: Buffer.from(dsig).toString('base64'),
     } // biome-ignore format: a list
   }
 
   type Forgery = Omit<OpenLeaf, 'k'> & { readonly k: 'pdp-open' | 'pdp-close'; readonly n?: number }
 
-  /** `own` announces a new key, signed by another deployment key; `real` is an announcement of this ledger. */
+  /**
+   * `own` announces a new key, signed by another deployment key; `real` is an announcement of this
+   * ledger.
+   */
   async function forge(of: (from: { own: OpenLeaf; real: OpenLeaf }) => Forgery[]): Promise<void> {
     const { publicKey, privateKey } = generateKeyPairSync('ed25519')
     const [row] = await query(`select leaf from record where kind = 'pdp-open' order by id limit 1`)

@@ -1,5 +1,6 @@
-// Owns checking the whole ledger against itself and the deployment key. Reads only; trusts no row, no column and no key
-// that the deployment key did not sign. Cannot see what was never issued, nor a whole epoch that was removed.
+// Owns checking the whole ledger against itself and the deployment key. Reads only; trusts no row,
+// no column and no key that the deployment key did not sign. Cannot see what was never issued, nor
+// a whole epoch that was removed.
 import type { FsckLine } from '../../../schemas/admin-api.ts'
 import type { Row, Sql } from '../../../schemas/database/sql.ts'
 import { keyIdOf } from '../keys/keys.ts'
@@ -35,7 +36,10 @@ const PAGE = 200
 /** Details up to this size come with their page, larger ones one by one. */
 const DETAIL_BYTES_INLINE = 64 * 1024
 
-/** Findings as they are met, progress after each page, one summary at the end. Rows in the order of (epoch, seq). */
+/**
+ * Findings as they are met, progress after each page, one summary at the end. Rows in the order of
+ * (epoch, seq).
+ */
 export async function* fsck(ports: FsckPorts): AsyncIterable<FsckLine> {
   const { sql } = ports.store
   const checkRow = createRowCheck(ports)
@@ -52,7 +56,7 @@ export async function* fsck(ports: FsckPorts): AsyncIterable<FsckLine> {
     checked += rows.length
     yield { kind: 'progress', checked, total: Math.max(total, checked) }
   }
-  for await (const finding of crossChecks(sql)) {
+  for (const finding of await crossChecks(sql)) {
     findings++
     yield { kind: 'finding', ...finding }
   }
@@ -100,9 +104,13 @@ async function* pages(sql: Sql): AsyncIterable<Row[]> {
   }
 }
 
-/** Times and numbers as text: a driver would round a microsecond or a number over 2^53 back to what it should be. */
+/**
+ * Times and numbers as text: a driver would round a microsecond or a number over 2^53 back to what
+ * it should be.
+ */
 const SELECT = `select r.id, r.kind, substring(r.leaf for 65536) as leaf, r.leaf_hash, r.sig,
-  trim_scale(extract(epoch from r.at) * 1000)::text as at_ms, r.epoch, r.seq::text as seq_text, r.pep,
+  trim_scale(extract(epoch from r.at) * 1000)::text as at_ms, r.epoch, r.seq::text as seq_text,
+  r.pep,
   r.agent, r.server, r.method, r.tool, r.verdict, r.code, r.policies, r.bundle, r.mode, r.decision,
   r.person, d.id as detail_id, k.person as key_person, k.month as key_month, k.wrapped,
   case when octet_length(d.ct) <= ${DETAIL_BYTES_INLINE} then d.ct end as ct

@@ -1,5 +1,5 @@
-// Owns what makes one PDP instance's leaves its own: a key that never leaves this process, and the dense chain
-// (epoch, sequence, previous leaf hash) that every leaf it issues stands in. No I/O.
+// Owns what makes one PDP instance's leaves its own: a key that never leaves this process, and the
+// dense chain (epoch, sequence, previous leaf hash) that every leaf it issues stands in. No I/O.
 import { generateKeyPairSync, hash, sign } from 'node:crypto'
 import { canonicalJson } from '../../../schemas/canonical-json.ts'
 import type { Leaf, SignedRecord } from '../../../schemas/leaf.ts'
@@ -27,7 +27,10 @@ export type Instance = {
   readonly publicKey: Uint8Array
   /** Leaves issued: the `sq` of the next one. */
   readonly count: () => number
-  /** Numbers and signs one leaf. Throws, and uses no number, when it has no canonical form or is over LEAF_BYTES_MAX. */
+  /**
+   * Numbers and signs one leaf. Throws, and uses no number, when it has no canonical form or is
+   * over LEAF_BYTES_MAX.
+   */
   readonly issue: (body: LeafBody, time: number) => SignedLeaf
 }
 
@@ -65,8 +68,9 @@ export function leafHash(leaf: string | Uint8Array): Buffer {
 }
 
 /**
- * What the deployment key signs to admit an instance key (`dsig` of pdp-open): "cedargate/pdp-open/v1" 0x00, the 16
- * bytes of the boot id, the 32 bytes of the raw public key. With the boot id, an announcement cannot be used again.
+ * What the deployment key signs to admit an instance key (`dsig` of pdp-open):
+ * "cedargate/pdp-open/v1" 0x00, the 16 bytes of the boot id, the 32 bytes of the raw public key.
+ * With the boot id, an announcement cannot be used again.
  */
 export function openMessage(epoch: string, publicKey: Uint8Array): Buffer {
   return Buffer.concat([Buffer.from('cedargate/pdp-open/v1\0'), uuidBytes(epoch), publicKey])

@@ -1,5 +1,6 @@
-// Owns the records this instance has issued and not yet seen in the database. A PEP that died with a verdict in its hands
-// would leave a hole in the numbering; what no PEP has written in time, its PDP writes itself.
+// Owns the records this instance has issued and not yet seen in the database. A PEP that died with
+// a verdict in its hands would leave a hole in the numbering; what no PEP has written in time, its
+// PDP writes itself.
 import { recordBytes } from '../../../schemas/database/append.ts'
 import type { Sql } from '../../../schemas/database/sql.ts'
 import type { SignedRecord } from '../../../schemas/leaf.ts'
@@ -8,7 +9,9 @@ import type { SignedRecord } from '../../../schemas/leaf.ts'
 export const CLAIM_MS = 10_000
 /** Younger records are not looked for yet: most are being committed just now. */
 const SETTLE_MS = 1_000
-/** Records and bytes that may wait; beyond that nothing more is sealed, so nothing more is decided. */
+/**
+ * Records and bytes that may wait; beyond that nothing more is sealed, so nothing more is decided.
+ */
 const WAITING_MAX = 50_000
 const WAITING_BYTES_MAX = 256 * 1024 * 1024
 /** Records one statement looks for. */
@@ -30,7 +33,10 @@ export type Issued = {
   readonly confirm: (id: string) => void
   readonly all: () => Waiting[]
   readonly size: () => number
-  /** Looks for all but the youngest; confirms what is there, answers those that are missing and past CLAIM_MS. */
+  /**
+   * Looks for all but the youngest; confirms what is there, answers those that are missing and past
+   * CLAIM_MS.
+   */
   readonly overdue: (now: number) => Promise<{ overdue: Waiting[]; displaced: number }>
 }
 

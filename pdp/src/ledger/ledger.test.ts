@@ -73,7 +73,8 @@ onEachDatabase((database) => {
     expect(leafOf(sealed)).toEqual({
       v: 1, k: 'decision', id: sealed.id, t: TIME, pdp: ledger.keyId, ep: ledger.epoch, sq: 1,
       pv: expect.stringMatching(/^[0-9a-f]{64}$/), pep: 'pep-1', ag: 'ci-fixer', sv: 'files',
-      mt: 'tools/call', tl: 'write_file', td: input.definition, c: expect.anything(), b: input.bundle,
+      mt: 'tools/call', tl: 'write_file', td: input.definition,
+      c: expect.anything(), b: input.bundle,
       ps: { d: '1'.repeat(64), s: '2'.repeat(64), i: null, m: '3'.repeat(64) },
       eng: { n: 'cedar-wasm', v: '4.13.0', h: 'e'.repeat(64) },
       dc: { r: 'allow', by: ['engineering/drafts', 'platform/reads'], er: [] },
@@ -353,7 +354,11 @@ describe('ports', () => {
     const sql = { dialect: 'postgres' as const, query: async () => [] }
     const ledger = await openLedger({
       store: {
-        sql: { ...sql, query: async (text) => (text.startsWith('select ref') ? [subject()] : []) },
+        sql: {
+          ...sql,
+          query: async (text) =>
+            text.startsWith('select ref') ? [{ ref: 1, wrapped: Buffer.alloc(0) }] : [],
+        },
       },
       keys: { ...testKeys(), vault: { ...testKeys().vault, unwrap: () => Buffer.alloc(32) } },
       engine: { n: 'n', v: 'v', h: 'e'.repeat(64) },
@@ -370,10 +375,6 @@ describe('ports', () => {
     expect(new Set(ids).size).toBe(300)
     expect(drawn.length).toBeGreaterThan(1)
     await ledger.close()
-
-    function subject(): Record<string, unknown> {
-      return { ref: 1, wrapped: Buffer.alloc(0) }
-    }
   })
 })
 

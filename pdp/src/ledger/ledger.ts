@@ -1,5 +1,6 @@
-// Owns one PDP instance's part of the log, from its first leaf to its last: what it issues is numbered without a hole,
-// and every number ends up in the database. Never decides anything, and never writes what a PEP is to write in time.
+// Owns one PDP instance's part of the log, from its first leaf to its last: what it issues is
+// numbered without a hole, and every number ends up in the database. Never decides anything, and
+// never writes what a PEP is to write in time.
 import type { Sql } from '../../../schemas/database/sql.ts'
 import type { SignedRecord } from '../../../schemas/leaf.ts'
 import type { Outcome } from '../../../schemas/pep-api.ts'
@@ -26,7 +27,10 @@ export type LedgerPorts = {
 const SWEEP_INTERVAL_MS = 1_000
 const RANDOM_BLOCK_BYTES = 4_096
 
-/** Opens an epoch: a new boot id and a new key, announced in a leaf that is committed before this resolves. */
+/**
+ * Opens an epoch: a new boot id and a new key, announced in a leaf that is committed before this
+ * resolves.
+ */
 export async function openLedger(ports: LedgerPorts): Promise<Ledger> {
   const { store, keys, engine, clock } = ports
   const random = pooled(ports.random)
@@ -91,7 +95,10 @@ export async function openLedger(ports: LedgerPorts): Promise<Ledger> {
   }
 }
 
-/** Random bytes in blocks: drawing them one by one costs more than hashing with them. Every byte is given out once. */
+/**
+ * Random bytes in blocks: drawing them one by one costs more than hashing with them. Every byte is
+ * given out once.
+ */
 function pooled(random: Random): Random {
   let block = random(RANDOM_BLOCK_BYTES)
   let at = 0
@@ -154,7 +161,10 @@ async function append({ write, issued }: Desk, records: readonly SignedRecord[])
   for (const { leaf } of records) issued.confirm((JSON.parse(leaf) as { id: string }).id)
 }
 
-/** Failures are counted and tried again by the next pass: nothing is dropped before it is in the database. */
+/**
+ * Failures are counted and tried again by the next pass: nothing is dropped before it is in the
+ * database.
+ */
 async function backfill(desk: Desk): Promise<void> {
   const { issued, clock, counts } = desk
   try {
@@ -166,7 +176,10 @@ async function backfill(desk: Desk): Promise<void> {
   }
 }
 
-/** Order: the decision first; a crash before its `unclaimed` outcome leaves an unknown outcome, which is as true. */
+/**
+ * Order: the decision first; a crash before its `unclaimed` outcome leaves an unknown outcome,
+ * which is as true.
+ */
 async function claim(desk: Desk, { record, pep, id }: Waiting): Promise<void> {
   await append(desk, [record])
   desk.counts.backfilled++

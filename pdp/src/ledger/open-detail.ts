@@ -1,4 +1,5 @@
-// Owns opening the encrypted detail of a stored decision. Never checks it against the leaf: fsck does.
+// Owns opening the encrypted detail of a stored decision. Never checks it against the leaf: fsck
+// does.
 import { createSecretKey } from 'node:crypto'
 import type { Row } from '../../../schemas/database/sql.ts'
 import type { Vault } from '../keys/vault.ts'

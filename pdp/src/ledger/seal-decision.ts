@@ -1,4 +1,5 @@
-// Owns turning one decision into its leaf and its encrypted detail. No I/O: the chain and the key are passed in.
+// Owns turning one decision into its leaf and its encrypted detail. No I/O: the chain and the key
+// are passed in.
 import { hash } from 'node:crypto'
 import { canonicalJson } from '../../../schemas/canonical-json.ts'
 import type { Random } from '../../../schemas/ports.ts'
@@ -83,7 +84,10 @@ export function subjectText(user: string | null): string {
 
 const NAME_LENGTH_MAX = 256
 
-/** A name from outside, small enough for a leaf: one that is longer ends in `~` and the SHA-256 of the whole. */
+/**
+ * A name from outside, small enough for a leaf: one that is longer ends in `~` and the SHA-256 of
+ * the whole.
+ */
 function bounded(name: string): string {
   if (name.length <= NAME_LENGTH_MAX) return name.toWellFormed()
   const digest = hash('sha256', name)

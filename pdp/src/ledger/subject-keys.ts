@@ -1,5 +1,6 @@
-// Owns the keys that details are encrypted with: one per person and calendar month (UTC), wrapped in the database and
-// opened only in memory. Deleting such a row later makes that person's month unreadable, and nothing else.
+// Owns the keys that details are encrypted with: one per person and calendar month (UTC), wrapped
+// in the database and opened only in memory. Deleting such a row later makes that person's month
+// unreadable, and nothing else.
 import { createSecretKey, type KeyObject } from 'node:crypto'
 import type { Sql } from '../../../schemas/database/sql.ts'
 import type { Random } from '../../../schemas/ports.ts'

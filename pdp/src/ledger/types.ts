@@ -40,7 +40,10 @@ export type DecisionInput = {
   readonly identity: string
 }
 
-/** `record` goes to whoever writes the row; nothing may act on the decision before that row is committed. */
+/**
+ * `record` goes to whoever writes the row; nothing may act on the decision before that row is
+ * committed.
+ */
 export type Sealed = { readonly id: string; readonly record: SignedRecord }
 
 /** Counts since this instance opened, for metrics. */
@@ -63,8 +66,9 @@ export type Ledger = {
   /** Makes ready what `seal` needs for these users; throws when the database cannot be reached. */
   readonly prepare: (users: readonly (string | null)[], time: number) => Promise<void>
   /**
-   * Numbers, signs and encrypts one decision. Synchronous; throws when its user was not prepared, when the leaf would be
-   * larger than LEAF_BYTES_MAX, after `close`, or when too many records wait to be written. Writes nothing.
+   * Numbers, signs and encrypts one decision. Synchronous; throws when its user was not prepared,
+   * when the leaf would be larger than LEAF_BYTES_MAX, after `close`, or when too many records wait
+   * to be written. Writes nothing.
    */
   readonly seal: (input: DecisionInput) => Sealed
   /** Commits records that the PDP writes itself (advisory decisions). */
@@ -74,6 +78,9 @@ export type Ledger = {
   /** One pass of the back-fill; runs by itself every second. */
   readonly sweep: () => Promise<void>
   readonly stats: () => LedgerStats
-  /** Writes what no PEP has written, then the last leaf of this instance. Nothing can be sealed afterwards. */
+  /**
+   * Writes what no PEP has written, then the last leaf of this instance. Nothing can be sealed
+   * afterwards.
+   */
   readonly close: () => Promise<void>
 }

@@ -1,11 +1,14 @@
-// Owns committing records that this PDP writes itself, several callers' at a time. Self-clocking: what gathers while one
-// commit is under way is the next batch.
+// Owns committing records that this PDP writes itself, several callers' at a time. Self-clocking:
+// what gathers while one commit is under way is the next batch.
 import { appendStatement, recordBytes } from '../../../schemas/database/append.ts'
 import type { Sql } from '../../../schemas/database/sql.ts'
 import type { SignedRecord } from '../../../schemas/leaf.ts'
 import { RECORD_ROWS_MAX } from '../../../schemas/limits.ts'
 
-/** Resolves when all of them are committed. A rejection means *unknown*; to write them again is safe. */
+/**
+ * Resolves when all of them are committed. A rejection means *unknown*; to write them again is
+ * safe.
+ */
 export type Write = (records: readonly SignedRecord[]) => Promise<void>
 
 /** Of one statement; a single record may be larger. */

@@ -1,12 +1,14 @@
-// Owns the promise that one process at a time uses a directory. PGlite does not lock, and two would corrupt it.
+// Owns the promise that one process at a time uses a directory. PGlite does not lock, and two would
+// corrupt it.
 import { randomUUID } from 'node:crypto'
 import { link, readFile, unlink, writeFile } from 'node:fs/promises'
 
 export type Lock = { readonly release: () => Promise<void> }
 
 /**
- * Takes the lock at `path`, also from a process that is gone. Throws when its holder runs, or cannot be told apart from
- * a process that does. Holds between processes of one machine and one process-id space, not across a shared mount.
+ * Takes the lock at `path`, also from a process that is gone. Throws when its holder runs, or
+ * cannot be told apart from a process that does. Holds between processes of one machine and one
+ * process-id space, not across a shared mount.
  */
 export async function holdLock(path: string): Promise<Lock> {
   const own = `${path}.${randomUUID()}`
@@ -34,8 +36,9 @@ async function takes(own: string, path: string): Promise<boolean> {
 }
 
 /**
- * INVARIANT: a lock is removed by its holder, or by whoever holds the takeover beside it and has then read that the holder
- * is gone. Order: a crash in here leaves the takeover behind, and the next start says which file to remove.
+ * INVARIANT: a lock is removed by its holder, or by whoever holds the takeover beside it and has
+ * then read that the holder is gone. Order: a crash in here leaves the takeover behind, and the
+ * next start says which file to remove.
  */
 async function takeOver(own: string, path: string): Promise<void> {
   await assertStale(path)
@@ -69,7 +72,10 @@ function isRunning(pid: number): boolean {
   }
 }
 
-/** When a process began, so that a number used again is not taken for the one that held the lock; '' where unknown. */
+/**
+ * When a process began, so that a number used again is not taken for the one that held the lock; ''
+ * where unknown.
+ */
 async function startOf(pid: number): Promise<string> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
   return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''

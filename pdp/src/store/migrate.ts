@@ -1,8 +1,9 @@
-// Owns bringing the tables to the release that runs, and refusing a database that is of another. The migrations are
-// drizzle's files and drizzle's bookkeeping; only its runner is ours, because importing that one costs every start half
-// a second (measured).
+// Owns bringing the tables to the release that runs, and refusing a database that is of another.
+// The migrations are drizzle's files and drizzle's bookkeeping; only its runner is ours, because
+// importing that one costs every start half a second (measured).
 import { fileURLToPath } from 'node:url'
 import { readMigrationFiles } from 'drizzle-orm/migrator'
+import { StoreError } from './store-error.ts'
 
 export const MIGRATIONS_DIRECTORY = fileURLToPath(
   new URL('../../../schemas/database/migrations', import.meta.url),
@@ -17,7 +18,10 @@ export const APPLIED = 'select hash from drizzle.__drizzle_migrations order by c
 /** Null in a database that was never migrated. */
 export const BOOKKEEPING = `select to_regclass('drizzle.__drizzle_migrations')::text as name`
 
-/** Applies what is missing, all or none. Does NOT keep two from migrating at once: the caller holds a lock. */
+/**
+ * Applies what is missing, all or none. Does NOT keep two from migrating at once: the caller holds
+ * a lock.
+ */
 export async function applyMigrations(
   directory: string,
   execute: Execute,
@@ -44,15 +48,16 @@ export function assertMigrated(applied: readonly string[], directory: string): v
   const ours = readMigrationFiles({ migrationsFolder: directory }).map(({ hash }) => hash)
   assertPrefix(applied, ours)
   if (applied.length < ours.length) {
-    throw new Error(
-      `the database has ${applied.length} of ${ours.length} migrations; run \`cedargate db migrate\``,
+    throw new StoreError(
+      `the database has ${applied.length} of ${ours.length} migrations; ` +
+        'run `cedargate db migrate`',
     )
   }
 }
 
 function assertPrefix(applied: readonly string[], ours: readonly string[]): void {
   if (applied.every((hash, index) => hash === ours[index])) return
-  throw new Error(
+  throw new StoreError(
     'the database was migrated by another release; start that release, or use another database',
   )
 }

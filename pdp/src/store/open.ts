@@ -1,5 +1,5 @@
-// Owns the connection to the database: PostgreSQL, or PGlite in this process. The same Store over both.
-// Never holds a statement of any room; the rooms bring their own SQL.
+// Owns the connection to the database: PostgreSQL, or PGlite in this process. The same Store over
+// both. Never holds a statement of any room; the rooms bring their own SQL.
 import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { PGlite, types } from '@electric-sql/pglite'
@@ -14,6 +14,7 @@ import {
   MIGRATIONS_DIRECTORY,
 } from './migrate.ts'
 import { databaseError, poolConfig } from './postgres-config.ts'
+import { StoreError } from './store-error.ts'
 
 export type Store = {
   readonly dialect: Dialect
@@ -29,7 +30,9 @@ export type Store = {
 }
 
 export type StoreOptions = {
-  /** Every statement runs as this role; the login must be a member of it. Default: the login itself. */
+  /**
+   * Every statement runs as this role; the login must be a member of it. Default: the login itself.
+   */
   readonly role?: string
   /** Connections. Default 8. */
   readonly max?: number
@@ -38,8 +41,9 @@ export type StoreOptions = {
 }
 
 /**
- * Opens DATABASE_URL and proves that it answers. Throws one line that names the setting, never the password. Every
- * connection is refused unless it commits with `synchronous_commit` on. Does NOT check that the tables exist.
+ * Opens DATABASE_URL and proves that it answers. Throws one line that names the setting, never the
+ * password. Every connection is refused unless it commits with `synchronous_commit` on. Does NOT
+ * check that the tables exist.
  */
 export async function openPostgres(url: string, options: StoreOptions = {}): Promise<Store> {
   const pools: Pool[] = []
@@ -64,7 +68,8 @@ export async function openPostgres(url: string, options: StoreOptions = {}): Pro
 
   function openPool(role: string | undefined): Pool {
     const opened = new Pool(poolConfig(url, role, options.max))
-    // An idle connection that breaks is dropped by the pool; the next statement opens another or fails.
+    // An idle connection that breaks is dropped by the pool; the next statement opens another or
+    // fails.
     opened.on('error', () => {})
     pools.push(opened)
     return opened
@@ -87,8 +92,9 @@ function postgresSql(pool: Pool, url: string): Sql {
 }
 
 /**
- * Opens the embedded database in `directory` (made if absent, mode 0700), for this process alone; `memory://` keeps
- * everything in memory. Not safe against power loss: PGlite commits without fsync (the process may be killed).
+ * Opens the embedded database in `directory` (made if absent, mode 0700), for this process alone;
+ * `memory://` keeps everything in memory. Not safe against power loss: PGlite commits without fsync
+ * (the process may be killed).
  */
 export async function openPglite(
   directory: string,
@@ -143,7 +149,8 @@ async function migratePostgres(pool: Pool, migrations: string): Promise<void> {
     )
     await client.query('commit')
   } finally {
-    // The connection is not given back: after a failure its transaction is still open, and ends with it.
+    // The connection is not given back: after a failure its transaction is still open, and ends
+    // with it.
     client.release(true)
   }
 }
@@ -165,7 +172,7 @@ async function openClient(directory: string): Promise<PGlite> {
     return await PGlite.create({ dataDir: directory, parsers: { [types.INT8]: Number } })
   } catch (error) {
     const message = `cannot open the embedded database in ${directory} (CEDARGATE_HOME)`
-    throw new Error(`${message}: ${String(error)}`, { cause: error })
+    throw new StoreError(`${message}: ${String(error)}`, { cause: error })
   }
 }
 
@@ -176,7 +183,7 @@ async function prepareDirectory(directory: string): Promise<{ release: () => Pro
   } catch (error) {
     const hint = 'set CEDARGATE_HOME to a directory of your own'
     const reason = error instanceof Error ? error.message : String(error)
-    throw new Error(`cannot use ${directory}: ${reason}; ${hint}`, { cause: error })
+    throw new StoreError(`cannot use ${directory}: ${reason}; ${hint}`, { cause: error })
   }
 }
 

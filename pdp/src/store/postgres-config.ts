@@ -1,5 +1,6 @@
 // Owns what every PostgreSQL connection of ours has in common, and how its failures are told.
 import { types } from 'pg'
+import { StoreError } from './store-error.ts'
 
 const CONNECTIONS_DEFAULT = 8
 const CONNECT_TIMEOUT_MS = 5_000
@@ -26,12 +27,15 @@ async function assertDurable(client: Connected): Promise<void> {
   const { rows } = await client.query('show synchronous_commit')
   const setting = rows[0]?.synchronous_commit
   if (setting === 'on' || setting === 'remote_apply') return
-  throw new Error(
+  throw new StoreError(
     `the database of DATABASE_URL has synchronous_commit=${setting}; set it to on for this role`,
   )
 }
 
-/** The role is part of the connection, so no statement ever runs without it. Of two `options`, pg reads the last. */
+/**
+ * The role is part of the connection, so no statement ever runs without it. Of two `options`, pg
+ * reads the last.
+ */
 function withRoleOption(url: string, role: string | undefined): string {
   if (role === undefined) return url
   const own = /[?&]options=([^&]*)/.exec(url)?.[1] ?? ''
@@ -47,10 +51,16 @@ function getTypeParser(oid: TypeId, format?: 'text' | 'binary') {
 }
 
 const UNREACHABLE = /^(ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENOENT|EACCES|EPIPE)/
-/** invalid_authorization, invalid_password, invalid_catalog_name; too_many_connections; shutdown states. */
+/**
+ * invalid_authorization, invalid_password, invalid_catalog_name; too_many_connections; shutdown
+ * states.
+ */
 const REFUSED = new Set(['28000', '28P01', '3D000', '53300', '57P01', '57P02', '57P03'])
 
-/** A failure to connect becomes one line that names the setting; an error of a statement stays as it is. */
+/**
+ * A failure to connect becomes one line that names the setting; an error of a statement stays as it
+ * is.
+ */
 export function databaseError(error: unknown, url: string): unknown {
   const code = (error as { code?: unknown } | null)?.code
   const message = error instanceof Error ? error.message : String(error)
@@ -59,7 +69,7 @@ export function databaseError(error: unknown, url: string): unknown {
     message.includes('connection timeout')
   if (!unreachable) return error
   const reason = message === '' ? String(code) : message
-  return new Error(`cannot use the database at ${describeUrl(url)} (DATABASE_URL): ${reason}`, {
+  return new StoreError(`cannot use the database at ${describeUrl(url)} (DATABASE_URL): ${reason}`, {
     cause: error,
   })
 }

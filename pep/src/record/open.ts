@@ -1,7 +1,7 @@
 // Owns the PEP's connections to PostgreSQL: every one of them under the role that may only INSERT records.
 import { Pool } from 'pg'
 import type { Row, Sql } from '../../../schemas/database/sql.ts'
-import { PEP_ROLE } from '../../../schemas/database/tables.ts'
+import { PEP_ROLE } from '../../../schemas/database/append.ts'
 import { RECORD_TIMEOUT_MS } from '../../../schemas/limits.ts'
 import { RECORDS_IN_FLIGHT_MAX } from '../limits.ts'
 import type { Log } from '../ports.ts'

@@ -56,7 +56,7 @@ export function openHttpServer(id: string, url: URL, ports: HttpPorts): Upstream
       try {
         return await shape({ inbound, call, sending, response }, filter, ports)
       } catch (error) {
-        response.body.on('error', () => undefined).destroy()
+        response.body.destroy()
         sending.onEnded({ result: 'failed', status: response.statusCode, isError: true, bytes: 0 })
         if (error instanceof GatewayError) throw error
         throw new GatewayError(faultOf(error), 'the answer of the server broke off', {
@@ -88,6 +88,8 @@ async function send(
       bodyTimeout: isPost ? UPSTREAM_BODY_TIMEOUT_MS : 0,
       ...(signal === undefined ? {} : { signal }),
     })
+    // Whoever reads it hears of an error; until then it must not end the process.
+    response.body.on('error', () => undefined)
     return { response, inbound }
   } catch (cause) {
     onEnded({ result: signal?.aborted ? 'unknown' : 'failed', status: 0, isError: true, bytes: 0 })
@@ -244,6 +246,7 @@ function streamPlain({ inbound, sending, response }: Exchange, head: Head, lengt
 /** Either end of the pair takes the other with it. */
 function pipe(source: Readable, filtering: ReturnType<typeof filterStream>): Readable {
   source.pipe(filtering)
+  filtering.on('error', () => undefined)
   source.once('error', (error) => filtering.destroy(error))
   filtering.once('end', () => source.destroy())
   filtering.once('close', () => source.destroy())

@@ -37,12 +37,8 @@ type InFlight = {
   readonly onEnded: Sending['onEnded']
 }
 
-/** What travels through the SDK's transport beside the message, which it parses anew. */
-type Handed = {
-  readonly inbound: Inbound
-  readonly filter: ListFilter | undefined
-  readonly sending: Sending
-}
+/** What travels through the SDK's transport beside the message, which it parses anew: the text that was decided on. */
+type Handed = { readonly text: string }
 
 /** A session over a running child, before its `initialize`. Owns the child: they end together. */
 export class StdioSession {
@@ -64,7 +60,8 @@ export class StdioSession {
       sessionIdGenerator: () => sessionId,
     })
     const onmessage: WebStandardStreamableHTTPServerTransport['onmessage'] = (_parsed, extra) => {
-      this.#toChild(extra?.authInfo?.extra as Handed)
+      const handed = extra?.authInfo?.extra as Handed | undefined
+      if (handed !== undefined) this.#lines.send(handed.text)
     }
     Object.assign(this.#transport, { onmessage })
     this.#lines = speakLines(child, {
@@ -90,18 +87,14 @@ export class StdioSession {
     sending: Sending,
   ): Promise<Response> {
     const { id, kind, text } = inbound
-    if (kind === 'request' && id !== undefined && this.#inFlight.has(keyOf(id))) {
-      return duplicateId(id)
-    }
-    const extra: Handed = { inbound, filter, sending }
-    const response = await this.#transport.handleRequest(
-      requestOf(inbound, this.#options.sessionId),
-      {
-        ...(text === '' ? {} : { parsedBody: JSON.parse(text) as unknown }),
-        authInfo: { token: '', clientId: '', scopes: [], extra },
-      },
-    )
-    return kind === 'stream' && response.status === 200 ? this.#stream(response) : response
+    if (kind !== 'request' || id === undefined) return this.#exchange(inbound)
+    const key = keyOf(id)
+    if (this.#inFlight.has(key)) return duplicateId(id)
+    const progressToken = progressTokenOf(text)
+    this.#inFlight.set(key, { id, progressToken, filter, onEnded: sending.onEnded })
+    const response = await this.#exchange(inbound)
+    if (response.status >= 400) this.#inFlight.delete(key)
+    return response
   }
 
   /** Whether nothing is under way and nobody listens. */
@@ -114,21 +107,22 @@ export class StdioSession {
     await stopChild(this.#child)
   }
 
+  async #exchange(inbound: Inbound): Promise<Response> {
+    const { kind, text } = inbound
+    const request = requestOf(inbound, this.#options.sessionId)
+    const response = await this.#transport.handleRequest(request, {
+      ...(text === '' ? {} : { parsedBody: JSON.parse(text) as unknown }),
+      authInfo: { token: '', clientId: '', scopes: [], extra: { text } satisfies Handed },
+    })
+    return kind === 'stream' && response.status === 200 ? this.#stream(response) : response
+  }
+
   #stream(response: Response): Response {
     this.#hasStream = true
     for (const message of this.#waiting.splice(0)) this.#toClient(message)
     return whenClosed(response, () => {
       this.#hasStream = false
     })
-  }
-
-  #toChild({ inbound, filter, sending }: Handed): void {
-    const { id, kind, text } = inbound
-    if (kind === 'request' && id !== undefined) {
-      const progressToken = progressTokenOf(text)
-      this.#inFlight.set(keyOf(id), { id, progressToken, filter, onEnded: sending.onEnded })
-    }
-    this.#lines.send(text)
   }
 
   #fromChild(message: JsonObject): void {

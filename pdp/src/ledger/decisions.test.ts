@@ -1,0 +1,133 @@
+import { beforeAll, expect, test } from 'vitest'
+import { type DecisionsQuery, decisionRow, decisionsQuery } from '../../../schemas/admin-api.ts'
+import { PEP_ROLE } from '../../../schemas/database/append.ts'
+import type { Outcome } from '../../../schemas/pep-api.ts'
+import { onEachDatabase } from '../../../test/harness/each-database.ts'
+import {
+  appendAs,
+  BUNDLE_ID,
+  decisionInput,
+  openTestLedger,
+  testKeys,
+} from '../../../test/harness/ledger.ts'
+import { listDecisions, showDecision } from './decisions.ts'
+
+const TIME = decisionInput().time
+
+const outcome = (decisionId: string, status: number): Outcome => {
+  return { decisionId, result: 'forwarded', status, upstreamMs: 4, isError: false, bytes: 9 }
+}
+
+onEachDatabase((database) => {
+  const keys = testKeys()
+  const ids: string[] = []
+  const ports = () => ({ store: database().store, vault: keys.vault })
+  const list = async (query: Partial<DecisionsQuery> = {}): Promise<string[]> => {
+    const rows = await listDecisions(ports(), decisionsQuery.parse(query))
+    return rows.map(({ id }) => decisionRow.shape.id.parse(id))
+  }
+
+  beforeAll(async () => {
+    const ledger = await openTestLedger(database().store.sql, keys)
+    await ledger.prepare(['alice', 'bob', null], TIME)
+    const denied = {
+      decision: 'deny',
+      code: 'no_permit',
+      policies: [],
+      tool: null,
+      arguments: '',
+    } as const
+    const inputs = [
+      decisionInput({ time: TIME }),
+      decisionInput({ user: 'bob', time: TIME + 1, method: 'ping', authorization: denied }),
+      decisionInput({
+        user: null,
+        agent: 'a\0b',
+        server: 'everything',
+        time: TIME + 2,
+        mode: 'advisory',
+      }),
+    ]
+    for (const input of inputs) {
+      const { id, record } = ledger.seal(input)
+      ids.push(id)
+      await appendAs(database().store.withRole(PEP_ROLE), [record])
+    }
+    await ledger.sealOutcomes('pep-1', [outcome(ids[0] ?? '', 200)])
+    await ledger.sealOutcomes('pep-2', [outcome(ids[0] ?? '', 500), outcome(ids[1] ?? '', 500)])
+    await ledger.close()
+  })
+
+  test('one decision, whole', async () => {
+    expect(await showDecision(ports(), ids[0] ?? '')).toEqual({
+      id: ids[0], at: '2026-11-22T12:00:00.000Z', user: 'alice', agent: 'ci-fixer', server: 'files',
+      method: 'tools/call', tool: 'write_file', arguments: { path: 'drafts/ä.txt' },
+      verdict: 'allow',
+      code: 'permit', policies: ['engineering/drafts', 'platform/reads'], bundle: BUNDLE_ID,
+      mode: 'enforced',
+      outcome: { result: 'forwarded', status: 200, upstreamMs: 4, isError: false, bytes: 9 },
+    }) // biome-ignore format: a list
+    expect(await showDecision(ports(), crypto.randomUUID())).toBeUndefined()
+  })
+
+  test('without user, tool or arguments; the outcome another PEP claims is not shown', async () => {
+    const row = await showDecision(ports(), ids[1] ?? '')
+    expect(row).toMatchObject({
+      user: 'bob',
+      tool: null,
+      arguments: null,
+      verdict: 'deny',
+      outcome: null,
+    })
+    expect(await showDecision(ports(), ids[2] ?? '')).toMatchObject({
+      user: null,
+      agent: 'a\0b',
+      mode: 'advisory',
+    })
+  })
+
+  test.each<{ query: Partial<DecisionsQuery>; want: number[] }>([
+    { query: {}, want: [2, 1, 0] },
+    { query: { limit: 2 }, want: [2, 1] },
+    { query: { user: 'alice' }, want: [0] },
+    { query: { user: 'nobody' }, want: [] },
+    { query: { agent: 'ci-fixer' }, want: [1, 0] },
+    { query: { agent: 'a\0b' }, want: [2] },
+    { query: { server: 'everything' }, want: [2] },
+    { query: { tool: 'write_file' }, want: [2, 0] },
+    { query: { verdict: 'deny' }, want: [1] },
+    { query: { code: 'no_permit' }, want: [1] },
+    { query: { user: 'bob', verdict: 'allow' }, want: [] },
+  ])('list $query', async ({ query, want }) => {
+    expect(await list(query)).toEqual(want.map((index) => ids[index]))
+  })
+
+  test('pages: before goes back, after comes forward', async () => {
+    expect(await list({ before: ids[2] ?? '', limit: 1 })).toEqual([ids[1]])
+    expect(await list({ before: ids[0] ?? '' })).toEqual([])
+    expect(await list({ after: ids[0] ?? '' })).toEqual([ids[1], ids[2]])
+    expect(await list({ after: ids[0] ?? '', limit: 1 })).toEqual([ids[1]])
+  })
+
+  test('a changed column does not change what is shown; a lost key shows no person', async () => {
+    const { sql } = database().store
+    await sql.query(`update record set agent = 'other', verdict = 'deny' where id = $1`, [ids[0]])
+    expect(await showDecision(ports(), ids[0] ?? '')).toMatchObject({
+      agent: 'ci-fixer',
+      verdict: 'allow',
+    })
+    const lost = { ...ports(), vault: testKeys().vault }
+    expect(await showDecision(lost, ids[0] ?? '')).toMatchObject({
+      user: null,
+      arguments: null,
+      code: 'permit',
+    })
+  })
+
+  test('a row that holds no decision is passed over', async () => {
+    const { sql } = database().store
+    await sql.query(`insert into record (id, kind, leaf, leaf_hash, sig, at, epoch, seq)
+      values (gen_random_uuid(), 'decision', 'x', '', '', now(), gen_random_uuid(), 0)`)
+    expect(await list()).toEqual(ids.toReversed())
+  })
+})

@@ -1,0 +1,255 @@
+// Stdio servers as real children: one per session, nobody else's, ended with the session, the token or the PEP.
+import { mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { request } from 'undici'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import type { Upstream, Visible } from '../../../schemas/pep-api.ts'
+import {
+  clientHeaders,
+  countingSql,
+  createTestPdp,
+  digestOf,
+  modern,
+  post,
+  type RunningTestPep,
+  startTestPep,
+  type TestPdp,
+  testToken,
+  toolCall,
+  until,
+} from '../testing.ts'
+
+/** A server that does on `tools/call` what the tool's name says. Its answers are lines, and so is its noise. */
+const SCRIPT = `
+const say = (message) => console.log(JSON.stringify({ jsonrpc: '2.0', ...message }))
+let waitingForRoots
+require('node:readline').createInterface({ input: process.stdin }).on('line', (line) => {
+  const { id, method, params, error } = JSON.parse(line)
+  if (method === 'initialize') return say({ id, result: { protocolVersion: '2025-11-25', capabilities: {}, serverInfo: { name: 's', version: '1' } } })
+  if (method === 'tools/list') return say({ id, result: { tools: [{ name: 'env' }, { name: 'hidden' }] } })
+  if (method === undefined) return say({ id: waitingForRoots, result: { content: [], error } })
+  if (method !== 'tools/call') return
+  if (params.name === 'env') return say({ id, result: { content: [], env: process['env'], pid: process.pid } })
+  if (params.name === 'slow') return setTimeout(() => say({ id, result: { content: [] } }), 300)
+  if (params.name === 'crash') return process.exit(3)
+  if (params.name === 'noise') { console.log('not json'); console.log('[1]'); return say({ id, result: { content: [] } }) }
+  if (params.name === 'nonsense') return say({ id, result: 'text' })
+  if (params.name === 'flood') return process.stdout.write('x'.repeat(17 * 1024 * 1024))
+  if (params.name === 'roots') { waitingForRoots = id; return say({ id: 'r', method: 'roots/list' }) }
+  if (params.name === 'progress') {
+    say({ method: 'notifications/progress', params: { progressToken: params._meta.progressToken, progress: 1 } })
+    return say({ id, result: { content: [] } })
+  }
+})`
+
+const VISIBLE: Visible = { tools: ['read_text_file', 'env'], resources: true, prompts: true }
+let folder: string
+let pep: RunningTestPep
+let pdp: TestPdp
+
+const stdio = (id: string, command: string, args: string[]): Upstream => {
+  return { id, transport: 'stdio', url: null, command, args, env: { DECLARED: 'yes' }, cwd: null }
+}
+
+beforeAll(async () => {
+  folder = await realpath(await mkdtemp(join(tmpdir(), 'cedargate-stdio-')))
+  await writeFile(join(folder, 'a.txt'), 'hello')
+  pdp = createTestPdp([
+    stdio('files', 'mcp-server-filesystem', [folder]),
+    stdio('script', 'node', ['-e', SCRIPT]),
+    stdio('missing', 'no-such-command', []),
+  ])
+  pep = await startTestPep({ pdp: pdp.port, sql: countingSql() })
+}, 30_000)
+afterAll(async () => {
+  await pep.close()
+  await rm(folder, { recursive: true })
+})
+beforeEach(() => {
+  pdp.rule = () => ({ allow: true, visible: VISIBLE })
+  pdp.outcomes.length = 0
+})
+
+const CAPABILITIES = { roots: { listChanged: true } }
+const INITIALIZE = {
+  id: 0,
+  method: 'initialize',
+  params: {
+    protocolVersion: '2025-11-25',
+    capabilities: CAPABILITIES,
+    clientInfo: { name: 'c', version: '1' },
+  },
+}
+
+async function open(
+  server: string,
+  seed = 1,
+): Promise<{ url: string; headers: Record<string, string> }> {
+  const url = `${pep.url}/${server}/mcp`
+  const authorization = `Bearer ${testToken(seed)}`
+  const { headers: answered } = await post(url, INITIALIZE, { authorization })
+  const headers = { authorization, 'mcp-session-id': String(answered['mcp-session-id']) }
+  await post(url, { method: 'notifications/initialized' }, headers)
+  return { url, headers }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
+async function pidOf({ url, headers }: Awaited<ReturnType<typeof open>>): Promise<number> {
+  const { json } = await post(url, toolCall('env'), headers)
+  return json.result?.['pid'] as number
+}
+
+test('a call, a list and an outcome', async () => {
+  const { url, headers } = await open('files')
+  const args = { path: join(folder, 'a.txt') }
+  const called = await post(url, toolCall('read_text_file', args), headers)
+  expect(called.json.result).toMatchObject({ content: [{ type: 'text', text: 'hello' }] })
+  expect(called.headers['cedargate-decision']).toMatch(/^[0-9a-f-]{36}$/)
+  const listed = await post(url, { id: 2, method: 'tools/list' }, headers)
+  expect(listed.json.result?.['tools']).toMatchObject([{ name: 'read_text_file' }])
+  const failed = await post(url, toolCall('read_text_file', { path: '/etc/none' }), headers)
+  expect(failed.json.result).toMatchObject({ isError: true })
+  await until(() => pdp.outcomes.length >= 5)
+  const byCall = pdp.outcomes.filter(({ bytes }) => bytes > 0)
+  expect(byCall.map(({ result, isError }) => [result, isError])).toEqual([
+    ['forwarded', false],
+    ['forwarded', false],
+    ['forwarded', false],
+    ['forwarded', true],
+  ])
+})
+
+test('what reaches the child is the text that was decided on', async () => {
+  const { url, headers } = await open('script')
+  pdp.calls.length = 0
+  await post(
+    url,
+    { id: 3, method: 'tools/call', params: { name: 'env', __proto__x: 1, z: { b: 1, a: 2 } } },
+    headers,
+  )
+  expect(pdp.calls.map(({ message }) => JSON.parse(message))).toMatchObject([
+    { params: { z: { b: 1, a: 2 } } },
+  ])
+})
+
+test('a modern request gets the empty 400 that leads to initialize, after it was decided', async () => {
+  const { message, headers } = modern({ id: 1, method: 'server/discover', params: {} })
+  const url = `${pep.url}/files/mcp`
+  pdp.calls.length = 0
+  expect(await post(url, message, headers)).toMatchObject({ status: 400, text: '' })
+  expect(pdp.calls.map(({ method, era }) => [method, era])).toEqual([['server/discover', 'modern']])
+  pdp.rule = () => ({ reject: 'unauthenticated' })
+  expect((await post(url, message, headers)).status).toBe(401)
+})
+
+test('a child inherits nothing but PATH, HOME, LANG and TMPDIR', async () => {
+  const { url, headers } = await open('script')
+  const { json } = await post(url, toolCall('env'), headers)
+  const names = Object.keys(json.result?.['env'] as object).toSorted()
+  expect(names.filter((name) => !['HOME', 'LANG', 'TMPDIR'].includes(name))).toEqual([
+    'DECLARED',
+    'NODE_OPTIONS',
+    'PATH',
+  ])
+})
+
+describe('a session', () => {
+  test('is a child of its own, and worth nothing to another token', async () => {
+    const [one, two] = [await open('script'), await open('script')]
+    expect(await pidOf(one)).not.toBe(await pidOf(two))
+    const stolen = { ...one.headers, authorization: `Bearer ${testToken(2)}` }
+    expect((await post(one.url, toolCall('env'), stolen)).status).toBe(404)
+  })
+
+  test('is needed for anything but initialize', async () => {
+    const { status, json } = await post(`${pep.url}/script/mcp`, toolCall('env'))
+    expect(status).toBe(404)
+    expect(json.error?.data['code']).toBe('unknown_session')
+  })
+
+  test.each([
+    { how: 'DELETE', seed: 3 },
+    { how: 'revocation', seed: 4 },
+  ])('ends its child by $how, and is unknown then', async ({ how, seed }) => {
+    const session = await open('script', seed)
+    const pid = await pidOf(session)
+    const headers = { ...clientHeaders(testToken(seed)), ...session.headers }
+    if (how === 'DELETE') {
+      const deleted = await request(session.url, { method: 'DELETE', headers })
+      await deleted.body.dump()
+    } else pdp.tell({ kind: 'revoked', token: digestOf(testToken(seed)) })
+    await until(() => !isRunning(pid))
+    const { status } = await post(session.url, toolCall('env'), session.headers)
+    expect(status).toBe(how === 'DELETE' ? 404 : 401)
+  })
+
+  test('whose child crashes: the call in flight is told, the next one is unknown', async () => {
+    const { url, headers } = await open('script')
+    const { json } = await post(url, toolCall('crash', {}, 'c'), headers)
+    expect(json).toMatchObject({ id: 'c', error: { message: 'the server ended' } })
+    expect((await post(url, toolCall('env'), headers)).status).toBe(404)
+  })
+
+  test('with a child that floods is ended', async () => {
+    const { url, headers } = await open('script')
+    const { json } = await post(url, toolCall('flood'), headers)
+    expect(json.error?.message).toBe('the server ended')
+  })
+})
+
+describe('what a child says', () => {
+  test('that is no message is dropped', async () => {
+    const { url, headers } = await open('script')
+    expect((await post(url, toolCall('noise'), headers)).json.result).toEqual({ content: [] })
+  })
+
+  test('that is no answer becomes an error, and nobody waits for ever', async () => {
+    const { url, headers } = await open('script')
+    const { json } = await post(url, toolCall('nonsense'), headers)
+    expect(json.error?.data['code']).toBe('upstream_invalid')
+  })
+
+  test('of progress goes to the call it belongs to', async () => {
+    const { url, headers } = await open('script')
+    const params = { name: 'progress', _meta: { progressToken: 'p1' } }
+    const { text } = await post(url, { id: 4, method: 'tools/call', params }, headers)
+    expect(text).toContain('"progressToken":"p1"')
+  })
+
+  test('when it asks for roots, the gateway says no: a client widens no sandbox', async () => {
+    const { url, headers } = await open('script')
+    const { text, json } = await post(url, toolCall('roots'), headers)
+    expect(json.result?.['error']).toMatchObject({ code: -32601 })
+    expect(text).not.toContain('roots/list')
+  })
+})
+
+test('two requests under one id at once: the second is turned away', async () => {
+  const { url, headers } = await open('script')
+  const both = await Promise.all([1, 2].map(() => post(url, toolCall('slow'), headers)))
+  expect(new Set(both.map(({ status }) => status))).toEqual(new Set([200, 400]))
+})
+
+test('a command that is not there is unavailable', async () => {
+  const { json } = await post(`${pep.url}/missing/mcp`, INITIALIZE)
+  expect(json.error?.data['code']).toBe('upstream_unavailable')
+})
+
+test('the end of the PEP is the end of every child', async () => {
+  const other = await startTestPep({ pdp: pdp.port, sql: countingSql() })
+  const url = `${other.url}/script/mcp`
+  const { headers } = await post(url, INITIALIZE)
+  const session = { url, headers: { 'mcp-session-id': String(headers['mcp-session-id']) } }
+  const pid = await pidOf(session)
+  expect(isRunning(pid)).toBe(true)
+  await other.close()
+  expect(isRunning(pid)).toBe(false)
+})
