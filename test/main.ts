@@ -17,7 +17,11 @@ const NONE: Counts = { passed: 0, failed: 0, skipped: 0 }
 const root = join(import.meta.dirname, '..')
 const reports = mkdtempSync(join(tmpdir(), 'cedargate-test-'))
 const binaries = join(root, 'node_modules', '.bin')
-const environment = { ...process.env, PATH: `${binaries}${delimiter}${process.env['PATH'] ?? ''}` }
+const { FORCE_COLOR: _colour, ...inherited } = process.env
+const environment = {
+  ...(process.stdout.isTTY ? process.env : { ...inherited, NO_COLOR: '1' }),
+  PATH: `${binaries}${delimiter}${process.env['PATH'] ?? ''}`,
+}
 const postgres = findPostgres()
 let running: ChildProcess | undefined
 

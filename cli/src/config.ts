@@ -14,9 +14,11 @@ export type CliConfig = {
   readonly env: Readonly<Record<string, string | undefined>>
 }
 
+/** A variable that is set to nothing counts as not set, everywhere. */
 export function readConfig(
-  env: Readonly<Record<string, string | undefined>> = process.env,
+  given: Readonly<Record<string, string | undefined>> = process.env,
 ): CliConfig {
+  const env = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== ''))
   return {
     home: resolve(env['CEDARGATE_HOME'] ?? DEFAULT_HOME),
     url: env['CEDARGATE_URL'],

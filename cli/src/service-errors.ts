@@ -10,9 +10,13 @@ const ACTIONABLE: ReadonlyMap<string, 1 | 2 | 3> = new Map([
   ['BundleError', EXIT.invalid],
 ])
 
+const BUNDLE_HINT = 'the bundle is the directory that CEDARGATE_BUNDLE or --bundle names'
+
 /** A CommandError for what a person can mend; everything else comes back as it was, to be shown whole. */
 export function asCommandError(error: unknown): unknown {
   if (!(error instanceof Error)) return error
   const exit = ACTIONABLE.get(error.name)
-  return exit === undefined ? error : new CommandError(error.message, { exit, cause: error })
+  if (exit === undefined) return error
+  const hint = exit === EXIT.invalid ? { hint: BUNDLE_HINT } : {}
+  return new CommandError(error.message, { exit, cause: error, ...hint })
 }

@@ -14,8 +14,8 @@ export type Streamed = {
   readonly stream: Readable
   /** What a client that went away means to the server: stop, or finish unread (legacy: disconnecting is not cancelling). */
   readonly whenGone: 'cancel' | { readonly drainMs: number }
-  /** Sees every chunk before it is written. */
-  readonly onChunk?: (chunk: Buffer) => void
+  /** Sees every chunk, and answers what to write for it. A throw ends the answer. */
+  readonly onChunk?: (chunk: Buffer) => Buffer
   /** Once: whether the body came to its own end. */
   readonly onEnd: (complete: boolean) => void
 }
@@ -38,9 +38,16 @@ function relay({ stream, whenGone, onChunk, onEnd }: Streamed, outgoing: ServerR
     if (complete) outgoing.end()
     else outgoing.destroy()
   }
+  const pass = (chunk: Buffer) => {
+    const shown = onChunk === undefined ? chunk : onChunk(chunk)
+    if (shown.length > 0 && !outgoing.destroyed && !outgoing.write(shown)) stream.pause()
+  }
   stream.on('data', (chunk: Buffer) => {
-    onChunk?.(chunk)
-    if (!outgoing.destroyed && !outgoing.write(chunk)) stream.pause()
+    try {
+      pass(chunk)
+    } catch (error) {
+      stream.destroy(error as Error)
+    }
   })
   stream.once('end', () => end(true))
   stream.on('error', () => end(false))
@@ -51,12 +58,13 @@ function relay({ stream, whenGone, onChunk, onEnd }: Streamed, outgoing: ServerR
 }
 
 function abandon(stream: Readable, whenGone: Streamed['whenGone']): void {
-  if (stream.destroyed) return
+  if (stream.destroyed || stream.readableEnded) return
   if (whenGone === 'cancel') {
     stream.destroy()
     return
   }
   stream.resume()
   const timer = setTimeout(() => stream.destroy(), whenGone.drainMs)
+  timer.unref()
   stream.once('close', () => clearTimeout(timer))
 }

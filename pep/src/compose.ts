@@ -62,7 +62,7 @@ export function createPep(ports: PepPorts): Pep {
     sessions,
     streams,
     surroundings,
-    onOpened: () => undefined,
+    onRestarted: (id) => void discovery.look(id),
     onClosed: (id) => discovery.forget(id),
   })
   const enforcement: EnforcePorts = {

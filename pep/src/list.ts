@@ -1,6 +1,5 @@
 // Owns what a list answer may show: the verdict's `visible`, in the server's order. Whatever cannot be read is refused,
 // never passed on unfiltered.
-import { Transform } from 'node:stream'
 import { RPC } from '../../schemas/codes.ts'
 import { type Era, type Listed, METHODS } from '../../schemas/mcp.ts'
 import type { Visible } from '../../schemas/pep-api.ts'
@@ -55,40 +54,35 @@ export function filterText(text: string, filter: ListFilter): string {
   return JSON.stringify(filterMessage(parse(text), filter))
 }
 
-/** An event stream, filtered event by event; one that cannot be read ends it with an error in the list's place. */
-export function filterStream(filter: ListFilter): Transform {
+/** What becomes of one chunk of an event stream: whole events, as they are or as they may be shown. */
+export type MapChunk = (chunk: Buffer) => Buffer
+
+/**
+ * Filters an event stream event by event. Where one cannot be read, an error stands in the list's place, and nothing
+ * comes after it.
+ */
+export function filterEvents(filter: ListFilter): MapChunk {
   const reader = createSseReader(LIST_BYTES_MAX)
-  let readable = true
-  return new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      try {
-        if (readable) for (const event of reader.push(chunk)) this.push(filterEvent(event, filter))
-      } catch {
-        readable = false
-        this.push(errorEvent(filter))
-        this.push(null)
-      }
-      done()
-    },
-  })
+  let isReadable = true
+  return (chunk) => {
+    const shown: Buffer[] = []
+    try {
+      if (isReadable) for (const event of reader.push(chunk)) shown.push(filterEvent(event, filter))
+    } catch {
+      isReadable = false
+      shown.push(errorEvent(filter))
+    }
+    return Buffer.concat(shown)
+  }
 }
 
 /**
  * Keeps lists out of a stream that is not the answer to a list request: a resumed stream may replay one, and there is
- * no verdict here to filter it by. Everything else passes byte for byte.
+ * no verdict here to filter it by. Everything else passes byte for byte. The function throws on an event too long.
  */
-export function withholdLists(): Transform {
+export function withholdLists(): MapChunk {
   const reader = createSseReader(LIST_BYTES_MAX)
-  return new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      try {
-        for (const event of reader.push(chunk)) this.push(withheld(event))
-        done()
-      } catch (error) {
-        done(error as Error)
-      }
-    },
-  })
+  return (chunk) => Buffer.concat(reader.push(chunk).map(withheld))
 }
 
 function filterEvent(event: SseEvent, filter: ListFilter): Buffer {
@@ -98,14 +92,15 @@ function filterEvent(event: SseEvent, filter: ListFilter): Buffer {
   return filtered === message ? event.raw : withData(event, JSON.stringify(filtered))
 }
 
-function errorEvent({ id }: ListFilter): string {
-  const code: string = 'upstream_invalid'
+function errorEvent({ id }: ListFilter): Buffer {
+  const code = 'upstream_invalid'
   const error = {
     code: RPC.unavailable,
     message: 'the list of the server could not be read',
     data: { code },
   }
-  return `event: message\ndata: ${JSON.stringify({ jsonrpc: '2.0', id: id ?? null, error })}\n\n`
+  const text = JSON.stringify({ jsonrpc: '2.0', id: id ?? null, error })
+  return Buffer.from(`event: message\ndata: ${text}\n\n`)
 }
 
 const LISTS: readonly Listed[] = ['tools', 'resources', 'resourceTemplates', 'prompts']

@@ -11,8 +11,6 @@ import type { UpstreamServer } from './upstream/upstream.ts'
 export type ServersPorts = SpawnPorts & {
   readonly pdp: PdpPort
   readonly log: Log
-  /** A server is there, or is reached in another way than before. */
-  readonly onOpened: (id: string) => void
   readonly onClosed: (id: string) => void
 }
 
@@ -51,7 +49,6 @@ export function createServers(ports: ServersPorts): Servers {
       if (open.has(id)) continue
       try {
         open.set(id, { said: JSON.stringify(upstream), ...openServer(upstream, ports) })
-        ports.onOpened(id)
       } catch (error) {
         ports.log.error({ server: id, err: error }, 'a server of the bundle cannot be served')
       }

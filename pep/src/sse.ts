@@ -15,28 +15,35 @@ export type SseReader = {
   readonly push: (chunk: Uint8Array) => SseEvent[]
 }
 
-/** A blank line; CR LF is one line end, and a CR at the end of what has come may still become one: harmless, see push. */
+/** A blank line. CR LF is one line end; where a chunk ends between the two, an empty event follows: it says nothing. */
 const BLANK_LINE = /(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))/g
+const BLANK_LINE_LENGTH_MAX = 4
 
 /**
  * Events as browsers and SDKs read them (WHATWG: CR, LF or CR LF; a leading byte order mark). The `raw` of all events
  * in order is the stream itself, but for an unfinished event at its end, which every client drops too.
  */
 export function createSseReader(eventBytesMax: number): SseReader {
-  let rest = Buffer.alloc(0)
+  let parts: Buffer[] = []
+  let bytes = 0
+  let tail = ''
   return {
     push(chunk) {
-      rest = rest.length === 0 ? Buffer.from(chunk) : Buffer.concat([rest, chunk])
-      const text = rest.toString('latin1')
+      const buffer = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+      const text = tail + buffer.toString('latin1')
       const events: SseEvent[] = []
       let from = 0
-      BLANK_LINE.lastIndex = 0
-      for (let match = BLANK_LINE.exec(text); match !== null; match = BLANK_LINE.exec(text)) {
-        events.push(readEvent(rest.subarray(from, BLANK_LINE.lastIndex)))
-        from = BLANK_LINE.lastIndex
+      for (const { index, 0: blank } of text.matchAll(BLANK_LINE)) {
+        const end = index + blank.length - tail.length
+        events.push(readEvent(Buffer.concat([...parts, buffer.subarray(from, end)])))
+        parts = []
+        bytes = 0
+        from = end
       }
-      rest = rest.subarray(from)
-      if (rest.length > eventBytesMax) throw new RangeError('an event is too long')
+      parts.push(buffer.subarray(from))
+      bytes += buffer.length - from
+      if (bytes > eventBytesMax) throw new RangeError('an event is too long')
+      tail = text.slice(Math.max(from + tail.length, text.length - BLANK_LINE_LENGTH_MAX + 1))
       return events
     },
   }

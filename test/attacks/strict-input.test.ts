@@ -21,8 +21,10 @@ const args = (text: string): Request => body(callText(text))
 const data = (text: string): Request => args(`{"message":"hi","data":${text}}`)
 const headers = (of: Record<string, string | null>): Request => ({ body: OK, headers: of })
 const extra = (name: string, value: string): Request => ({ body: OK, extra: [[name, value]] })
+/** Beside the arguments, where nothing is typed. */
+const meta = (text: string): Request => body(OK.replace('"name"', `"_meta":{"x":${text}},"name"`))
 /** A call whose JSON nests `levels` deep in all. */
-const nested = (levels: number): Request => data('['.repeat(levels - 3) + ']'.repeat(levels - 3))
+const nested = (levels: number): Request => meta('['.repeat(levels - 3) + ']'.repeat(levels - 3))
 const padded = (bytes: number): Uint8Array => Buffer.from(OK.padEnd(bytes, ' '))
 const call = modern('tools/call', { name: 'echo', arguments: { message: 'hi' } })
 const modernWith = (of: Record<string, string | null>): Request => {
@@ -193,6 +195,7 @@ describe('denied: decided, recorded, and still nothing is sent', () => {
     { name: 'arguments that are no object', ...text('tools/call', { name: 'echo', arguments: ['hi'] }), want: 'invalid_request' },
     { name: 'an argument of the wrong kind', ...text('tools/call', { name: 'echo', arguments: { message: { a: 1 } } }), want: 'invalid_request' },
     { name: 'an argument nobody declared', ...text('tools/call', { name: 'echo', arguments: { message: 'hi', more: 1 } }), want: 'unknown_argument' },
+    { name: 'an argument that no policy can read', ...data('{"a":1}'), want: 'unrepresentable_argument' },
     { name: 'an argument that a policy forbids', ...text('tools/call', { name: 'echo', arguments: { message: 'a secret' } }), want: 'forbid' },
     { name: 'a tool that nothing permits', ...text('tools/call', { name: 'erase', arguments: { path: '/' } }), want: 'no_permit' },
   ])('$name: $want', async ({ name: _, want, ...request }) => {
@@ -212,10 +215,12 @@ describe('what is right passes, as it was decided', () => {
     { name: '32 levels', request: nested(32) },
     { name: 'exactly 4 MiB', request: body(padded(BODY_BYTES_MAX)) },
     { name: 'exactly 4 MiB, chunked', request: { ...body(padded(BODY_BYTES_MAX)), chunked: true } },
-    { name: 'numbers that only look odd', request: data('[1.0,1e3,1E+3,-0.0,9007199254740992,0.1,5e-324]') },
+    { name: 'numbers that only look odd', request: meta('[1.0,1e3,1E+3,-0.0,9007199254740992,0.1,5e-324]') },
+    { name: 'a whole number with a fraction', request: args('{"message":"hi","count":1.0}') },
+    { name: 'a whole number with an exponent', request: args('{"message":"hi","count":1e3}') },
     { name: 'a pair of surrogates', request: args('{"message":"\\ud83d\\ude00"}') },
-    { name: 'the same key in two objects', request: data('[{"a":1},{"a":1}]') },
-    { name: 'keys that JavaScript would sort or hide', request: data('{"b":1,"2":2,"1":3,"__proto__":{"x":1}}') },
+    { name: 'the same key in two objects', request: meta('[{"a":1},{"a":1}]') },
+    { name: 'keys that JavaScript would sort or hide', request: meta('{"b":1,"2":2,"1":3,"__proto__":{"x":1}}') },
     { name: 'white space and escapes everywhere', request: body(OK.replaceAll(/([,:{}])/g, ' $1\r\n\t').replace('echo', '\\u0065cho')) },
     { name: 'another case of the content type', request: headers({ 'content-type': 'Application/JSON; charset=utf-8' }) },
     { name: 'our own Origin', request: () => headers({ origin: own() }) },

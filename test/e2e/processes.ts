@@ -6,11 +6,10 @@ export const canLook = process.platform === 'linux'
 
 /** Ids of everything `pid` started, and what that started. */
 export function descendantsOf(pid: number): number[] {
-  const parents = new Map(processIds().map((id) => [id, parentOf(id)]))
-  const childrenOf = (parent: number): number[] =>
-    [...parents].filter(([, of]) => of === parent).map(([id]) => id)
-  const found = childrenOf(pid)
-  return found.concat(found.flatMap(descendantsOf))
+  const parents = processIds().map((id) => [id, parentAndState(id)?.parent] as const)
+  const below = (parent: number): number[] =>
+    parents.filter(([, of]) => of === parent).flatMap(([id]) => [id, ...below(id)])
+  return below(pid)
 }
 
 export function isAlive(pid: number): boolean {
@@ -40,10 +39,6 @@ const LISTEN = '0A'
 
 function processIds(): number[] {
   return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number)
-}
-
-function parentOf(pid: number): number | undefined {
-  return parentAndState(pid)?.parent
 }
 
 /** Undefined for a process that is gone. */

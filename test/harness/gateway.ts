@@ -25,6 +25,7 @@ import { PEP_ROLE } from '../../schemas/database/append.ts'
 import type { Sql } from '../../schemas/database/sql.ts'
 import { formatToken } from '../../schemas/identifiers.ts'
 import { EXAMPLE_BUNDLE } from './pdp.ts'
+import { freshPglite } from './pglite.ts'
 import { createTestDatabase } from './store.ts'
 import { openTestUpstream, type TestUpstream } from './upstream.ts'
 
@@ -109,7 +110,10 @@ const log = pino({ level: 'silent' })
 export async function startGateway(options: GatewayOptions = {}): Promise<Gateway> {
   const home = await mkdtemp(join(tmpdir(), 'cedargate-gateway-'))
   const upstream = await openTestUpstream(TOOLS)
-  const env = { CEDARGATE_HOME: home, PATH: [dirname(process.execPath), '/usr/bin', '/bin'].join(delimiter) }
+  const env = {
+    CEDARGATE_HOME: home,
+    PATH: [dirname(process.execPath), '/usr/bin', '/bin'].join(delimiter),
+  }
   await writeBundle(join(home, 'bundle'), upstream.url, options)
   await seedDemo(join(home, 'demo'))
   const database = await openDatabase(options.around)
@@ -145,7 +149,10 @@ export async function startGateway(options: GatewayOptions = {}): Promise<Gatewa
     store,
     databaseUrl: database.url,
     upstream,
-    tokens: { alice: await grant('alice', ['staff', 'keepers']), bob: await grant('bob', ['staff']) },
+    tokens: {
+      alice: await grant('alice', ['staff', 'keepers']),
+      bob: await grant('bob', ['staff']),
+    },
     pepKey,
     pdpPort,
     front,
@@ -205,9 +212,13 @@ type Database = {
 async function openDatabase(around: (sql: Sql) => Sql = (sql) => sql): Promise<Database> {
   const url = await createTestDatabase()
   if (url === undefined) {
-    const store = await openPglite('memory://')
-    await store.migrate()
-    return { store, url, records: around(store.withRole(PEP_ROLE)), close: store.close }
+    const { home, directory } = await freshPglite()
+    const store = await openPglite(directory)
+    const close = async (): Promise<void> => {
+      await store.close()
+      await rm(home, { recursive: true })
+    }
+    return { store, url, records: around(store.withRole(PEP_ROLE)), close }
   }
   const store = await openPostgres(url)
   await store.migrate()
@@ -256,7 +267,8 @@ async function listenFront({ app }: Pdp, front: Front): Promise<Server> {
       return await answer.text()
     }
     const { fault } = front
-    if (fault === undefined) response.setHeader('content-type', 'application/json').end(await pass(own))
+    if (fault === undefined)
+      response.setHeader('content-type', 'application/json').end(await pass(own))
     else await fault({ body: own, pass }, response)
   }
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))

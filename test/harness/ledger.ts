@@ -116,3 +116,16 @@ export function faultySql(sql: Sql, times: number, written: boolean): Sql {
     },
   }
 }
+
+/** The same for one statement: the first that matches after `skip` others that did. */
+export function faultyAt(sql: Sql, pattern: RegExp, written: boolean, skip = 0): Sql {
+  let matches = 0
+  return {
+    dialect: sql.dialect,
+    query: async (text, params, name) => {
+      if (!pattern.test(text) || matches++ !== skip) return sql.query(text, params, name)
+      if (written) await sql.query(text, params, name)
+      throw new Error('connection lost')
+    },
+  }
+}

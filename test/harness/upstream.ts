@@ -113,7 +113,8 @@ function answerWell(
     response.writeHead(request.method === 'GET' ? 405 : 202).end()
     return
   }
-  const headers: Record<string, string> = method === 'initialize' ? { 'mcp-session-id': session } : {}
+  const headers: Record<string, string> =
+    method === 'initialize' ? { 'mcp-session-id': session } : {}
   answerJson(response, { jsonrpc: '2.0', id, result: resultOf(tools, method, params) }, headers)
 }
 

@@ -17,8 +17,9 @@ export function addServices(program: Command, { config, io }: Context): void {
       const env = bundle === undefined ? config.env : { ...config.env, CEDARGATE_BUNDLE: bundle }
       await runService(async () => {
         const { readDevConfig } = await import('../dev/config.ts')
+        const settings = readDevConfig(config.home, env)
         const { startDev } = await import('../dev/start.ts')
-        return startDev(readDevConfig(config.home, env), io)
+        return startDev(settings, io)
       })
     })
 
@@ -29,8 +30,9 @@ export function addServices(program: Command, { config, io }: Context): void {
     .action(async () => {
       await runService(async () => {
         const { readPdpConfig } = await import('../../../pdp/src/config.ts')
+        const settings = readPdpConfig({ ...config.env, CEDARGATE_HOME: config.home })
         const { startPdp } = await import('../../../pdp/src/main.ts')
-        return startPdp(readPdpConfig({ ...config.env, CEDARGATE_HOME: config.home }))
+        return startPdp(settings)
       })
     })
 
@@ -46,8 +48,9 @@ export function addServices(program: Command, { config, io }: Context): void {
       const env = pdp === undefined ? config.env : { ...config.env, CEDARGATE_PDP: pdp }
       await runService(async () => {
         const { readPepConfig } = await import('../../../pep/src/config.ts')
+        const settings = readPepConfig(env)
         const { startPep } = await import('../../../pep/src/main.ts')
-        return startPep(readPepConfig(env), { binDirectory })
+        return startPep(settings, { binDirectory })
       })
     })
 }

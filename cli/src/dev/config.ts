@@ -47,7 +47,7 @@ export function readDevConfig(home: string, env: Env): DevConfig {
     home,
     pepPort: read.CEDARGATE_PEP_PORT,
     pdpPort: read.CEDARGATE_PDP_PORT,
-    databaseUrl: read.DATABASE_URL === '' ? undefined : read.DATABASE_URL,
+    databaseUrl: read.DATABASE_URL,
     bundle: read.CEDARGATE_BUNDLE,
     engineWorkers: read.CEDARGATE_ENGINE_WORKERS,
     logLevel: read.CEDARGATE_LOG_LEVEL,

@@ -20,8 +20,10 @@ export function readMessage(method: string, text: string): Message {
   if (!isObject(json.value)) return refuse('the message is not an object')
   if (JSON.stringify(json.value) !== text)
     return refuse('the message is not in its re-serialised form')
-  const said = 'method' in json.value ? json.value['method'] : 'response'
-  if (said !== method) return refuse('the message is not of the method it was sent as')
+  // `response` is our word for a message without a method: a message that says it is none.
+  const expected = method === 'response' ? undefined : method
+  if (json.value['method'] !== expected)
+    return refuse('the message is not of the method it was sent as')
   const params = json.value['params']
   if (params === undefined) return { ok: true, params: undefined }
   return isObject(params) ? { ok: true, params } : refuse('`params` is not an object')

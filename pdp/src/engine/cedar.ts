@@ -63,7 +63,7 @@ export function evaluate(calls: readonly WorkerCall[]): WorkerAnswer {
     } catch (error) {
       if (isFatal(error)) return { kind: 'died', answers, cause: String(error) }
       throws++
-      answers.push({ kind: 'fault', cause: 'the engine threw ' + String(error) + JSON.stringify(call.texts) })
+      answers.push({ kind: 'fault', cause: 'the engine threw' })
     }
   }
   return { kind: 'answered', answers, throws }

@@ -54,17 +54,19 @@ export type IdentityPorts = { readonly sql: Sql; readonly clock: Clock; readonly
 
 export function openGrants({ sql, clock, random }: IdentityPorts): Grants {
   const recent = rememberRecent((digests) => lookup(sql, digests), clock.monotonic)
+  // A write whose answer is lost may have been made: what was known before it is not used again.
+  const change = (text: string, params: unknown[]): Promise<Row[]> => {
+    return sql.query(text, params).finally(recent.forget)
+  }
   return {
     async createGrant({ user, agent, servers, teams, expiresInMs }) {
       const now = clock.now()
       const token = formatToken('grant', random(TOKEN_RANDOM_BYTES), sha256)
       const id = uuidV7(now, 0, random(8))
       const expires = new Date(now + expiresInMs)
-      const [row] = await sql.query(CREATE, [
+      const [row] = await change(CREATE, [
         user, teams, new Date(now), id, sha256(token), token.slice(-4), agent, servers, expires,
       ]) // biome-ignore format: a list
-      // A grant of this user may be remembered with the teams they had until now.
-      recent.forget()
       return {
         id,
         token,
@@ -77,8 +79,7 @@ export function openGrants({ sql, clock, random }: IdentityPorts): Grants {
     },
     listGrants: async () => (await sql.query(LIST)).map(grantRowOf),
     async revokeGrant(id) {
-      const [row] = await sql.query(REVOKE, [id, new Date(clock.now())])
-      recent.forget()
+      const [row] = await change(REVOKE, [id, new Date(clock.now())])
       return row === undefined ? undefined : revokedOf(row)
     },
     async resolveGrants(digests) {

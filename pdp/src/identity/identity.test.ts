@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { createdGrant, createdPep, grantRow, pepRow } from '../../../schemas/admin-api.ts'
 import { isWellFormedToken } from '../../../schemas/identifiers.ts'
 import { onEachDatabase } from '../../../test/harness/each-database.ts'
-import { testClock } from '../../../test/harness/ledger.ts'
+import { faultyAt, faultySql, testClock } from '../../../test/harness/ledger.ts'
 import { openGrants } from './grants.ts'
 import { openPeps } from './peps.ts'
 import { teamsOf } from './users.ts'
@@ -130,6 +130,36 @@ onEachDatabase((database) => {
     ])
     expect(await teamsOf(sql, asked.user)).toEqual(['a', 'b', 'z'])
     expect((await grants.listGrants()).filter(({ user }) => user === asked.user)).toHaveLength(2)
+  })
+
+  test.each([
+    { name: 'the write is lost', written: false },
+    { name: 'only the answer is lost', written: true },
+  ])('$name: a second try does what the first was to do', async ({ written }) => {
+    const { sql, clock } = setUp()
+    const failing = { sql: faultySql(sql, 1, written), clock, random }
+    const asked = request()
+    const grants = openGrants(failing)
+    await expect(grants.createGrant(asked)).rejects.toThrow('connection lost')
+    const made = await grants.createGrant(asked)
+    const digest = sha256(made.token)
+    expect((await grants.resolveGrants([digest])).get(digest)?.id).toBe(made.id)
+    const rows = await grants.listGrants()
+    expect(rows.filter(({ user }) => user === asked.user)).toHaveLength(written ? 2 : 1)
+
+    const other = openGrants({ sql: faultyAt(sql, /update grants/, written), clock, random })
+    expect((await other.resolveGrants([digest])).size).toBe(1)
+    await expect(other.revokeGrant(made.id)).rejects.toThrow('connection lost')
+    expect((await other.resolveGrants([digest])).size).toBe(written ? 0 : 1)
+    expect(await other.revokeGrant(made.id)).toMatchObject({ token: digest })
+    expect((await other.resolveGrants([digest])).size).toBe(0)
+
+    const peps = openPeps({ sql: faultySql(sql, 1, written), clock, random })
+    const id = `pep-${asked.user}`
+    await expect(peps.enrollPep(['files'], id)).rejects.toThrow('connection lost')
+    const { key } = await peps.enrollPep(['files'], id)
+    expect(await peps.resolvePep(sha256(key))).toEqual({ id, servers: ['files'] })
+    expect((await peps.listPeps()).filter((row) => row.id === id)).toHaveLength(1)
   })
 
   test('a PEP is resolved by its key, until it is revoked or enrolled anew', async () => {

@@ -30,18 +30,19 @@ export type Peps = {
 
 export function openPeps({ sql, clock, random }: IdentityPorts): Peps {
   const recent = rememberRecent((digests) => lookup(sql, digests), clock.monotonic)
+  // A write whose answer is lost may have been made: what was known before it is not used again.
+  const change = (text: string, params: unknown[]): Promise<Row[]> => {
+    return sql.query(text, params).finally(recent.forget)
+  }
   return {
     async enrollPep(servers, id = `pep-${Buffer.from(random(8)).toString('hex')}`) {
       const key = formatToken('pep', random(TOKEN_RANDOM_BYTES), sha256)
-      await sql.query(ENROLL, [id, sha256(key), servers, new Date(clock.now())])
-      recent.forget()
+      await change(ENROLL, [id, sha256(key), servers, new Date(clock.now())])
       return { id, key, servers: [...servers] }
     },
     listPeps: async () => (await sql.query(LIST)).map(pepRow),
     async revokePep(id) {
-      const rows = await sql.query(REVOKE, [id, new Date(clock.now())])
-      recent.forget()
-      return rows.length > 0
+      return (await change(REVOKE, [id, new Date(clock.now())])).length > 0
     },
     resolvePep: async (digest) => (await recent.get([digest])).get(digest),
   }

@@ -193,6 +193,25 @@ onEachDatabase((database) => {
     await restore()
   })
 
+  test('an admitted instance that names another deployment key', async () => {
+    const { publicKey, privateKey } = generateKeyPairSync('ed25519')
+    await writeAsPep(
+      [{ ...(await announcement(publicKey, keys)), dep: '0'.repeat(16) }],
+      privateKey,
+    )
+    expect(new Set(await found())).toEqual(new Set(['instance_key']))
+    await restore()
+  })
+
+  test('an admitted instance that signs for an epoch it was not admitted for', async () => {
+    const { publicKey, privateKey } = generateKeyPairSync('ed25519')
+    const opened = await announcement(publicKey, keys)
+    const next = opened.ep.replace(/.$/, (digit) => (digit === 'f' ? '0' : 'f'))
+    await writeAsPep([opened, shaped({ ...opened, ep: next, k: 'pdp-close' })], privateKey)
+    expect(await found()).toEqual(['instance_key'])
+    await restore()
+  })
+
   test('a hole that may still be filled is no finding yet', async () => {
     await query(
       `with d as (delete from record_detail where id = $1),

@@ -14,8 +14,8 @@ const SETTLE_MS = 1_000
  */
 const WAITING_MAX = 50_000
 const WAITING_BYTES_MAX = 256 * 1024 * 1024
-/** Records one statement looks for. */
-const PAGE = 4_096
+/** Records one statement looks for: PGlite answers on this thread, a few milliseconds for each. */
+const PAGE = 1_024
 
 export type Waiting = {
   readonly id: string

@@ -8,6 +8,7 @@ import { onEachDatabase, type TestDatabase } from '../../../test/harness/each-da
 import {
   appendAs,
   decisionInput,
+  faultyAt,
   faultySql,
   openTestLedger,
   testClock,
@@ -377,21 +378,3 @@ describe('ports', () => {
     await ledger.close()
   })
 })
-
-/** Fails the first statement that matches after `skip` others that did. */
-function faultyAt(
-  sql: TestDatabase['store']['sql'],
-  pattern: RegExp,
-  written: boolean,
-  skip = 0,
-): TestDatabase['store']['sql'] {
-  let matches = 0
-  return {
-    dialect: sql.dialect,
-    query: async (text, params, name) => {
-      if (!pattern.test(text) || matches++ !== skip) return sql.query(text, params, name)
-      if (written) await sql.query(text, params, name)
-      throw new Error('connection lost')
-    },
-  }
-}

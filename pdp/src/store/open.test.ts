@@ -113,22 +113,28 @@ function postgresOnly(url: () => string): void {
     await Promise.all(stores.map((store) => store.close()))
   })
 
-  test('a login that is no superuser migrates, and writes as the role', async () => {
-    await asAdmin(
-      `create role owner login createrole password 'x'`,
-      `grant ${ROLE} to owner`,
-      'create database owned owner owner',
-    )
-    const opened = address({ username: 'owner', password: 'x', pathname: '/owned' })
-    const store = await openPostgres(`${opened}?options=-c%20work_mem%3D8MB`)
-    await store.migrate()
-    expect(
-      await store
-        .withRole(ROLE)
-        .query(`select current_user::text, current_setting('work_mem') as mem`),
-    ).toEqual([{ current_user: ROLE, mem: '8MB' }])
-    await store.close()
-  })
+  test.each([
+    { name: 'that may make roles', options: 'createrole', database: 'owned' },
+    { name: 'that was made a member', options: `in role ${ROLE}`, database: 'lent' },
+  ])(
+    'a login $name, no superuser, migrates and writes as the role',
+    async ({ options, database }) => {
+      const login = `owner_of_${database}`
+      await asAdmin(
+        `create role ${login} login ${options} password 'x'`,
+        `create database ${database} owner ${login}`,
+      )
+      const opened = address({ username: login, password: 'x', pathname: `/${database}` })
+      const store = await openPostgres(`${opened}?options=-c%20work_mem%3D8MB`)
+      await store.migrate()
+      expect(
+        await store
+          .withRole(ROLE)
+          .query(`select current_user::text, current_setting('work_mem') as mem`),
+      ).toEqual([{ current_user: ROLE, mem: '8MB' }])
+      await store.close()
+    },
+  )
 
   test.each([
     { name: 'a wrong password', change: { password: 'hunter2' } },

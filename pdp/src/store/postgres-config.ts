@@ -69,9 +69,12 @@ export function databaseError(error: unknown, url: string): unknown {
     message.includes('connection timeout')
   if (!unreachable) return error
   const reason = message === '' ? String(code) : message
-  return new StoreError(`cannot use the database at ${describeUrl(url)} (DATABASE_URL): ${reason}`, {
-    cause: error,
-  })
+  return new StoreError(
+    `cannot use the database at ${describeUrl(url)} (DATABASE_URL): ${reason}`,
+    {
+      cause: error,
+    },
+  )
 }
 
 /** Host, port and database; never user, password or options. */

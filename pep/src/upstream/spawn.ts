@@ -23,7 +23,12 @@ import {
 import { type HttpPorts, openHttpServer } from './http.ts'
 import type { UpstreamServer } from './upstream.ts'
 
-export type SpawnPorts = HttpPorts & { readonly surroundings: Surroundings; readonly log: Log }
+export type SpawnPorts = HttpPorts & {
+  readonly surroundings: Surroundings
+  readonly log: Log
+  /** It answers again, and may be another version of itself. */
+  readonly onRestarted: (id: string) => void
+}
 
 export type SpawnedServer = UpstreamServer & {
   /** Resolves when it first answers, or has failed to once. */
@@ -36,6 +41,7 @@ export function openSpawnedServer(upstream: Upstream, ports: SpawnPorts): Spawne
   const stopping = new AbortController()
   let current: UpstreamServer | undefined
   let child: ChildProcess | undefined
+  let hasStarted = false
   const { promise: started, resolve: markStarted } = Promise.withResolvers<void>()
 
   const runOnce = async (): Promise<void> => {
@@ -47,6 +53,8 @@ export function openSpawnedServer(upstream: Upstream, ports: SpawnPorts): Spawne
       const url = urlOf(upstream, ports.surroundings, port)
       await answering(url, gone, stopping.signal)
       current = openHttpServer(id, url, ports)
+      if (hasStarted) ports.onRestarted(id)
+      hasStarted = true
       markStarted()
       await gone
     } finally {

@@ -22,7 +22,8 @@ import {
 
 /** A server that does on `tools/call` what the tool's name says. Its answers are lines, and so is its noise. */
 const SCRIPT = `
-const say = (message) => console.log(JSON.stringify({ jsonrpc: '2.0', ...message }))
+const print = (text) => process.stdout.write(text + '\\n')
+const say = (message) => print(JSON.stringify({ jsonrpc: '2.0', ...message }))
 let waitingForRoots
 require('node:readline').createInterface({ input: process.stdin }).on('line', (line) => {
   const { id, method, params, error } = JSON.parse(line)
@@ -33,7 +34,7 @@ require('node:readline').createInterface({ input: process.stdin }).on('line', (l
   if (params.name === 'env') return say({ id, result: { content: [], env: process['env'], pid: process.pid } })
   if (params.name === 'slow') return setTimeout(() => say({ id, result: { content: [] } }), 300)
   if (params.name === 'crash') return process.exit(3)
-  if (params.name === 'noise') { console.log('not json'); console.log('[1]'); return say({ id, result: { content: [] } }) }
+  if (params.name === 'noise') { print('not json'); print('[1]'); return say({ id, result: { content: [] } }) }
   if (params.name === 'nonsense') return say({ id, result: 'text' })
   if (params.name === 'flood') return process.stdout.write('x'.repeat(17 * 1024 * 1024))
   if (params.name === 'roots') { waitingForRoots = id; return say({ id: 'r', method: 'roots/list' }) }

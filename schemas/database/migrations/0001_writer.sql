@@ -1,16 +1,20 @@
 -- The writer of records: a role without login that may only INSERT, into two tables.
 -- Roles belong to the whole cluster: another database's migration may be creating it at the same moment.
+-- One that exists is used as it is, so that an administrator can make it for a login that may not.
 DO $$ BEGIN
-  CREATE ROLE "cedargate_pep" NOLOGIN;
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'cedargate_pep') THEN
+    CREATE ROLE "cedargate_pep" NOLOGIN;
+  END IF;
 EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
 END $$;
 --> statement-breakpoint
--- So that whoever migrates can also write as it (`cedargate dev`); a superuser needs no membership.
+-- So that whoever migrates can also write as it (`cedargate dev`); a superuser can without. From PostgreSQL 16 on the
+-- maker of a role is its administrator, but may not act as it until granted. Who may not grant it was given it, or not.
 DO $$ BEGIN
-  IF NOT pg_has_role(current_user, 'cedargate_pep', 'MEMBER') THEN
+  IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
     GRANT "cedargate_pep" TO CURRENT_USER;
   END IF;
-EXCEPTION WHEN unique_violation THEN NULL;
+EXCEPTION WHEN insufficient_privilege OR unique_violation OR internal_error THEN NULL;
 END $$;
 --> statement-breakpoint
 GRANT USAGE ON SCHEMA "public" TO "cedargate_pep";

@@ -1,0 +1,48 @@
+// Owns what the files of a bundle may look like: one good file of each, and one field wrong per row.
+import { describe, expect, test } from 'vitest'
+import type { z } from 'zod'
+import { derivation, gatewayFile, serverFile, toolsLock } from './bundle.ts'
+
+const server = { url: 'http://127.0.0.1:1/mcp' }
+const derive = { kind: 'path', arguments: ['path'], root: '/srv' }
+const definition = { name: 't', inputSchema: { type: 'object' }, title: 'kept', 'x-own': [1] }
+const lock = { version: 1, tools: [{ risk: 'read', sha256: 'a'.repeat(64), definition }] }
+
+describe('good files', () => {
+  test('server.yaml by url, by command, by both', () => {
+    const command = { command: 'node', args: ['x'], env: { A: '1' }, cwd: '/srv' }
+    expect(serverFile.parse(server)).toEqual({ ...server, args: [], env: {}, derive: [] })
+    expect(serverFile.parse(command)).toEqual({ ...command, derive: [] })
+    expect(serverFile.parse({ ...server, ...command }).url).toBe(server.url)
+  })
+  test('a derivation has a suffix', () => {
+    expect(derivation.parse(derive)).toEqual({ ...derive, suffix: '_normalised' })
+  })
+  test('a tool definition is kept whole', () => {
+    expect(toolsLock.parse(lock).tools[0]?.definition).toEqual(definition)
+  })
+  test('gateway.yaml says how to get access', () => {
+    expect(gatewayFile.parse({ name: 'x' }).access).toBe('ask your platform team')
+  })
+})
+
+describe('refused', () => {
+  test.each<{ name: string; schema: z.ZodType; value: unknown }>([
+    { name: 'a server without url and command', schema: serverFile, value: {} },
+    { name: 'a misspelt key', schema: serverFile, value: { ...server, urls: 'x' } },
+    { name: 'arguments without a command', schema: serverFile, value: { ...server, args: ['x'] } },
+    { name: 'environment without a command', schema: serverFile, value: { ...server, env: { A: '1' } } },
+    { name: 'a number in env', schema: serverFile, value: { command: 'x', env: { A: 1 } } },
+    { name: 'a derivation of nothing', schema: derivation, value: { ...derive, arguments: [] } },
+    { name: 'another kind of derivation', schema: derivation, value: { ...derive, kind: 'url' } },
+    { name: 'a suffix that is no attribute', schema: derivation, value: { ...derive, suffix: '-x' } },
+    { name: 'a nameless gateway', schema: gatewayFile, value: { name: '' } },
+    { name: 'a misspelt gateway key', schema: gatewayFile, value: { name: 'x', acces: 'y' } },
+    { name: 'a lock of another version', schema: toolsLock, value: { ...lock, version: 2 } },
+    { name: 'a tool without a risk', schema: toolsLock, value: { ...lock, tools: [{ ...lock.tools[0], risk: undefined }] } },
+    { name: 'a risk of our own making', schema: toolsLock, value: { ...lock, tools: [{ ...lock.tools[0], risk: 'low' }] } },
+    { name: 'a tool whose input is no object', schema: toolsLock, value: { ...lock, tools: [{ ...lock.tools[0], definition: { name: 't', inputSchema: { type: 'array' } } }] } },
+  ])('$name', ({ schema, value }) => {
+    expect(schema.safeParse(value).success).toBe(false)
+  }) // biome-ignore format: a table
+})

@@ -1,0 +1,89 @@
+// A legacy session belongs to the token and the server it was opened with: no other token, server, or spelling of its id
+// gets into it, over HTTP and over stdio alike.
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { type Gateway, startGateway } from '../harness/gateway.ts'
+import { legacyText, type Request, tell } from '../harness/mcp-request.ts'
+
+let gateway: Gateway
+beforeAll(async () => {
+  gateway = await startGateway({ files: true })
+})
+afterAll(() => gateway.stop())
+beforeEach(() => gateway.upstream.reset())
+
+const INITIALIZE = legacyText('initialize', {
+  protocolVersion: '2025-11-25',
+  capabilities: {},
+  clientInfo: { name: 'test', version: '1' },
+})
+const CALLS: Readonly<Record<string, Request>> = {
+  echo: { body: legacyText('tools/call', { name: 'echo', arguments: { message: 'hi' } }, 2) },
+  files: { body: legacyText('tools/call', { name: 'read_text_file', arguments: { path: 'notes.txt' } }, 2) },
+}
+const OTHER = { echo: 'twin', files: 'echo' } as const
+
+async function openSession(server: string, token: string): Promise<string> {
+  const told = await tell(gateway, { body: INITIALIZE, path: `/${server}/mcp`, token })
+  expect(told.status).toBe(200)
+  return String(told.headers['mcp-session-id'])
+}
+
+describe.each(['echo', 'files'] as const)('%s', (server) => {
+  let session: string
+  beforeAll(async () => {
+    session = await openSession(server, gateway.tokens.alice)
+  })
+  const inSession = (id: string, request: Request): Request => {
+    return { path: `/${server}/mcp`, ...request, headers: { 'mcp-session-id': id } }
+  }
+  const call = (id: string, more: Request = {}) => inSession(id, { ...CALLS[server], ...more })
+
+  test('its own token speaks in it', async () => {
+    const told = await tell(gateway, call(session))
+    expect(told).toMatchObject({ status: 200, said: {} })
+    expect(told.body).toContain('"content"')
+  })
+
+  test.each<{ name: string; request: () => Request }>([
+    { name: 'the token of somebody else', request: () => call(session, { token: gateway.tokens.bob }) },
+    { name: 'an id with another letter', request: () => call(changed(session, 6)) },
+    { name: 'an id with another proof', request: () => call(changed(session, session.length - 8)) },
+    { name: 'an id without its proof', request: () => call(session.slice(0, session.lastIndexOf('.'))) },
+    { name: 'an id with an empty proof', request: () => call(session.slice(0, session.lastIndexOf('.') + 1)) },
+    { name: 'an id with more behind it', request: () => call(`${session}.x`) },
+    { name: 'an id in another version', request: () => call(session.replace('v1.', 'v2.')) },
+    { name: "the server's own id", request: () => call(Buffer.from(session.split('.')[1] ?? '', 'base64url').toString()) },
+    { name: 'an id that nobody gave', request: () => call('00000000-0000-4000-8000-000000000000') },
+    { name: 'an empty id', request: () => call('') },
+    { name: 'two ids', request: () => ({ ...call(session), extra: [['mcp-session-id', session]] }) },
+    { name: 'on another server', request: () => ({ ...call(session), path: `/${OTHER[server]}/mcp`, ...CALLS['echo'] }) },
+    { name: 'a stream with the token of somebody else', request: () => inSession(session, { method: 'GET', token: gateway.tokens.bob }) },
+    { name: 'an end by somebody else', request: () => inSession(session, { method: 'DELETE', token: gateway.tokens.bob }) },
+  ])('$name: 404', async ({ request }) => {
+    const before = await gateway.recorded()
+    const told = await tell(gateway, request())
+    expect(told).toMatchObject({ status: 404, said: { code: 'unknown_session' } })
+    expect(gateway.upstream.reached).toEqual([])
+    expect(await gateway.recorded()).toBe(before)
+  }) // biome-ignore format: a table
+
+  test('after all that it is still there for its own token', async () => {
+    expect(await tell(gateway, call(session))).toMatchObject({ status: 200, said: {} })
+  })
+})
+
+test('a revoked token ends its session: a new token of the same person does not inherit it', async () => {
+  const grant = { user: 'alice', agent: 'demo', servers: ['files'], teams: [], expiresInMs: 60_000 }
+  const first = await gateway.pdp.admin.createGrant(grant)
+  const session = await openSession('files', first.token)
+  await gateway.pdp.admin.revokeGrant(first.id)
+  const { token } = await gateway.pdp.admin.createGrant(grant)
+  const request = { path: '/files/mcp', headers: { 'mcp-session-id': session }, ...CALLS['files'] }
+  expect((await tell(gateway, { ...request, token: first.token })).status).toBe(401)
+  expect((await tell(gateway, { ...request, token })).status).toBe(404)
+})
+
+/** The same text with another letter at `at`. */
+function changed(text: string, at: number): string {
+  return `${text.slice(0, at)}${text[at] === 'A' ? 'B' : 'A'}${text.slice(at + 1)}`
+}
