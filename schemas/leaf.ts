@@ -1,5 +1,6 @@
-// Owns the leaves of the log: their fields, and the index columns a row derives from one. No I/O, no hashing.
-// A leaf is the truth; a column is only an index of it, and `cedargate ledger fsck` compares the two.
+// Owns the leaves of the log: their fields, and the index columns a row derives from one. No I/O,
+// no hashing. A leaf is the truth; a column is only an index of it, and `cedargate ledger fsck`
+// compares the two.
 import { z } from 'zod'
 import { VERDICT_CODES } from './codes.ts'
 import { sha256Hex } from './identifiers.ts'
@@ -9,7 +10,10 @@ const uuid = z.uuid()
 const millis = z.int().nonnegative()
 const base64 = z.base64()
 
-/** What every leaf says: which PDP instance issued it (`ep`), as its how-manieth (`sq`, dense from 0), after which leaf (`pv`). */
+/**
+ * What every leaf says: which PDP instance issued it (`ep`), as its how-manieth (`sq`, dense from
+ * 0), after which leaf (`pv`).
+ */
 const head = {
   v: z.literal(1),
   id: uuid,
@@ -25,7 +29,10 @@ const commitments = z.strictObject({
   sub: base64, req: base64, args: base64, ctx: base64, ent: base64, idt: base64,
 }) // biome-ignore format: a list
 
-/** The decision leaf (facts: ledger §5.3). Fields stay one or two letters: they are stored for every call. */
+/**
+ * The decision leaf (facts: ledger §5.3). Fields stay one or two letters: they are stored for every
+ * call.
+ */
 export const decisionLeaf = z.strictObject({
   ...head,
   k: z.literal('decision'),
@@ -50,8 +57,8 @@ export const decisionLeaf = z.strictObject({
 })
 
 /**
- * How a decided call ended, as its PEP reports it. `st` is the HTTP status, 0 when none came back. `unclaimed` is the
- * PDP's own word: that PEP never recorded the decision, so its PDP did.
+ * How a decided call ended, as its PEP reports it. `st` is the HTTP status, 0 when none came back.
+ * `unclaimed` is the PDP's own word: that PEP never recorded the decision, so its PDP did.
  */
 export const outcomeLeaf = z.strictObject({
   ...head,
@@ -66,8 +73,8 @@ export const outcomeLeaf = z.strictObject({
 })
 
 /**
- * Announces an instance key. `dsig` is the deployment key's Ed25519 signature (base64) over "cedargate/pdp-open/v1" 0x00,
- * the 16 bytes of `ep` and the 32 bytes of `pub`.
+ * Announces an instance key. `dsig` is the deployment key's Ed25519 signature (base64) over
+ * "cedargate/pdp-open/v1" 0x00, the 16 bytes of `ep` and the 32 bytes of `pub`.
  */
 export const openLeaf = z.strictObject({
   ...head,
@@ -92,7 +99,10 @@ export type CloseLeaf = z.infer<typeof closeLeaf>
 export type Leaf = z.infer<typeof leaf>
 export type LeafKind = Leaf['k']
 
-/** What the PDP hands to whoever writes the row: base64 bytes, `detail` absent for leaves without personal values. */
+/**
+ * What the PDP hands to whoever writes the row: base64 bytes, `detail` absent for leaves without
+ * personal values.
+ */
 export const signedRecord = z.strictObject({
   leaf: z.string().describe('canonical text of the leaf'),
   hash: sha256Hex.describe('RFC 6962 leaf hash: SHA-256 of 0x00 and the leaf'),
@@ -145,7 +155,10 @@ export function leafColumns(of: Leaf): LeafColumns {
   }
 }
 
-/** How a text reads in an index column. PostgreSQL refuses NUL, and with it a whole batch: it becomes U+FFFD. */
+/**
+ * How a text reads in an index column. PostgreSQL refuses NUL, and with it a whole batch: it
+ * becomes U+FFFD.
+ */
 export function columnText(text: string | null | undefined): string | null {
   return text?.replaceAll('\0', '\ufffd') ?? null
 }

@@ -66,6 +66,21 @@ export const METHODS: ReadonlyMap<string, MethodRule> = new Map<string, MethodRu
   ['http:delete', { decide: 'connect', eras: LEGACY }],
 ])
 
+/**
+ * What the gateway declares as a client of its own, when it looks at a server to learn its tools: everything, so that
+ * no tool is held back. What is reviewed (`tools lock`) and what is seen at run time are the same then.
+ */
+export const EVERY_CAPABILITY = {
+  roots: { listChanged: true },
+  sampling: { context: {}, tools: {} },
+  elicitation: { form: {}, url: {} },
+  tasks: {
+    list: {},
+    cancel: {},
+    requests: { sampling: { createMessage: {} }, elicitation: { create: {} } },
+  },
+}
+
 /** Keys of `_meta`. Ours is reverse-DNS; the specification reserves a second label `mcp` or `modelcontextprotocol`. */
 export const META = {
   protocolVersion: 'io.modelcontextprotocol/protocolVersion',

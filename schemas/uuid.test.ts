@@ -1,3 +1,4 @@
+// The ids we coin: their time and order, and that randomness fills the rest.
 import { randomBytes } from 'node:crypto'
 import { validate, version } from 'uuid'
 import { expect, test } from 'vitest'

@@ -1,5 +1,5 @@
 // Owns reading the tools of a live server for its lock: straight from the server, not through a gateway.
-import { readFile, writeFile } from 'node:fs/promises'
+import { access, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
@@ -9,7 +9,13 @@ import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { makeToolsLock, toolsLockText } from '../../pdp/src/bundle/lock.ts'
-import { type Command, commandOf, startChild, stopChild } from '../../pep/src/upstream/child.ts'
+import {
+  type Command,
+  commandOf,
+  expandOrThrow,
+  startChild,
+  stopChild,
+} from '../../pep/src/upstream/child.ts'
 import { freePort } from '../../pep/src/upstream/free-port.ts'
 import {
   type Risk,
@@ -20,7 +26,8 @@ import {
   toolDefinition,
   toolsLock,
 } from '../../schemas/bundle.ts'
-import { expandVariables } from '../../schemas/expand.ts'
+import { EXIT } from '../../schemas/codes.ts'
+import { EVERY_CAPABILITY } from '../../schemas/mcp.ts'
 import { CommandError } from './errors.ts'
 import { binDirectory } from './package-root.ts'
 
@@ -61,14 +68,32 @@ async function readServerFile(path: string): Promise<ServerFile> {
       cause,
     })
   })
-  const parsed = serverFile.safeParse(parse(text))
-  if (parsed.success) return parsed.data
-  throw new CommandError(`${path}: ${z.prettifyError(parsed.error).replaceAll(/\s*\n\s*/g, ' ')}`)
+  return readAs(serverFile, path, () => parse(text))
 }
 
 async function readLock(path: string): Promise<ToolsLock | undefined> {
   const text = await readFile(path, 'utf8').catch(() => undefined)
-  return text === undefined ? undefined : toolsLock.parse(JSON.parse(text))
+  return text === undefined ? undefined : readAs(toolsLock, path, () => JSON.parse(text))
+}
+
+function readAs<Schema extends z.ZodType>(
+  schema: Schema,
+  path: string,
+  read: () => unknown,
+): z.infer<Schema> {
+  try {
+    return schema.parse(read())
+  } catch (cause) {
+    const why = cause instanceof z.ZodError ? z.prettifyError(cause) : reason(cause)
+    throw new CommandError(`${path} is not valid: ${why.replaceAll(/\s*\n\s*/g, ' ')}`, {
+      exit: EXIT.invalid,
+      cause,
+    })
+  }
+}
+
+function reason(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause)
 }
 
 async function readTools(
@@ -76,37 +101,48 @@ async function readTools(
   file: ServerFile,
   env: Locking['env'],
 ): Promise<ToolDefinition[]> {
-  const { transport, stop } = await open(server, file, env)
+  const { transport, stop, where, patienceMs } = await open(server, file, env)
   const client = new Client(
     { name: 'cedargate-tools-lock', version: '1' },
-    { capabilities: { roots: {}, sampling: {}, elicitation: {} } },
+    { capabilities: EVERY_CAPABILITY },
   )
   try {
-    await connect(client, transport)
-    const tools: ToolDefinition[] = []
-    for (
-      let cursor: string | undefined, first = true;
-      first || cursor !== undefined;
-      first = false
-    ) {
-      const page = await client.request(
-        { method: 'tools/list', params: cursor === undefined ? {} : { cursor } },
-        z.looseObject({ tools: z.array(toolDefinition), nextCursor: z.string().optional() }),
-      )
-      tools.push(...page.tools)
-      cursor = page.nextCursor
-    }
-    return tools
+    await connect(client, transport, patienceMs)
+    return await listTools(client)
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause)
-    throw new CommandError(`the tools of ${server} cannot be read: ${why}`, { cause })
+    const message = `the tools of ${server} cannot be read from ${where}: ${reason(cause)}`
+    throw new CommandError(message, { cause })
   } finally {
     await client.close()
     await stop()
   }
 }
 
-type Opened = { readonly transport: () => Transport; readonly stop: () => Promise<void> }
+/** Checked, and kept as they came: a parsed copy would have its keys in another order. */
+const listed = z.looseObject({
+  tools: z.array(z.custom<ToolDefinition>((tool) => toolDefinition.safeParse(tool).success)),
+  nextCursor: z.string().optional(),
+})
+
+async function listTools(client: Client): Promise<ToolDefinition[]> {
+  const tools: ToolDefinition[] = []
+  let params: { cursor?: string } = {}
+  for (;;) {
+    const page = await client.request({ method: 'tools/list', params }, listed)
+    tools.push(...page.tools)
+    if (page.nextCursor === undefined) return tools
+    params = { cursor: page.nextCursor }
+  }
+}
+
+type Opened = {
+  readonly transport: () => Transport
+  readonly stop: () => Promise<void>
+  /** Command or URL, for people. */
+  readonly where: string
+  /** How long it may refuse connections: a server that we did not start is there or not. */
+  readonly patienceMs: number
+}
 
 async function open(server: string, file: ServerFile, env: Locking['env']): Promise<Opened> {
   const port = await freePort()
@@ -121,17 +157,40 @@ async function open(server: string, file: ServerFile, env: Locking['env']): Prom
     cwd: file.cwd ?? null,
   }
   const preload = new URL('../../pep/src/upstream/preload.mjs', import.meta.url)
-  const command = commandOf(upstream, { env: known, binDirectory, preload }, port)
+  const command = expanded(() => commandOf(upstream, { env: known, binDirectory, preload }, port))
+  if (command.cwd !== undefined) await assertDirectory(server, command.cwd)
+  const where = `\`${[file.command, ...command.args].join(' ')}\``
   if (file.url === undefined) {
-    return { transport: () => stdio(command), stop: async () => undefined }
+    const stop = async (): Promise<void> => undefined
+    return { transport: () => stdio(command), stop, where, patienceMs: 0 }
   }
-  const url = expandVariables(file.url, known)
-  if (!url.ok) throw new CommandError(`server ${server}: ${url.message}`)
-  const child = file.command === undefined ? undefined : await startChild(command)
-  return {
-    transport: () => new StreamableHTTPClientTransport(new URL(url.value)) as Transport,
-    stop: async () => (child === undefined ? undefined : stopChild(child)),
+  const url = expanded(() => expandOrThrow(server, file.url ?? '', known))
+  const transport = (): Transport => new StreamableHTTPClientTransport(new URL(url)) as Transport
+  if (file.command === undefined) {
+    return { transport, stop: async () => undefined, where: url, patienceMs: 0 }
   }
+  const child = await startChild(command).catch((cause: unknown) => {
+    throw new CommandError(`${where} of ${server} cannot be started: ${reason(cause)}`, { cause })
+  })
+  return { transport, stop: () => stopChild(child), where, patienceMs: START_TIMEOUT_MS }
+}
+
+function expanded<Value>(expand: () => Value): Value {
+  try {
+    return expand()
+  } catch (cause) {
+    throw new CommandError(reason(cause), { cause })
+  }
+}
+
+/** A command whose directory is missing fails as if the command were missing. */
+async function assertDirectory(server: string, path: string): Promise<void> {
+  await access(path).catch((cause: unknown) => {
+    throw new CommandError(`\`cwd\` of server ${server} does not exist: ${path}`, {
+      hint: 'make it, or start the gateway on this CEDARGATE_HOME once',
+      cause,
+    })
+  })
 }
 
 function stdio({ command, args, env, cwd }: Command): Transport {
@@ -144,8 +203,12 @@ function stdio({ command, args, env, cwd }: Command): Transport {
 }
 
 /** A server that was just started is asked again until it answers. */
-async function connect(client: Client, transport: () => Transport): Promise<void> {
-  const deadline = performance.now() + START_TIMEOUT_MS
+async function connect(
+  client: Client,
+  transport: () => Transport,
+  patienceMs: number,
+): Promise<void> {
+  const deadline = performance.now() + patienceMs
   for (;;) {
     try {
       return await client.connect(transport())

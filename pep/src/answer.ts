@@ -1,4 +1,5 @@
-// Owns writing an answer to the client's connection, and what becomes of an upstream whose client went away.
+// Owns writing an answer to the client's connection, and what becomes of an upstream whose client
+// went away.
 import type { ServerResponse } from 'node:http'
 import type { Readable } from 'node:stream'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
@@ -12,7 +13,10 @@ export type Answer = {
 /** A body that is written as it comes. */
 export type Streamed = {
   readonly stream: Readable
-  /** What a client that went away means to the server: stop, or finish unread (legacy: disconnecting is not cancelling). */
+  /**
+   * What a client that went away means to the server: stop, or finish unread (legacy: disconnecting
+   * is not cancelling).
+   */
   readonly whenGone: 'cancel' | { readonly drainMs: number }
   /** Sees every chunk, and answers what to write for it. A throw ends the answer. */
   readonly onChunk?: (chunk: Buffer) => Buffer
@@ -20,7 +24,10 @@ export type Streamed = {
   readonly onEnd: (complete: boolean) => void
 }
 
-/** The response hono passes on. A stream is written to `outgoing` directly, chunk by chunk, never gathered. */
+/**
+ * The response hono passes on. A stream is written to `outgoing` directly, chunk by chunk, never
+ * gathered.
+ */
 export function respond(answer: Answer, outgoing: ServerResponse): Response {
   const { status, headers, body } = answer
   if (body === null || typeof body === 'string') return new Response(body, { status, headers })

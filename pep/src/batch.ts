@@ -1,5 +1,5 @@
-// Owns self-clocking batches: what gathers while a request is under way is the next request. No timer, no added wait.
-// Knows nothing of what it carries.
+// Owns self-clocking batches: what gathers while a request is under way is the next request. No
+// timer, no added wait. Knows nothing of what it carries.
 
 export type BatchOptions<Item, Result> = {
   /** Items, and their summed weight, in one batch; a single item may outweigh it. */
@@ -21,8 +21,8 @@ type Waiting<Item, Result> = {
 }
 
 /**
- * A function that puts an item into the next batch and answers its own result. Items of one turn of the event loop
- * travel together. Does NOT retry.
+ * A function that puts an item into the next batch and answers its own result. Items of one turn of
+ * the event loop travel together. Does NOT retry.
  */
 export function createBatcher<Item, Result>(
   options: BatchOptions<Item, Result>,

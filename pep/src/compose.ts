@@ -1,4 +1,5 @@
-// Owns how the stages of the PEP are joined. Starts nothing that listens: main.ts and `cedargate dev` do.
+// Owns how the stages of the PEP are joined. Starts nothing that listens: main.ts and `cedargate
+// dev` do.
 import type { Hono } from 'hono'
 import type { Sql } from '../../schemas/database/sql.ts'
 import { createApp, type PepEnv } from './app.ts'
@@ -23,7 +24,10 @@ export type PepPorts = {
   readonly sql: Sql
   /** The PEP's own key: sessions are bound with a key derived from it. */
   readonly pepKey: string
-  /** For `${NAME}` in server settings, and PATH, HOME, LANG and TMPDIR of the servers this PEP starts. */
+  /**
+   * For `${NAME}` in server settings, and PATH, HOME, LANG and TMPDIR of the servers this PEP
+   * starts.
+   */
   readonly env: Env
   readonly monotonic: Monotonic
   readonly uuid: Uuid
@@ -37,7 +41,10 @@ export type PepPorts = {
 export type Pep = {
   /** Serves only through node:http, with the bindings of @hono/node-server. */
   readonly app: Hono<PepEnv>
-  /** Resolves when the servers are known and started and were looked at once. Rejects when the PDP cannot be asked. */
+  /**
+   * Resolves when the servers are known and started and were looked at once. Rejects when the PDP
+   * cannot be asked.
+   */
   readonly ready: () => Promise<void>
   /** Ends streams, sessions and every process it started; reports the last outcomes. */
   readonly stop: () => Promise<void>
@@ -111,13 +118,17 @@ type Kept = {
   readonly discovery: Discovery
 }
 
-/** What happens without a client: following the PDP, knowing the servers, looking at their tools. */
+/**
+ * What happens without a client: following the PDP, knowing the servers, looking at their tools.
+ */
 function keepUp({ pdp, log, streams, servers, discovery }: Kept) {
   const stopping = new AbortController()
-  const lookAtAll = () => Promise.all(servers.ids().map(discovery.look))
+  const lookAtAll = async (): Promise<void> => {
+    const looks = servers.ids().map((id) => servers.started(id).then(() => discovery.look(id)))
+    await Promise.all(looks)
+  }
   const refresh = async (): Promise<void> => {
     await servers.refresh()
-    await servers.started()
     await lookAtAll()
   }
   const refreshOrLog = () => {

@@ -31,7 +31,9 @@ const settings = z.object({
   /** Address to listen on. Anything but loopback needs TLS in front and CEDARGATE_ALLOWED_HOSTS. */
   CEDARGATE_PEP_HOST: z.string().min(1).default('127.0.0.1'),
   CEDARGATE_PEP_PORT: z.coerce.number().int().min(0).max(65_535).default(8787),
-  /** Host names clients use, beside loopback, comma-separated: `mcp.example` or `mcp.example:8443`. */
+  /**
+   * Host names clients use, beside loopback, comma-separated: `mcp.example` or `mcp.example:8443`.
+   */
   CEDARGATE_ALLOWED_HOSTS: list,
   /** Origins of web pages that may call, comma-separated, beside the PEP's own loopback origins. */
   CEDARGATE_ALLOWED_ORIGINS: list,
@@ -50,12 +52,16 @@ export type PepConfig = {
   readonly env: Env
 }
 
-/** A setting that is missing, misspelt or out of range; the message names it and says what it takes. */
+/**
+ * A setting that is missing, misspelt or out of range; the message names it and says what it takes.
+ */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
 }
 
-/** Reads the environment once. Throws ConfigError with one line that names every setting at fault. */
+/**
+ * Reads the environment once. Throws ConfigError with one line that names every setting at fault.
+ */
 export function readPepConfig(env: Env = process.env): PepConfig {
   const unknown = unknownSettings(env)
   if (unknown.length > 0) throw new ConfigError(`unknown setting ${unknown.join(', ')}`)

@@ -1,4 +1,5 @@
-// Asking the PDP: many calls travel together, and one odd answer is the trouble of its own call alone.
+// Asking the PDP: many calls travel together, and one odd answer is the trouble of its own call
+// alone.
 import { randomUUID } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { DECIDE_CALLS_MAX, DECIDE_TIMEOUT_MS } from '../../schemas/limits.ts'

@@ -1,4 +1,5 @@
-// Owns asking the PDP: batched, bounded in time, and only its own answer believed. Decides nothing itself.
+// Owns asking the PDP: batched, bounded in time, and only its own answer believed. Decides nothing
+// itself.
 import { hash } from 'node:crypto'
 import {
   DECIDE_CALLS_MAX,
@@ -6,7 +7,6 @@ import {
   DECIDE_TIMEOUT_MS,
 } from '../../schemas/limits.ts'
 import type { DecideCall, Rejection, Verdict } from '../../schemas/pep-api.ts'
-
 import { createBatcher } from './batch.ts'
 import { GatewayError } from './gateway-error.ts'
 import { DECIDES_IN_FLIGHT_MAX, WAITING_MAX } from './limits.ts'
@@ -22,8 +22,9 @@ export type DecidePorts = { readonly pdp: PdpPort; readonly monotonic: Monotonic
 type Asking = { readonly call: DecideCall; readonly since: number }
 
 /**
- * Asks for one verdict. Throws pdp_unavailable (no answer within DECIDE_TIMEOUT_MS of sending, nonsense, or too many
- * waiting), verdict_mismatch. A call that waited that long already is not sent any more.
+ * Asks for one verdict. Throws pdp_unavailable (no answer within DECIDE_TIMEOUT_MS of sending,
+ * nonsense, or too many waiting), verdict_mismatch. A call that waited that long already is not
+ * sent any more.
  */
 export function createDecide({ pdp, monotonic }: DecidePorts): Decide {
   const ask = createBatcher<Asking, Decided | GatewayError>({

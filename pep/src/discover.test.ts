@@ -1,4 +1,5 @@
-// Discovery: what the PEP itself sees of a server's tools, decided and recorded like any caller, and told to the PDP.
+// Discovery: what the PEP itself sees of a server's tools, decided and recorded like any caller,
+// and told to the PDP.
 import { afterEach, expect, test } from 'vitest'
 import {
   answerEvents,

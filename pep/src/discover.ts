@@ -1,5 +1,5 @@
-// Owns knowing what tools a server serves now: the PEP looks for itself, and keeps a fingerprint of each definition.
-// Never learns from what a client was shown: a list may differ by caller.
+// Owns knowing what tools a server serves now: the PEP looks for itself, and keeps a fingerprint of
+// each definition. Never learns from what a client was shown: a list may differ by caller.
 import { hash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import canonicalize from 'canonicalize'
@@ -27,10 +27,15 @@ export type DiscoverPorts = {
 }
 
 export type Discovery = {
-  /** Lower-case hex SHA-256 of the RFC 8785 form of the definition; null where none was seen. Looks first, for
-   * up to DISCOVERY_WAIT_MS, if it never saw it. */
+  /**
+   * Lower-case hex SHA-256 of the RFC 8785 form of the definition; null where none was seen. Looks
+   * first, for up to DISCOVERY_WAIT_MS, if it never saw it.
+   */
   readonly definitionOf: (server: string, tool: string) => string | null | Promise<string | null>
-  /** Looks now; joins a look that is under way. Never rejects: a failure is logged and what was known stays. */
+  /**
+   * Looks now; joins a look that is under way. Never rejects: a failure is logged and what was
+   * known stays.
+   */
   readonly look: (server: string) => Promise<void>
   readonly forget: (server: string) => void
 }
@@ -163,7 +168,9 @@ async function tell(
     throw new GatewayError('pdp_unavailable', `the PDP answered ${status} to definitions`)
 }
 
-/** The gateway's own handshake: it says it can do everything, so that no tool is held back from it. */
+/**
+ * The gateway's own handshake: it says it can do everything, so that no tool is held back from it.
+ */
 function ownInitialize(server: string, requestId: string): Inbound {
   const params = {
     protocolVersion: '2025-11-25',

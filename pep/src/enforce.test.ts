@@ -1,5 +1,5 @@
-// One call through a whole PEP: what a client gets for each verdict and each fault, and that a server sees only what was
-// allowed and recorded.
+// One call through a whole PEP: what a client gets for each verdict and each fault, and that a
+// server sees only what was allowed and recorded.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { RPC } from '../../schemas/codes.ts'
 import type { Sql } from '../../schemas/database/sql.ts'

@@ -1,6 +1,6 @@
-// Owns the order of one call: decide, record, then answer or forward. There is no other way to a server.
+// Owns the order of one call: decide, record, then answer or forward. There is no other way to a
+// server.
 import type { DecideCall } from '../../schemas/pep-api.ts'
-
 import type { Answer } from './answer.ts'
 import type { Decide } from './decide.ts'
 import { GatewayError } from './gateway-error.ts'
@@ -18,7 +18,9 @@ export type EnforcePorts = {
   readonly reporter: Reporter
   readonly metrics: Metrics
   readonly monotonic: Monotonic
-  /** Tokens whose revocation was heard: refused without asking. Not hearing of one allows nothing. */
+  /**
+   * Tokens whose revocation was heard: refused without asking. Not hearing of one allows nothing.
+   */
   readonly isRevoked: (token: string | null) => boolean
   readonly serverOf: (id: string) => UpstreamServer | undefined
   /** Fingerprint of a tool's definition as the server serves it now. */
@@ -26,9 +28,10 @@ export type EnforcePorts = {
 }
 
 /**
- * The answer to one call. Order: a crash before the commit leaves nothing; after it, a record without an outcome.
- * Throws GatewayError with the PDP's rejection, or with what kept the call from being decided, kept or answered.
- * `signal` aborts when the client is gone; a legacy call goes on all the same.
+ * The answer to one call. Order: a crash before the commit leaves nothing; after it, a record
+ * without an outcome. Throws GatewayError with the PDP's rejection, or with what kept the call from
+ * being decided, kept or answered. `signal` aborts when the client is gone; a legacy call goes on
+ * all the same.
  */
 export async function enforce(
   ports: EnforcePorts,

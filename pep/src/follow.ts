@@ -1,5 +1,6 @@
-// Owns hearing from the PDP what changed: revoked tokens, a new bundle. Reconnects for ever, ever more slowly.
-// No promise rests on an event arriving; while none can, what lasts is closed (streams.ts).
+// Owns hearing from the PDP what changed: revoked tokens, a new bundle. Reconnects for ever, ever
+// more slowly. No promise rests on an event arriving; while none can, what lasts is closed
+// (streams.ts).
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type PepEvent, pepEvent } from '../../schemas/pep-api.ts'
 import { EVENTS_BACKOFF_MS_MAX, EVENTS_BACKOFF_MS_MIN, EVENTS_SILENCE_MS_MAX } from './limits.ts'

@@ -1,4 +1,5 @@
-// Owns the one error of the PEP. It means: no call was decided, kept or answered; the code says why.
+// Owns the one error of the PEP. It means: no call was decided, kept or answered; the code says
+// why.
 import type { RefusalCode } from '../../schemas/codes.ts'
 
 /** `code` is for the peer, message and cause for our log alone. */

@@ -1,18 +1,28 @@
-// Owns the limits that only the PEP has; those it shares with the PDP are in schemas/limits.ts. Milliseconds, bytes, counts.
+// Owns the limits that only the PEP has; those it shares with the PDP are in schemas/limits.ts.
+// Milliseconds, bytes, counts.
 
-/** Waiting for a TCP connection to a server, and for the head of its answer: longer than any client's own patience. */
+/**
+ * Waiting for a TCP connection to a server, and for the head of its answer: longer than any
+ * client's own patience.
+ */
 export const UPSTREAM_CONNECT_TIMEOUT_MS = 5_000
 export const UPSTREAM_HEADERS_TIMEOUT_MS = 330_000
 /** Silence within an answer that is not an event stream. */
 export const UPSTREAM_BODY_TIMEOUT_MS = 330_000
 /** Connections to one server; a call beyond waits for one. */
 export const UPSTREAM_CONNECTIONS_MAX = 1_024
-/** How long an answer whose legacy client went away is read on, so that the server is not interrupted. */
+/**
+ * How long an answer whose legacy client went away is read on, so that the server is not
+ * interrupted.
+ */
 export const ABANDONED_ANSWER_MS_MAX = 330_000
 
 /** A JSON answer up to here is read whole and written at once; longer ones are streamed through. */
 export const ANSWER_BUFFER_BYTES_MAX = 64 * 1024
-/** A list answer, or one event of a filtered stream; a longer one is refused, since it cannot be filtered. */
+/**
+ * A list answer, or one event of a filtered stream; a longer one is refused, since it cannot be
+ * filtered.
+ */
 export const LIST_BYTES_MAX = 16 * 1024 * 1024
 /** Lifetime a client may cache a filtered list for, so that a policy change shows. */
 export const LIST_TTL_MS_MAX = 5_000
@@ -25,7 +35,9 @@ export const SESSION_ID_LENGTH_MAX = 1_024
 export const STREAMS_MAX = 1_024
 /** Revoked tokens remembered, for verdicts that were on their way. */
 export const REVOKED_TOKENS_MAX = 16_384
-/** Calls that wait for a verdict, or verdicts that wait for a commit, before a new one is refused. */
+/**
+ * Calls that wait for a verdict, or verdicts that wait for a commit, before a new one is refused.
+ */
 export const WAITING_MAX = 4_096
 /** `decide` requests and record writes under way at once. */
 export const DECIDES_IN_FLIGHT_MAX = 2
@@ -34,14 +46,20 @@ export const RECORDS_IN_FLIGHT_MAX = 2
 /** Bytes of records in one write. */
 export const RECORD_BYTES_MAX = 16 * 1024 * 1024
 
-/** Outcomes: how long one waits for company, how many fit one report, how many wait before some are dropped. */
+/**
+ * Outcomes: how long one waits for company, how many fit one report, how many wait before some are
+ * dropped.
+ */
 export const REPORT_DELAY_MS = 200
 export const REPORT_OUTCOMES_MAX = 1_024
 export const REPORT_WAITING_MAX = 16_384
 /** Waiting for the PDP on anything but a verdict. */
 export const PDP_TIMEOUT_MS = 5_000
 
-/** Own discovery: how often, how long one may take, how soon one may follow another, how many pages and tools. */
+/**
+ * Own discovery: how often, how long one may take, how soon one may follow another, how many pages
+ * and tools.
+ */
 export const DISCOVERY_INTERVAL_MS = 60_000
 export const DISCOVERY_TIMEOUT_MS = 10_000
 export const DISCOVERY_COOLDOWN_MS = 5_000
@@ -65,7 +83,10 @@ export const SPAWN_POLL_MS = 50
 export const SPAWN_BACKOFF_MS_MIN = 250
 export const SPAWN_BACKOFF_MS_MAX = 30_000
 
-/** The event stream of the PDP: pauses before it is opened again, and silence after which it is taken for dead. */
+/**
+ * The event stream of the PDP: pauses before it is opened again, and silence after which it is
+ * taken for dead.
+ */
 export const EVENTS_BACKOFF_MS_MIN = 100
 export const EVENTS_BACKOFF_MS_MAX = 5_000
 export const EVENTS_SILENCE_MS_MAX = 40_000

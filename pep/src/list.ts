@@ -1,5 +1,5 @@
-// Owns what a list answer may show: the verdict's `visible`, in the server's order. Whatever cannot be read is refused,
-// never passed on unfiltered.
+// Owns what a list answer may show: the verdict's `visible`, in the server's order. Whatever cannot
+// be read is refused, never passed on unfiltered.
 import { RPC } from '../../schemas/codes.ts'
 import { type Era, type Listed, METHODS } from '../../schemas/mcp.ts'
 import type { Visible } from '../../schemas/pep-api.ts'
@@ -19,7 +19,10 @@ export type ListFilter = {
   readonly id: RpcId | undefined
 }
 
-/** What a list method's answer is filtered by, or undefined for other methods. Throws verdict_mismatch without `visible`. */
+/**
+ * What a list method's answer is filtered by, or undefined for other methods. Throws
+ * verdict_mismatch without `visible`.
+ */
 export function listFilterOf(
   { method, era, id }: Pick<Envelope, 'method' | 'era' | 'id'>,
   { visible }: { readonly visible: Visible | null },
@@ -32,11 +35,13 @@ export function listFilterOf(
 }
 
 /**
- * The message with its list cut down. Every response is filtered, whatever id it names: clients are loose about ids.
- * Errors, requests and notifications come back as they are. Throws upstream_invalid on anything else.
+ * The message with its list cut down. Every response is filtered, whatever id it names: clients are
+ * loose about ids. Errors, requests and notifications come back as they are. Throws
+ * upstream_invalid on anything else.
  */
 export function filterMessage(message: unknown, filter: ListFilter): JsonObject {
   if (!isObject(message)) throw unusable('it is not one message')
+  if (isRespelled(message, 'result')) throw unusable('`result` is spelled otherwise')
   const { result } = message
   if (result === undefined) {
     if ('error' in message || typeof message['method'] === 'string') return message
@@ -45,6 +50,7 @@ export function filterMessage(message: unknown, filter: ListFilter): JsonObject 
   const items = isObject(result) ? result[filter.listed] : undefined
   if (!isObject(result) || !Array.isArray(items))
     throw unusable(`it has no list of ${filter.listed}`)
+  if (isRespelled(result, filter.listed)) throw unusable(`${filter.listed} is spelled otherwise`)
   const kept = { ...result, [filter.listed]: items.filter((item) => isVisible(item, filter)) }
   return { ...message, result: { ...kept, ...caching(result, filter.era) } }
 }
@@ -54,12 +60,14 @@ export function filterText(text: string, filter: ListFilter): string {
   return JSON.stringify(filterMessage(parse(text), filter))
 }
 
-/** What becomes of one chunk of an event stream: whole events, as they are or as they may be shown. */
+/**
+ * What becomes of one chunk of an event stream: whole events, as they are or as they may be shown.
+ */
 export type MapChunk = (chunk: Buffer) => Buffer
 
 /**
- * Filters an event stream event by event. Where one cannot be read, an error stands in the list's place, and nothing
- * comes after it.
+ * Filters an event stream event by event. Where one cannot be read, an error stands in the list's
+ * place, and nothing comes after it.
  */
 export function filterEvents(filter: ListFilter): MapChunk {
   const reader = createSseReader(LIST_BYTES_MAX)
@@ -77,8 +85,9 @@ export function filterEvents(filter: ListFilter): MapChunk {
 }
 
 /**
- * Keeps lists out of a stream that is not the answer to a list request: a resumed stream may replay one, and there is
- * no verdict here to filter it by. Everything else passes byte for byte. The function throws on an event too long.
+ * Keeps lists out of a stream that is not the answer to a list request: a resumed stream may replay
+ * one, and there is no verdict here to filter it by. Everything else passes byte for byte. The
+ * function throws on an event too long.
  */
 export function withholdLists(): MapChunk {
   const reader = createSseReader(LIST_BYTES_MAX)
@@ -86,7 +95,7 @@ export function withholdLists(): MapChunk {
 }
 
 function filterEvent(event: SseEvent, filter: ListFilter): Buffer {
-  if (event.data === undefined || event.data === '') return event.raw
+  if (event.data === undefined || event.data === '') return withData(event, event.data)
   const message = parse(event.data)
   const filtered = filterMessage(message, filter)
   return filtered === message ? event.raw : withData(event, JSON.stringify(filtered))
@@ -120,7 +129,16 @@ function isVisible(item: unknown, { listed, visible, tools }: ListFilter): boole
   if (listed !== 'tools') return visible.resources
   if (!isObject(item)) return false
   const { name } = item
-  return typeof name === 'string' && tools.has(name)
+  return typeof name === 'string' && tools.has(name) && !isRespelled(item, 'name')
+}
+
+/** Some readers take `Tools` for `tools`: what they would see in its place was not filtered. */
+function isRespelled(of: JsonObject, key: string): boolean {
+  return Object.keys(of).some((own) => own !== key && fold(own) === fold(key))
+}
+
+function fold(key: string): string {
+  return key.toUpperCase().toLowerCase()
 }
 
 /** A filtered list is one person's: no cache may show it to another, nor keep it for long. */

@@ -8,11 +8,17 @@ import { REQUEST_TIMEOUT_MS } from './limits.ts'
 
 export type Listening = {
   readonly port: number
-  /** Takes no more connections and resolves when the open ones are done, or are cut off `graceMs` later. */
+  /**
+   * Takes no more connections and resolves when the open ones are done, or are cut off `graceMs`
+   * later.
+   */
   readonly close: (graceMs: number) => Promise<void>
 }
 
-/** Listens on `host`:`port` (0: any free port). Rejects with the error of the system, EADDRINUSE among them. */
+/**
+ * Listens on `host`:`port` (0: any free port). Rejects with the error of the system, EADDRINUSE
+ * among them.
+ */
 export function listen(app: Hono<PepEnv>, host: string, port: number): Promise<Listening> {
   const server = createAdaptorServer({
     fetch: app.fetch,

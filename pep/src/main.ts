@@ -16,8 +16,9 @@ export type MainOptions = {
 }
 
 /**
- * Starts a PEP. Listens once its servers are known. Throws with one line that names the setting when the PDP or the
- * port is not to be had; a database that is away refuses calls instead, and is tried again for each.
+ * Starts a PEP. Listens once its servers are known. Throws with one line that names the setting
+ * when the PDP or the port is not to be had; a database that is away refuses calls instead, and is
+ * tried again for each.
  */
 export async function startPep(config: PepConfig, options: MainOptions = {}): Promise<RunningPep> {
   const log = pino(
@@ -72,7 +73,10 @@ export async function startPep(config: PepConfig, options: MainOptions = {}): Pr
   }
 }
 
-/** Errors of the driver name host and reason, never the password. An AggregateError has no message of its own. */
+/**
+ * Errors of the driver name host and reason, never the password. An AggregateError has no message
+ * of its own.
+ */
 function reasonOf(cause: unknown): string {
   if (!(cause instanceof Error)) return String(cause)
   const code = 'code' in cause ? String(cause.code) : ''

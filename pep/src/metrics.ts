@@ -1,4 +1,5 @@
-// Owns what the PEP counts. Labels come from closed sets only: never a token, a name a client chose, or an id.
+// Owns what the PEP counts. Labels come from closed sets only: never a token, a name a client
+// chose, or an id.
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 
 export type Metrics = {

@@ -1,4 +1,5 @@
-// Owns reaching the PDP over HTTP or a Unix socket, with the PEP's key. Never sends the key over plaintext to another host.
+// Owns reaching the PDP over HTTP or a Unix socket, with the PEP's key. Never sends the key over
+// plaintext to another host.
 import { Pool } from 'undici'
 import type { PdpPort } from './ports.ts'
 
@@ -17,7 +18,7 @@ export function readPdpAddress(text: string): PdpAddress {
   if (url.protocol === 'https:') return { origin: url.origin }
   if (url.protocol === 'http:' && LOOPBACK.has(url.hostname)) return { origin: url.origin }
   throw new Error(
-    '`CEDARGATE_PDP` must be https, a socket path, or http on loopback: the key of this PEP crosses it',
+    '`CEDARGATE_PDP` must be https, a socket path, or http on loopback: a key crosses it',
   )
 }
 

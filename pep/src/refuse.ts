@@ -1,5 +1,5 @@
-// Owns every word a client reads when its call does not go through: denied by policy, or refused by the PEP itself.
-// Peers get a code and an id; never an internal message, address or stack.
+// Owns every word a client reads when its call does not go through: denied by policy, or refused by
+// the PEP itself. Peers get a code and an id; never an internal message, address or stack.
 import { REFUSALS, type RefusalCode, RPC } from '../../schemas/codes.ts'
 import { LEGACY_REVISIONS, META, MODERN_REVISIONS } from '../../schemas/mcp.ts'
 import type { Verdict } from '../../schemas/pep-api.ts'
@@ -7,8 +7,8 @@ import type { Answer } from './answer.ts'
 import type { Envelope } from './inbound/receive.ts'
 
 /**
- * The answer to a denied call. A `tools/call` gets a result, which clients show to their model; other requests a
- * JSON-RPC error; what has no id gets 403 with an error body.
+ * The answer to a denied call. A `tools/call` gets a result, which clients show to their model;
+ * other requests a JSON-RPC error; what has no id gets 403 with an error body.
  */
 export function denied(of: Envelope, verdict: Verdict): Answer {
   const { decisionId, code, policies, text } = verdict

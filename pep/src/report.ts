@@ -1,5 +1,5 @@
-// Owns telling the PDP how calls ended, in batches, after the fact. Never holds a call up: what cannot be told is dropped
-// and counted, and a missing outcome means *unknown*.
+// Owns telling the PDP how calls ended, in batches, after the fact. Never holds a call up: what
+// cannot be told is dropped and counted, and a missing outcome means *unknown*.
 import type { Outcome } from '../../schemas/pep-api.ts'
 import {
   PDP_TIMEOUT_MS,
@@ -17,7 +17,10 @@ export type Reporter = {
   readonly dropped: () => number
 }
 
-/** One report at a time, REPORT_DELAY_MS after its first outcome. A report that fails is not repeated. */
+/**
+ * One report at a time, REPORT_DELAY_MS after its first outcome. A report that fails is not
+ * repeated.
+ */
 export function createReporter(pdp: PdpPort, log: Log): Reporter {
   let waiting: Outcome[] = []
   let dropped = 0

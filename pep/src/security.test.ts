@@ -1,4 +1,5 @@
-// The bypass list: every request that must go nowhere. Nothing is asked, recorded or sent for any of them.
+// The bypass list: every request that must go nowhere. Nothing is asked, recorded or sent for any
+// of them.
 import { request as httpRequest } from 'node:http'
 import { Writable } from 'node:stream'
 import { pino } from 'pino'

@@ -1,4 +1,5 @@
-// Owns which servers this PEP serves and how each is reached, as the PDP's bundle says. Never serves one it was not told of.
+// Owns which servers this PEP serves and how each is reached, as the PDP's bundle says. Never
+// serves one it was not told of.
 import { serversResponse, type Upstream } from '../../schemas/pep-api.ts'
 import { PDP_TIMEOUT_MS } from './limits.ts'
 import type { Log, PdpPort } from './ports.ts'
@@ -17,10 +18,16 @@ export type ServersPorts = SpawnPorts & {
 export type Servers = {
   readonly of: (id: string) => UpstreamServer | undefined
   readonly ids: () => string[]
-  /** Asks the PDP, and opens and closes what changed. Rejects when the PDP cannot be asked; what is open stays. */
+  /**
+   * Asks the PDP, and opens and closes what changed. Rejects when the PDP cannot be asked; what is
+   * open stays.
+   */
   readonly refresh: () => Promise<void>
-  /** Resolves when every server the PEP starts has answered or failed to, once. */
-  readonly started: () => Promise<void>
+  /**
+   * Resolves when the server has answered or failed to, once; at once for one the PEP does not
+   * start.
+   */
+  readonly started: (id: string) => Promise<void>
   readonly revoke: (token: string) => void
   readonly stop: () => Promise<void>
 }
@@ -61,9 +68,7 @@ export function createServers(ports: ServersPorts): Servers {
       refreshing = refreshing.catch(() => undefined).then(async () => apply(await ask(ports.pdp)))
       return refreshing
     },
-    async started() {
-      await Promise.all([...open.values()].map(({ started }) => started))
-    },
+    started: async (id) => open.get(id)?.started,
     revoke(token) {
       for (const { server } of open.values()) server.revoke(token)
     },

@@ -1,4 +1,5 @@
-// Server-sent events: whatever the line ends and however the bytes arrive, the same events, and not a byte of them lost.
+// Server-sent events: whatever the line ends and however the bytes arrive, the same events, and not
+// a byte of them lost.
 import { array, assert, nat, property } from 'fast-check'
 import { expect, test } from 'vitest'
 import { createSseReader, withData } from './sse.ts'

@@ -1,5 +1,5 @@
-// Owns reading server-sent events out of bytes, keeping each event's own bytes so that it can pass unchanged.
-// Never buffers more than one event.
+// Owns reading server-sent events out of bytes, keeping each event's own bytes so that it can pass
+// unchanged. Never buffers more than one event.
 
 export type SseEvent = {
   /** The event as it came, its blank line included. */
@@ -15,13 +15,17 @@ export type SseReader = {
   readonly push: (chunk: Uint8Array) => SseEvent[]
 }
 
-/** A blank line. CR LF is one line end; where a chunk ends between the two, an empty event follows: it says nothing. */
+/**
+ * A blank line. CR LF is one line end; where a chunk ends between the two, an empty event follows:
+ * it says nothing.
+ */
 const BLANK_LINE = /(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))/g
 const BLANK_LINE_LENGTH_MAX = 4
 
 /**
- * Events as browsers and SDKs read them (WHATWG: CR, LF or CR LF; a leading byte order mark). The `raw` of all events
- * in order is the stream itself, but for an unfinished event at its end, which every client drops too.
+ * Events as browsers and SDKs read them (WHATWG: CR, LF or CR LF; a leading byte order mark). The
+ * `raw` of all events in order is the stream itself, but for an unfinished event at its end, which
+ * every client drops too.
  */
 export function createSseReader(eventBytesMax: number): SseReader {
   let parts: Buffer[] = []
@@ -49,11 +53,18 @@ export function createSseReader(eventBytesMax: number): SseReader {
   }
 }
 
-/** The same event saying `data` instead; id, type and retry stay. `data` holds no line end. */
-export function withData({ raw }: SseEvent, data: string): Buffer {
-  const kept = linesOf(raw).filter((line) => line !== '' && fieldOf(line)[0] !== 'data')
-  return Buffer.from([...kept, `data: ${data}`, '', ''].join('\n'))
+/**
+ * The same event saying `data` instead; id, type, retry and comments stay, lines that are nothing
+ * to an event stream go. `data` holds no line end.
+ */
+export function withData({ raw }: SseEvent, data: string | undefined): Buffer {
+  const kept = linesOf(raw).filter((line) => line !== '' && KEPT.has(fieldOf(line)[0]))
+  const said = data === undefined ? [] : [`data: ${data}`]
+  return Buffer.from([...kept, ...said, '', ''].join('\n'))
 }
+
+/** Fields of an event beside its data; '' is a comment. */
+const KEPT: ReadonlySet<string> = new Set(['event', 'id', 'retry', ''])
 
 function readEvent(raw: Buffer): SseEvent {
   const data: string[] = []

@@ -4,9 +4,9 @@ import { REVOKED_TOKENS_MAX, STREAMS_MAX } from './limits.ts'
 
 export type Streams = {
   /**
-   * Keeps `close` until the returned function is called. Throws unauthenticated for a revoked token. A lasting stream
-   * (a GET, not an answer on its way) throws too_many_requests beyond STREAMS_MAX, and pdp_unavailable while
-   * revocations cannot be heard.
+   * Keeps `close` until the returned function is called. Throws unauthenticated for a revoked
+   * token. A lasting stream (a GET, not an answer on its way) throws too_many_requests beyond
+   * STREAMS_MAX, and pdp_unavailable while revocations cannot be heard.
    */
   readonly add: (token: string | null, lasting: boolean, close: () => void) => () => void
   readonly isRevoked: (token: string | null) => boolean

@@ -1,5 +1,6 @@
-// Owns what tests of the PEP stand on: a PDP that decides by a table and keeps the contract of schemas/pep-api.ts, real
-// servers that count what reaches them, and a PEP on a real socket. Never part of a running gateway.
+// Owns what tests of the PEP stand on: a PDP that decides by a table and keeps the contract of
+// schemas/pep-api.ts, real servers that count what reaches them, and a PEP on a real socket. Never
+// part of a running gateway.
 import { hash, randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -56,7 +57,10 @@ export type TestPdp = {
 
 export const EVERYTHING_VISIBLE: Visible = { tools: [], resources: true, prompts: true }
 
-/** A PDP that serves `upstreams` and allows everything until told otherwise. Requests it does not take throw. */
+/**
+ * A PDP that serves `upstreams` and allows everything until told otherwise. Requests it does not
+ * take throw.
+ */
 export function createTestPdp(upstreams: readonly Upstream[]): TestPdp {
   const listeners = new Set<(event: PepEvent | undefined) => void>()
   const pdp: TestPdp = {
@@ -206,7 +210,10 @@ export type TestUpstream = {
   readonly close: () => Promise<void>
 }
 
-/** A server over plain node:http that answers with what `answer` says; by default it has one tool, `echo`. */
+/**
+ * A server over plain node:http that answers with what `answer` says; by default it has one tool,
+ * `echo`.
+ */
 export async function openTestUpstream(id: string): Promise<TestUpstream> {
   const reached: Reached[] = []
   const server = createServer((request, response) => {
@@ -334,7 +341,10 @@ export type Rpc = {
   readonly error?: { code: number; message: string; data: Record<string, unknown> }
 }
 
-/** One message of a well-behaved client, answered whole; of an event stream, `json` is its last event. */
+/**
+ * One message of a well-behaved client, answered whole; of an event stream, `json` is its last
+ * event.
+ */
 export async function post(
   url: string,
   message: object,

@@ -1,4 +1,5 @@
-// Verdicts: one good one, and every way it can be broken. None of the broken ones is an allow, or anything at all.
+// Verdicts: one good one, and every way it can be broken. None of the broken ones is an allow, or
+// anything at all.
 import { expect, test } from 'vitest'
 import { readVerdict } from './verdict.ts'
 

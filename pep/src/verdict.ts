@@ -1,5 +1,6 @@
-// Owns believing what the PDP answered: by hand, since this runs for every call and a schema library costs more than the
-// rest of the check. Anything that is not exactly a verdict on our own question is a throw, never an allow.
+// Owns believing what the PDP answered: by hand, since this runs for every call and a schema
+// library costs more than the rest of the check. Anything that is not exactly a verdict on our own
+// question is a throw, never an allow.
 import { VERDICT_CODES } from '../../schemas/codes.ts'
 import type { DecideCall, Rejection, Verdict } from '../../schemas/pep-api.ts'
 import { GatewayError } from './gateway-error.ts'
@@ -16,9 +17,10 @@ const REASONS: ReadonlySet<unknown> = new Set([
 const HASH = /^[0-9a-f]{64}$/
 
 /**
- * The verdict or rejection in `value`. Throws pdp_unavailable when it is neither, verdict_mismatch when it is on
- * another question. Checks the type of every field that the PEP reads and that an allow has the code `permit`;
- * does NOT check the PDP's signature (fsck and the verifier do) nor fields it does not know.
+ * The verdict or rejection in `value`. Throws pdp_unavailable when it is neither, verdict_mismatch
+ * when it is on another question. Checks the type of every field that the PEP reads and that an
+ * allow has the code `permit`; does NOT check the PDP's signature (fsck and the verifier do) nor
+ * fields it does not know.
  */
 export function readVerdict(value: unknown, question: Question): Verdict | Rejection {
   if (!isRecord(value)) throw nonsense('it is no object')

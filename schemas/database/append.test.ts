@@ -1,3 +1,5 @@
+// Writing records as the PEP's role does, on both databases: what it may do, what it may not, and
+// twice.
 import { expect, test } from 'vitest'
 import type { Ledger } from '../../pdp/src/ledger/ledger.ts'
 import { onEachDatabase } from '../../test/harness/each-database.ts'

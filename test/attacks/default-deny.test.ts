@@ -22,7 +22,13 @@ const PARAMS: Readonly<Record<string, Params>> = {
     argument: { name: 'a', value: '' },
   },
 }
-const UNKNOWN = ['tools/destroy', 'TOOLS/CALL', 'sampling/createMessage', 'notifications/made/up', 'rpc.discover']
+const UNKNOWN = [
+  'tools/destroy',
+  'TOOLS/CALL',
+  'sampling/createMessage',
+  'notifications/made/up',
+  'rpc.discover',
+]
 
 /** One message of that method as its clients send it; `http:*` have no body. */
 function requestOf(method: string, era: 'legacy' | 'modern'): Request {
@@ -47,7 +53,13 @@ describe.each(['legacy', 'modern'] as const)('%s', (era) => {
     expect([200, 403]).toContain(told.status)
     expect(await gateway.recorded()).toBe(before + 1)
     const row = await gateway.pdp.admin.showDecision(told.said.decisionId ?? '')
-    expect(row).toMatchObject({ user: 'alice', server: 'echo', method, verdict: 'deny', code: told.said.code })
+    expect(row).toMatchObject({
+      user: 'alice',
+      server: 'echo',
+      method,
+      verdict: 'deny',
+      code: told.said.code,
+    })
   })
 })
 

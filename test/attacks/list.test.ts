@@ -128,7 +128,8 @@ test('a tool with two names that differ by case is not shown', async () => {
 })
 
 test('a stream that replays a list keeps it back', async () => {
-  const replay = event('{"jsonrpc":"2.0","method":"notifications/message","params":{}}') + event(listed(ALL))
+  const replay =
+    event('{"jsonrpc":"2.0","method":"notifications/message","params":{}}') + event(listed(ALL))
   const told = await ask({ method: 'GET' }, answering(SSE, replay))
   expect(told.body).toContain('notifications/message')
   expect(told.body).not.toMatch(HIDDEN)

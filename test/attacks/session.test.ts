@@ -18,7 +18,9 @@ const INITIALIZE = legacyText('initialize', {
 })
 const CALLS: Readonly<Record<string, Request>> = {
   echo: { body: legacyText('tools/call', { name: 'echo', arguments: { message: 'hi' } }, 2) },
-  files: { body: legacyText('tools/call', { name: 'read_text_file', arguments: { path: 'notes.txt' } }, 2) },
+  files: {
+    body: legacyText('tools/call', { name: 'read_text_file', arguments: { path: 'notes.txt' } }, 2),
+  },
 }
 const OTHER = { echo: 'twin', files: 'echo' } as const
 

@@ -1,12 +1,16 @@
 // Owns `npm run bench`: runs one benchmark and keeps its figures, with the machine they were taken on, in
 // bench/results.json. A `--quick` run keeps nothing.
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
-import { cpus, totalmem } from 'node:os'
+import { cpus, loadavg, totalmem } from 'node:os'
 import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { BENCHES } from './registry.ts'
 
 const results = join(import.meta.dirname, '..', '..', 'bench', 'results.json')
+
+/** Processes that already wanted a core when the benchmark began: above a fraction of one, the figures are not ours. */
+const loadBefore = loadavg()[0] ?? 0
+const LOAD_MAX = 0.5
 
 function machine(): object {
   const cores = cpus()
@@ -15,6 +19,7 @@ function machine(): object {
     cpu: cores[0]?.model ?? 'unknown',
     memoryGiB: Math.round(totalmem() / 2 ** 30),
     node: process.version,
+    loadBefore,
   }
 }
 
@@ -40,6 +45,8 @@ if (bench === undefined) {
   process.exitCode = 2
 } else {
   console.log(`${bench.name}: ${bench.about}`)
+  if (loadBefore > LOAD_MAX)
+    console.log(`the machine is busy (load ${loadBefore.toFixed(1)}): these figures mean little`)
   const figures = await bench.run({ quick: values.quick, say: (text) => console.log(text) })
   if (!values.quick) await keep(bench.name, figures)
 }

@@ -35,7 +35,10 @@ describe.each(LINES)('%s', (line) => {
       try {
         expect(await client.listTools()).toContain(allowed[0])
         expect(await client.listTools()).not.toContain(refused[0])
-        expect(await client.call(allowed[0], allowed[1])).toMatchObject({ isError: false, refusal: undefined })
+        expect(await client.call(allowed[0], allowed[1])).toMatchObject({
+          isError: false,
+          refusal: undefined,
+        })
         const answer = await client.call(refused[0], refused[1])
         expect(answer.isError).toBe(true)
         expect(answer.text).toMatch(/No policy permits it|Forbidden by/)

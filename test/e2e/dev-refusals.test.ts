@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { runCommand, sleep, startCommand } from '../harness/command.ts'
 import { freePort } from '../harness/free-port.ts'
+import { copyPglite } from '../harness/pglite.ts'
 import { createTestDatabase } from '../harness/store.ts'
 import { copyBundle } from './bundle-copy.ts'
 import { canLook, descendantsOf, isAlive } from './processes.ts'
@@ -32,6 +33,11 @@ const damaged = async (home: string): Promise<string> => {
   await writeFile(join(home, 'tokens.json'), '{"operator":')
   return home
 }
+const withDatabase = async (home: string): Promise<string> => {
+  await mkdir(home)
+  await copyPglite(join(home, 'database'))
+  return home
+}
 const belowAFile = async (path: string): Promise<string> => {
   await writeFile(path, '')
   return join(path, 'home')
@@ -51,7 +57,7 @@ const ROWS: readonly Row[] = [
   { name: 'CEDARGATE_HOME cannot be made', env: async () => ({ CEDARGATE_HOME: await belowAFile(join(folder, 'file')) }), code: 2, says: /CEDARGATE_HOME .*ENOTDIR/ },
   { name: 'tokens.json is damaged', env: async () => ({ CEDARGATE_HOME: await damaged(join(folder, 'damaged')) }), code: 2, says: /tokens\.json is damaged\nhint: delete it/ },
   { name: 'DATABASE_URL does not answer', env: () => ({ DATABASE_URL: 'postgres://u:hunter2@127.0.0.1:1/x' }), code: 1, says: /127\.0\.0\.1:1\/x \(DATABASE_URL\).*ECONNREFUSED/ },
-  { name: 'CEDARGATE_BUNDLE is not there', env: () => ({ CEDARGATE_BUNDLE: join(folder, 'nowhere') }), code: 3, says: /nowhere`\nhint: .*CEDARGATE_BUNDLE/ },
+  { name: 'CEDARGATE_BUNDLE is not there', env: async () => ({ CEDARGATE_HOME: await withDatabase(join(folder, 'no-bundle')), CEDARGATE_BUNDLE: join(folder, 'nowhere') }), code: 3, says: /nowhere`\nhint: .*CEDARGATE_BUNDLE/ },
 ] // biome-ignore format: a table
 
 /** None of them gets as far as a database of the project: once is enough. */
@@ -74,8 +80,7 @@ describe('a bundle under which a self-check is decided otherwise', () => {
     const bundle = await copyBundle([
       { file: 'cedar/engineering.cedar', from: 'like "drafts/*"', to: 'like "elsewhere/*"' },
     ])
-    const home = join(folder, 'checked')
-    await mkdir(home)
+    const home = await withDatabase(join(folder, 'checked'))
     await writeFile(join(home, 'dev.json'), '{"left":"by a process that was killed"}')
     const port = await freePort()
     const databaseUrl = await createTestDatabase()

@@ -38,7 +38,9 @@ export const LOOPBACK: ReadonlySet<string> = new Set([
 const LISTEN = '0A'
 
 function processIds(): number[] {
-  return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number)
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
 }
 
 /** Undefined for a process that is gone. */

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { type Ended, endCommand, type Running, runCommand, sleep, startCommand } from './command.ts'
+import { copyPglite } from './pglite.ts'
 import { createTestDatabase } from './store.ts'
 
 /** `dev.json` of a running gateway, as the issue promises it. */
@@ -45,6 +46,8 @@ const START_TIMEOUT_MS = 45_000
 export async function startDev(options: DevOptions = {}): Promise<Dev> {
   const home = options.home ?? (await mkdtemp(join(tmpdir(), 'cedargate-dev-')))
   const databaseUrl = options.databaseUrl ?? (await createTestDatabase())
+  const embedded = join(home, 'database')
+  if (databaseUrl === undefined && !existsSync(embedded)) await copyPglite(embedded)
   const running = startCommand(['dev'], {
     CEDARGATE_HOME: home,
     CEDARGATE_PEP_PORT: '0',

@@ -213,14 +213,14 @@ async function openDatabase(around: (sql: Sql) => Sql = (sql) => sql): Promise<D
   const url = await createTestDatabase()
   if (url === undefined) {
     const { home, directory } = await freshPglite()
-    const store = await openPglite(directory)
+    const store = closedOnce(await openPglite(directory))
     const close = async (): Promise<void> => {
       await store.close()
       await rm(home, { recursive: true })
     }
     return { store, url, records: around(store.withRole(PEP_ROLE)), close }
   }
-  const store = await openPostgres(url)
+  const store = closedOnce(await openPostgres(url))
   await store.migrate()
   const records = openRecordSql(url, log)
   const close = async (): Promise<void> => {
@@ -228,6 +228,18 @@ async function openDatabase(around: (sql: Sql) => Sql = (sql) => sql): Promise<D
     await store.close()
   }
   return { store, url, records: around(records), close }
+}
+
+/** A test may take the database away before the end. */
+function closedOnce(store: Store): Store {
+  let closing: Promise<void> | undefined
+  return {
+    ...store,
+    close: () => {
+      closing ??= store.close()
+      return closing
+    },
+  }
 }
 
 async function startPdp(home: string, store: Store, env: Record<string, string>) {

@@ -21,8 +21,13 @@ const PGLITE = fileURLToPath(
 export async function freshPglite(): Promise<{ home: string; directory: string }> {
   const home = await mkdtemp(join(tmpdir(), 'cedargate-pglite-'))
   const directory = join(home, 'pglite')
-  await cp(await template(), directory, { recursive: true })
+  await copyPglite(directory)
   return { home, directory }
+}
+
+/** Makes `directory`, which must not be there, a migrated and empty database for openPglite. */
+export async function copyPglite(directory: string): Promise<void> {
+  await cp(await template(), directory, { recursive: true })
 }
 
 async function template(): Promise<string> {

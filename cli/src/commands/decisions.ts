@@ -2,7 +2,8 @@
 import type { Command } from 'commander'
 import { z } from 'zod'
 import { type DecisionRow, decisionRow } from '../../../schemas/admin-api.ts'
-import { DECISIONS_PAGE_MAX } from '../../../schemas/limits.ts'
+import { DECISIONS_PAGE_MAX, RECORD_TIMEOUT_MS } from '../../../schemas/limits.ts'
+import { uuidV7 } from '../../../schemas/uuid.ts'
 import type { AdminClient } from '../admin-client.ts'
 import { type Format, printable, printRows, type Terminal } from '../output.ts'
 import { type Context, formatOption, wholeNumber } from './context.ts'
@@ -59,27 +60,51 @@ export function addDecisions(program: Command, { io, admin }: Context): void {
     })
 }
 
+/**
+ * Decisions are written up to RECORD_TIMEOUT_MS after their ids were coined, and not in the order of their ids: each
+ * pass looks that far back again. One that its PDP wrote in place of its PEP, later still, shows in `ls` alone.
+ */
+const TAIL_OVERLAP_MS = RECORD_TIMEOUT_MS + 1_000
+
 async function tail(
   io: Terminal,
   admin: AdminClient,
   format: Format,
   filters: Filters,
 ): Promise<never> {
-  const newest = await admin.get(`/admin/v1/decisions?${search({ limit: 1 })}`, page)
-  let after = newest.decisions[0]?.id ?? '00000000-0000-7000-8000-000000000000'
+  const { decisions } = await admin.get(`/admin/v1/decisions?${search({ limit: 1 })}`, page)
+  let newest = timeOf(decisions[0])
+  let known: ReadonlySet<string> | undefined
+  for (;;) {
+    const rows = await since(admin, filters, Math.max(0, newest - TAIL_OVERLAP_MS))
+    for (const row of rows) if (known?.has(row.id) === false) io.out(tailLine(row, format))
+    known = new Set(rows.map(({ id }) => id))
+    // A row with an id of the future, which no PDP wrote, must not hide those that come.
+    newest = Math.min(Date.now(), Math.max(newest, timeOf(rows.at(-1))))
+    await new Promise((resolve) => setTimeout(resolve, TAIL_INTERVAL_MS))
+  }
+}
+
+function timeOf(row: DecisionRow | undefined): number {
+  return row === undefined ? 0 : Date.parse(row.at)
+}
+
+/** All decisions of `time` (ms since 1970) and later, oldest first. */
+async function since(admin: AdminClient, filters: Filters, time: number): Promise<DecisionRow[]> {
+  const found: DecisionRow[] = []
+  let after = uuidV7(time, 0, new Uint8Array(8))
   for (;;) {
     const query = search({ ...filters, after, limit: DECISIONS_PAGE_MAX })
     const { decisions } = await admin.get(`/admin/v1/decisions?${query}`, page)
-    for (const row of decisions) {
-      io.out(
-        format === 'json'
-          ? JSON.stringify(row)
-          : COLUMNS.map(({ of }) => printable(of(row))).join('  '),
-      )
-    }
+    found.push(...decisions)
+    if (decisions.length < DECISIONS_PAGE_MAX) return found
     after = decisions.at(-1)?.id ?? after
-    await new Promise((resolve) => setTimeout(resolve, TAIL_INTERVAL_MS))
   }
+}
+
+function tailLine(row: DecisionRow, format: Format): string {
+  if (format === 'json') return JSON.stringify(row)
+  return COLUMNS.map(({ of }) => printable(of(row))).join('  ')
 }
 
 function withFilters(command: Command): Command {

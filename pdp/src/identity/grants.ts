@@ -92,7 +92,9 @@ export function openGrants({ sql, clock, random }: IdentityPorts): Grants {
   }
 }
 
-/** Two statements would need a transaction: the user and the grant are made together, or neither. */
+/**
+ * Two statements would need a transaction: the user and the grant are made together, or neither.
+ */
 const CREATE = `with owner as (
     insert into users (id, teams, created)
     values ($1, (select coalesce(array_agg(distinct team order by team), '{}')

@@ -1,3 +1,4 @@
+// Grants, PEPs and users on both databases: made, resolved, expired, revoked, and tried again.
 import { hash, randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { createdGrant, createdPep, grantRow, pepRow } from '../../../schemas/admin-api.ts'

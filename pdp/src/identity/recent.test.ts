@@ -1,3 +1,4 @@
+// How long what was looked up is used, and that it never outlives a `forget`.
 import { expect, test } from 'vitest'
 import { GRANT_AGE_MS_MAX } from '../../../schemas/limits.ts'
 import { rememberRecent } from './recent.ts'

@@ -1,3 +1,4 @@
+// Key files and what is done with them: refused unless they are as they were made.
 import { createSecretKey, generateKeyPairSync, randomBytes, verify } from 'node:crypto'
 import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -17,7 +17,10 @@ import { createVault, DATA_KEY_BYTES, type Vault } from './vault.ts'
 const DEPLOYMENT_FILE = 'deployment.pem'
 const DATA_FILE = 'data.key'
 
-/** A key that is missing, malformed, readable by others, or in the way of a new one; the message names the file. */
+/**
+ * A key that is missing, malformed, readable by others, or in the way of a new one; the message
+ * names the file.
+ */
 export class KeysError extends Error {
   override readonly name = 'KeysError'
 }
@@ -78,7 +81,8 @@ function deploymentKey(pem: string, path: string): DeploymentKey {
   } catch (cause) {
     throw new KeysError(`${path} is not a private key in PEM form`, { cause })
   }
-  if (privateKey.asymmetricKeyType !== 'ed25519') throw new KeysError(`${path} is not an Ed25519 key`)
+  if (privateKey.asymmetricKeyType !== 'ed25519')
+    throw new KeysError(`${path} is not an Ed25519 key`)
   const publicKey = rawPublicKey(createPublicKey(privateKey))
   return {
     id: keyIdOf(publicKey),

@@ -1,3 +1,4 @@
+// Reading decisions back on both databases: filters, pages, and what is not shown.
 import { beforeAll, expect, test } from 'vitest'
 import { type DecisionsQuery, decisionRow, decisionsQuery } from '../../../schemas/admin-api.ts'
 import { PEP_ROLE } from '../../../schemas/database/append.ts'
@@ -56,7 +57,7 @@ onEachDatabase((database) => {
     await ledger.sealOutcomes('pep-1', [outcome(ids[0] ?? '', 200)])
     await ledger.sealOutcomes('pep-2', [outcome(ids[0] ?? '', 500), outcome(ids[1] ?? '', 500)])
     await ledger.close()
-  })
+  }, 60_000)
 
   test('one decision, whole', async () => {
     expect(await showDecision(ports(), ids[0] ?? '')).toEqual({

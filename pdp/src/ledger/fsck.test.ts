@@ -1,3 +1,4 @@
+// Each way to spoil a good ledger that needs more than one change, on both databases.
 import { generateKeyPairSync, type KeyObject, randomUUID, sign } from 'node:crypto'
 import { beforeAll, expect, test } from 'vitest'
 import { canonicalJson } from '../../../schemas/canonical-json.ts'
@@ -23,6 +24,7 @@ import { type Keys, keyIdOf, rawPublicKey } from '../keys/keys.ts'
 import { fsck } from './fsck.ts'
 import { leafHash, openMessage } from './instance.ts'
 
+const HOOK_TIMEOUT_MS = 60_000
 const TABLES = ['record', 'record_detail', 'pending', 'subject_key', 'bundle']
 
 onEachDatabase((database) => {
@@ -37,7 +39,7 @@ onEachDatabase((database) => {
     decisions = await writeGoodLedger(database(), keys)
     await query('create schema good')
     for (const table of TABLES) await query(`create table good.${table} as table public.${table}`)
-  })
+  }, HOOK_TIMEOUT_MS)
 
   async function restore(): Promise<void> {
     await query('alter table record disable trigger record_queued')
@@ -185,11 +187,42 @@ onEachDatabase((database) => {
     expect(await found()).toEqual([])
   })
 
-  test('a fork: two leaves of one number, both signed by an admitted instance', async () => {
+  test.each<{ name: string; after: (opened: OpenLeaf, hash: string) => (OpenLeaf | CloseLeaf)[] }>([
+    { name: 'two announcements', after: (opened) => [{ ...opened, id: randomUUID() }] },
+    {
+      name: 'one number twice, each naming the one before',
+      after: (opened, pv) => {
+        const first = { ...opened, id: randomUUID().replace(/^./, '0'), sq: 1, pv }
+        const named = leafHash(canonicalJson(first)).toString('hex')
+        return [first, { ...first, id: randomUUID().replace(/^./, 'f'), pv: named }]
+      },
+    },
+    {
+      name: 'a leaf that names another one before it',
+      after: (opened) => [
+        { ...shaped({ ...opened, k: 'pdp-close', n: 1 }), sq: 1, pv: 'f'.repeat(64) },
+      ],
+    },
+    {
+      name: 'a closing leaf with another count',
+      after: (opened, pv) => [{ ...shaped({ ...opened, k: 'pdp-close', n: 7 }), sq: 1, pv }],
+    },
+  ])('a fork signed by an admitted instance: $name', async ({ after }) => {
     const { publicKey, privateKey } = generateKeyPairSync('ed25519')
     const opened = await announcement(publicKey, keys)
-    await writeAsPep([opened, { ...opened, id: randomUUID() }], privateKey)
-    expect(await found()).toEqual(['chain'])
+    const hash = leafHash(canonicalJson(opened)).toString('hex')
+    await writeAsPep([opened, ...after(opened, hash)], privateKey)
+    expect(new Set(await found())).toEqual(new Set(['chain']))
+    await restore()
+  })
+
+  test('more rows of one number than a page holds hide nothing', async () => {
+    const { publicKey, privateKey } = generateKeyPairSync('ed25519')
+    const own = await announcement(publicKey, testKeys())
+    const many = Array.from({ length: 450 }, () => ({ ...own, id: randomUUID() }))
+    await writeAsPep(many, privateKey)
+    const ids = new Set((await findings(database().store.sql, keys)).map(({ id }) => id))
+    expect(ids).toEqual(new Set(many.map(({ id }) => id)))
     await restore()
   })
 

@@ -1,3 +1,5 @@
+// What an instance issues, on both databases: form, numbering, encryption, and that nothing gets
+// lost.
 import { createHash, createHmac, createSecretKey, verify } from 'node:crypto'
 import canonicalize from 'canonicalize'
 import { describe, expect, test } from 'vitest'

@@ -1,3 +1,4 @@
+// One process per directory: also when several start at once, and when one has died.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'

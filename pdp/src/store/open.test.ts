@@ -1,3 +1,4 @@
+// Opening and migrating both databases, and the one line said when that cannot be done.
 import { hash, randomUUID } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,12 +1,13 @@
-// Owns turning the Authorization header into the digest that names a token. The token goes no further than here.
-// Does NOT say that the token is known, unexpired or unrevoked: the PDP does, for every call.
+// Owns turning the Authorization header into the digest that names a token. The token goes no
+// further than here. Does NOT say that the token is known, unexpired or unrevoked: the PDP does,
+// for every call.
 import { hash } from 'node:crypto'
 import { isWellFormedToken } from '../../../schemas/identifiers.ts'
 import { GatewayError } from '../gateway-error.ts'
 
 /**
- * Lower-case hex SHA-256 of the gateway token. Throws unauthenticated unless there is exactly one well-formed
- * `Bearer` token in the header. Does NOT see a second header (receive.ts refuses that).
+ * Lower-case hex SHA-256 of the gateway token. Throws unauthenticated unless there is exactly one
+ * well-formed `Bearer` token in the header. Does NOT see a second header (receive.ts refuses that).
  */
 export function authenticate(authorization: string | undefined): string {
   const token = /^bearer +([\w-]+)$/i.exec(authorization ?? '')?.[1]

@@ -1,11 +1,15 @@
-// Owns who may address this PEP at all: Host against DNS rebinding, Origin against foreign web pages.
-// Never authenticates anybody.
+// Owns who may address this PEP at all: Host against DNS rebinding, Origin against foreign web
+// pages. Never authenticates anybody.
 import { GatewayError } from '../gateway-error.ts'
 
 export type AddressRules = {
-  /** `host` or `host:port`, lower case, beside loopback; a rule without a port covers every port. */
+  /**
+   * `host` or `host:port`, lower case, beside loopback; a rule without a port covers every port.
+   */
   readonly allowedHosts: ReadonlySet<string>
-  /** Whole origins (`https://console.example`), beside the loopback origins of the PEP's own port. */
+  /**
+   * Whole origins (`https://console.example`), beside the loopback origins of the PEP's own port.
+   */
   readonly allowedOrigins: ReadonlySet<string>
 }
 
@@ -23,7 +27,9 @@ export function checkHost(host: string | undefined, rules: AddressRules): void {
   throw new GatewayError('foreign_host', `the Host header names ${host ?? 'nothing'}`)
 }
 
-/** Throws foreign_origin when Origin is there and is neither ours nor configured. `null` is foreign. */
+/**
+ * Throws foreign_origin when Origin is there and is neither ours nor configured. `null` is foreign.
+ */
 export function checkOrigin(
   origin: string | undefined,
   ownPort: number | undefined,

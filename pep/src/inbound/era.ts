@@ -1,11 +1,15 @@
-// Owns which era a message is of, and that headers which repeat the body say the same. Never decides on a header.
+// Owns which era a message is of, and that headers which repeat the body say the same. Never
+// decides on a header.
 import type { IncomingHttpHeaders } from 'node:http'
 import { type Era, LEGACY_REVISIONS, META, MODERN_REVISIONS } from '../../../schemas/mcp.ts'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
 import { GatewayError } from '../gateway-error.ts'
 import type { Message } from './parse.ts'
 
-/** Which parameter `Mcp-Name` repeats, for the methods that must carry it (specification, 2026-07-28). */
+/**
+ * Which parameter `Mcp-Name` repeats, for the methods that must carry it (specification,
+ * 2026-07-28).
+ */
 const NAMED: ReadonlyMap<string, string> = new Map([
   ['tools/call', 'name'],
   ['prompts/get', 'name'],
@@ -13,9 +17,9 @@ const NAMED: ReadonlyMap<string, string> = new Map([
 ])
 
 /**
- * Modern when the header or `_meta` names a modern revision. Throws unsupported_version, or header_mismatch when a
- * header differs from the body; a modern request or notification must carry all of them. Mcp-Param-* are not checked:
- * only the server knows which parameter each repeats.
+ * Modern when the header or `_meta` names a modern revision. Throws unsupported_version, or
+ * header_mismatch when a header differs from the body; a modern request or notification must carry
+ * all of them. Mcp-Param-* are not checked: only the server knows which parameter each repeats.
  */
 export function readEra(headers: IncomingHttpHeaders, message: Message): Era {
   const header = revision(headers['mcp-protocol-version'])

@@ -1,5 +1,5 @@
-// Owns reading one JSON-RPC message from bytes, so strictly that no other reader can see something else in it.
-// Knows no method: what a message may do is the PDP's to decide.
+// Owns reading one JSON-RPC message from bytes, so strictly that no other reader can see something
+// else in it. Knows no method: what a message may do is the PDP's to decide.
 import { isUtf8 } from 'node:buffer'
 import { type JsonObject, parseStrictJson } from '../../../schemas/strict-json.ts'
 import { GatewayError } from '../gateway-error.ts'
@@ -13,7 +13,9 @@ export type Message = {
   readonly method: string
   readonly id: RpcId | undefined
   readonly params: JsonObject | undefined
-  /** What is decided on and forwarded: the parsed value, written again. Never the bytes that came. */
+  /**
+   * What is decided on and forwarded: the parsed value, written again. Never the bytes that came.
+   */
   readonly text: string
 }
 
@@ -24,8 +26,9 @@ const MEMBERS = {
 } as const
 
 /**
- * The message in `bytes`. Throws malformed_text (not UTF-8), the faults of strict JSON, batch_not_supported, or
- * not_a_message for anything that is not one JSON-RPC 2.0 request, notification or response with named parameters.
+ * The message in `bytes`. Throws malformed_text (not UTF-8), the faults of strict JSON,
+ * batch_not_supported, or not_a_message for anything that is not one JSON-RPC 2.0 request,
+ * notification or response with named parameters.
  */
 export function parseMessage(bytes: Buffer): Message {
   if (!isUtf8(bytes)) throw new GatewayError('malformed_text', 'the body is not UTF-8')
@@ -73,7 +76,10 @@ function readId(id: unknown): RpcId {
   throw notAMessage('`id` is neither a string nor an integer')
 }
 
-/** Some readers take `Name` for `name`: two members that differ only by case would be two messages in one. */
+/**
+ * Some readers take `Name` for `name`: two members that differ only by case would be two messages
+ * in one.
+ */
 function checkSpelling(params: JsonObject): void {
   const keys = Object.keys(params)
   const folded = new Set<string>()

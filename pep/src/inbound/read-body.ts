@@ -1,4 +1,5 @@
-// Owns reading the bytes of a POST: right types, no encoding, never more than BODY_BYTES_MAX. Reads no JSON.
+// Owns reading the bytes of a POST: right types, no encoding, never more than BODY_BYTES_MAX. Reads
+// no JSON.
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { BODY_BYTES_MAX } from '../../../schemas/limits.ts'
 import { GatewayError } from '../gateway-error.ts'
@@ -29,7 +30,10 @@ function mediaType(item: string): string {
   return (end < 0 ? item : item.slice(0, end)).trim()
 }
 
-/** The whole body. Throws body_too_large at the first byte too many and reads no further, chunked bodies too. */
+/**
+ * The whole body. Throws body_too_large at the first byte too many and reads no further, chunked
+ * bodies too.
+ */
 export function readBody(incoming: IncomingMessage): Promise<Buffer> {
   const declared = Number(incoming.headers['content-length'] ?? 0)
   if (declared > BODY_BYTES_MAX) return Promise.reject(tooLarge())

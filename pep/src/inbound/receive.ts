@@ -1,5 +1,6 @@
-// Owns the way of one HTTP request to something that can be decided: each check once, in this order, none skipped.
-// Never asks anybody: everything here is known from the request alone. Nothing it refuses is decided or recorded.
+// Owns the way of one HTTP request to something that can be decided: each check once, in this
+// order, none skipped. Never asks anybody: everything here is known from the request alone. Nothing
+// it refuses is decided or recorded.
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import type { RefusalCode } from '../../../schemas/codes.ts'
 import { type Era, META } from '../../../schemas/mcp.ts'
@@ -39,7 +40,10 @@ export type Envelope = Pick<Inbound, 'kind' | 'method' | 'id' | 'era'>
 export type ReceivePorts = { readonly sessions: Sessions; readonly rules: AddressRules }
 export type Address = { readonly server: string; readonly requestId: string }
 
-/** Headers of which node:http keeps the first and drops the rest: a second one is refused for what the first would say. */
+/**
+ * Headers of which node:http keeps the first and drops the rest: a second one is refused for what
+ * the first would say.
+ */
 const SINGLE: ReadonlyMap<string, RefusalCode> = new Map([
   ['authorization', 'unauthenticated'],
   ['content-type', 'wrong_content_type'],
@@ -64,7 +68,10 @@ export function checkAddress(incoming: IncomingMessage, rules: AddressRules): vo
   checkOrigin(incoming.headers.origin, incoming.socket.localPort, rules)
 }
 
-/** Reads one `POST`, `GET` or `DELETE` of an MCP endpoint. Throws GatewayError with the first thing that is wrong. */
+/**
+ * Reads one `POST`, `GET` or `DELETE` of an MCP endpoint. Throws GatewayError with the first thing
+ * that is wrong.
+ */
 export async function receive(
   ports: ReceivePorts,
   incoming: IncomingMessage,
@@ -146,7 +153,9 @@ const FORWARDED: ReadonlySet<string> = new Set([
   'tracestate',
 ])
 
-/** An allow-list: what is not named here (Authorization, Cookie, Forwarded…) never reaches a server. */
+/**
+ * An allow-list: what is not named here (Authorization, Cookie, Forwarded…) never reaches a server.
+ */
 function forwardable(headers: IncomingHttpHeaders): Record<string, string> {
   const kept: Record<string, string> = {}
   for (const name in headers) {
@@ -158,7 +167,10 @@ function forwardable(headers: IncomingHttpHeaders): Record<string, string> {
   return kept
 }
 
-/** What the client calls itself: in `_meta`, or in a legacy `initialize`. Unchecked, for the record alone. */
+/**
+ * What the client calls itself: in `_meta`, or in a legacy `initialize`. Unchecked, for the record
+ * alone.
+ */
 function clientOf({ method, params }: Message): Inbound['client'] {
   const info =
     metaOf(params)?.[META.clientInfo] ??

@@ -1,13 +1,19 @@
-// Owns binding a legacy session to the token and server it was opened with, without keeping any state.
-// A session is not authentication: every request brings its token and is decided.
+// Owns binding a legacy session to the token and server it was opened with, without keeping any
+// state. A session is not authentication: every request brings its token and is decided.
 import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto'
 import { GatewayError } from '../gateway-error.ts'
 import { SESSION_ID_LENGTH_MAX } from '../limits.ts'
 
 export type Sessions = {
-  /** What the client gets to see for the upstream's `sessionId`. Throws upstream_invalid on an id outside the protocol. */
+  /**
+   * What the client gets to see for the upstream's `sessionId`. Throws upstream_invalid on an id
+   * outside the protocol.
+   */
   readonly wrap: (token: string, server: string, sessionId: string) => string
-  /** The upstream's session id. Throws unknown_session unless `wrapped` was made for this token and server. */
+  /**
+   * The upstream's session id. Throws unknown_session unless `wrapped` was made for this token and
+   * server.
+   */
   readonly unwrap: (token: string, server: string, wrapped: string) => string
 }
 

@@ -1,4 +1,5 @@
-// Owns the PEP's connections to PostgreSQL: every one of them under the role that may only INSERT records.
+// Owns the PEP's connections to PostgreSQL: every one of them under the role that may only INSERT
+// records.
 import { Pool } from 'pg'
 import { PEP_ROLE } from '../../../schemas/database/append.ts'
 import type { Row, Sql } from '../../../schemas/database/sql.ts'
@@ -11,7 +12,8 @@ export type RecordSql = Sql & { readonly close: () => Promise<void> }
 /**
  * Opens connections as they are needed; `url` is a PostgreSQL URL whose user is a member of
  * `cedargate_pep`. A connection with another role, or that commits without waiting for the disk, is
- * refused. A lost one is logged and replaced. Does NOT check that the database is there or migrated.
+ * refused. A lost one is logged and replaced. Does NOT check that the database is there or
+ * migrated.
  */
 export function openRecordSql(url: string, log: Log): RecordSql {
   const pool = new Pool(poolConfig(url))
@@ -42,7 +44,10 @@ function poolConfig(url: string) {
   }
 }
 
-/** The role is part of the connection, so no statement runs without it. Of two `options`, pg reads the last. */
+/**
+ * The role is part of the connection, so no statement runs without it. Of two `options`, pg reads
+ * the last.
+ */
 function withRole(url: string): string {
   const own = /[?&]options=([^&]*)/.exec(url)?.[1] ?? ''
   const options = `${decodeURIComponent(own.replaceAll('+', ' '))} -c role=${PEP_ROLE}`.trim()
@@ -57,7 +62,7 @@ async function assertSafe(client: Connected): Promise<void> {
   )
   const { role, commit } = rows[0] ?? {}
   if (role !== PEP_ROLE) throw new Error(`DATABASE_URL does not act as ${PEP_ROLE}`)
-  return
+  if (commit === 'on' || commit === 'remote_apply') return
   throw new Error(
     `the database of DATABASE_URL has synchronous_commit=${String(commit)}; set it to on`,
   )

@@ -1,4 +1,5 @@
-// Records: committed before anything goes on, once each, on both databases, and an unknown outcome is a refusal.
+// Records: committed before anything goes on, once each, on both databases, and an unknown outcome
+// is a refusal.
 import { randomUUID } from 'node:crypto'
 import { pino } from 'pino'
 import { expect, test, vi } from 'vitest'

@@ -1,5 +1,5 @@
-// Owns writing the PDP's records before anything is answered or forwarded, and the proof that one was written.
-// Never reads a record back: its role may only INSERT.
+// Owns writing the PDP's records before anything is answered or forwarded, and the proof that one
+// was written. Never reads a record back: its role may only INSERT.
 import { appendStatement, recordBytes } from '../../../schemas/database/append.ts'
 import type { Sql } from '../../../schemas/database/sql.ts'
 import type { SignedRecord } from '../../../schemas/leaf.ts'
@@ -26,8 +26,8 @@ class Recorded {
   }
 
   /**
-   * What to send, at the last moment before sending it. Throws verdict_expired when the verdict is VERDICT_AGE_MS_MAX
-   * old; `now` is of the clock that `askedAt` was of.
+   * What to send, at the last moment before sending it. Throws verdict_expired when the verdict is
+   * VERDICT_AGE_MS_MAX old; `now` is of the clock that `askedAt` was of.
    */
   open(now: number): Inbound {
     if (now - this.#askedAt < VERDICT_AGE_MS_MAX) return this.#inbound
@@ -45,8 +45,8 @@ export type RecordVerdict = (
 ) => Promise<Recorded | undefined>
 
 /**
- * Writes in self-clocking batches through `sql`. Throws record_unavailable when no commit was seen within
- * RECORD_TIMEOUT_MS: the record may be there all the same, and the call is refused.
+ * Writes in self-clocking batches through `sql`. Throws record_unavailable when no commit was seen
+ * within RECORD_TIMEOUT_MS: the record may be there all the same, and the call is refused.
  */
 export function createRecord(sql: Sql): RecordVerdict {
   const append = createBatcher<SignedRecord, undefined>({
@@ -90,7 +90,10 @@ async function insert(sql: Sql, records: readonly SignedRecord[]): Promise<void>
   }
 }
 
-/** SQLSTATE classes 08 and 57P are about the connection; an error without one never reached the database's own word. */
+/**
+ * SQLSTATE classes 08 and 57P are about the connection; an error without one never reached the
+ * database's own word.
+ */
 function isLostConnection(error: unknown): boolean {
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
   return !/^[0-9A-Z]{5}$/.test(code) || code.startsWith('08') || code.startsWith('57P')

@@ -10,7 +10,9 @@ export type Env = Readonly<Record<string, string | undefined>>
 
 /** What every child is given beside its own declaration. */
 export type Surroundings = {
-  /** The PEP's environment: PATH, HOME, LANG and TMPDIR are passed on, CEDARGATE_* only expanded. */
+  /**
+   * The PEP's environment: PATH, HOME, LANG and TMPDIR are passed on, CEDARGATE_* only expanded.
+   */
   readonly env: Env
   /** A directory of commands that comes first in PATH. */
   readonly binDirectory: string | undefined
@@ -27,7 +29,10 @@ export type Command = {
 
 const INHERITED = ['PATH', 'HOME', 'LANG', 'TMPDIR'] as const
 
-/** What to run for `upstream`, `${NAME}` expanded with `port` as PORT. Throws Error naming the variable. */
+/**
+ * What to run for `upstream`, `${NAME}` expanded with `port` as PORT. Throws Error naming the
+ * variable.
+ */
 export function commandOf(
   upstream: Upstream,
   { env, binDirectory, preload }: Surroundings,
@@ -58,7 +63,10 @@ export function expandOrThrow(server: string, text: string, env: Env): string {
   throw new Error(`server ${server}: ${expansion.message}`)
 }
 
-/** Starts a command as the head of a process group of its own, without a shell. Rejects when it cannot be started. */
+/**
+ * Starts a command as the head of a process group of its own, without a shell. Rejects when it
+ * cannot be started.
+ */
 export function startChild({ command, args, env, cwd }: Command): Promise<ChildProcess> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
@@ -77,7 +85,10 @@ export function startChild({ command, args, env, cwd }: Command): Promise<ChildP
   })
 }
 
-/** Ends a child and its whole group: its input closes, then SIGTERM, then SIGKILL, CHILD_STOP_MS apart. */
+/**
+ * Ends a child and its whole group: its input closes, then SIGTERM, then SIGKILL, CHILD_STOP_MS
+ * apart.
+ */
 export async function stopChild(child: ChildProcess): Promise<void> {
   const exited = hasExited(child)
     ? Promise.resolve()

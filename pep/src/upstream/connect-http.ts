@@ -1,5 +1,5 @@
-// Owns the PEP's own connection to a server over Streamable HTTP, for discovery: one exchange at a time, read whole.
-// Never carries anything of a client.
+// Owns the PEP's own connection to a server over Streamable HTTP, for discovery: one exchange at a
+// time, read whole. Never carries anything of a client.
 import type { Pool } from 'undici'
 import { META } from '../../../schemas/mcp.ts'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
@@ -19,8 +19,9 @@ type Reply = {
 }
 
 /**
- * Opens with `initialize`, or without a session where the server refuses that and answers the modern era. Throws
- * upstream_unavailable when it cannot be reached, upstream_invalid on an answer that is none.
+ * Opens with `initialize`, or without a session where the server refuses that and answers the
+ * modern era. Throws upstream_unavailable when it cannot be reached, upstream_invalid on an answer
+ * that is none.
  */
 export async function connectHttp(
   pool: Pool,

@@ -1,4 +1,5 @@
-// Owns the PEP's own connection to a child of its own, for discovery. Never carries anything of a client.
+// Owns the PEP's own connection to a child of its own, for discovery. Never carries anything of a
+// client.
 import type { ChildProcess } from 'node:child_process'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
 import { GatewayError } from '../gateway-error.ts'
@@ -8,7 +9,10 @@ import { exitOf, stopChild } from './child.ts'
 import { speakLines } from './lines.ts'
 import type { Connection } from './upstream.ts'
 
-/** Takes the child over: closing the connection ends it. Throws upstream_timeout, upstream_unavailable, upstream_invalid. */
+/**
+ * Takes the child over: closing the connection ends it. Throws upstream_timeout,
+ * upstream_unavailable, upstream_invalid.
+ */
 export async function connectStdio(child: ChildProcess, initialize: Inbound): Promise<Connection> {
   const asked = new Map<unknown, (message: JsonObject) => void>()
   const lines = speakLines(child, {

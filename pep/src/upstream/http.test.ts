@@ -1,4 +1,5 @@
-// Calls to a server over HTTP: what crosses in each direction, what does not, and when a stream ends.
+// Calls to a server over HTTP: what crosses in each direction, what does not, and when a stream
+// ends.
 import type { ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { request } from 'undici'

@@ -1,9 +1,8 @@
-// Owns calls to a server over Streamable HTTP: which headers cross, which answers are usable, and streaming them back.
-// Never follows a redirect, never sends what the client authenticated with.
+// Owns calls to a server over Streamable HTTP: which headers cross, which answers are usable, and
+// streaming them back. Never follows a redirect, never sends what the client authenticated with.
 import type { Readable } from 'node:stream'
 import { type Dispatcher, Pool } from 'undici'
 import type { RefusalCode } from '../../../schemas/codes.ts'
-
 import type { Answer } from '../answer.ts'
 import { GatewayError } from '../gateway-error.ts'
 import type { Inbound } from '../inbound/receive.ts'
@@ -130,12 +129,15 @@ async function shape(
   }
   const length = Number(headers['content-length'] ?? Number.NaN)
   if (type === 'application/json' && length <= ANSWER_BUFFER_BYTES_MAX) {
-    return finish(exchange, answer, await readText(body, ANSWER_BUFFER_BYTES_MAX))
+    return finish(exchange, answer, await body.text())
   }
   return streamPlain(exchange, answer, length)
 }
 
-/** A server must answer by itself, in plain bytes; and what it wants of *our* credentials is not the client's business. */
+/**
+ * A server must answer by itself, in plain bytes; and what it wants of *our* credentials is not the
+ * client's business.
+ */
 function checkUsable(status: number, headers: Dispatcher.ResponseData['headers']): void {
   if (status >= 300 && status < 400 && status !== 304) throw invalid('it redirects')
   if (status === 401 || status === 407) throw invalid('it asks for credentials')
@@ -174,7 +176,10 @@ function finish({ sending }: Exchange, head: Head, text: string | null): Answer 
   return { ...head, body: text }
 }
 
-/** A list answer that is neither JSON nor events: an error's status may pass, its body may not, a success is unusable. */
+/**
+ * A list answer that is neither JSON nor events: an error's status may pass, its body may not, a
+ * success is unusable.
+ */
 async function withoutBody(exchange: Exchange, head: Head): Promise<Answer> {
   if (head.status < 400) throw invalid('a list that is neither JSON nor events')
   await exchange.response.body.dump()

@@ -1,4 +1,5 @@
-// Owns what an outcome says of an answer: its length, and whether it was an error. Never holds an answer back.
+// Owns what an outcome says of an answer: its length, and whether it was an error. Never holds an
+// answer back.
 import { ANSWER_BUFFER_BYTES_MAX } from '../limits.ts'
 
 /** Whether one JSON-RPC response is an error, or a result with `isError`. */
@@ -21,11 +22,16 @@ export function isErrorText(text: string): boolean {
 export type Watch = {
   readonly see: (chunk: Buffer) => void
   readonly bytes: () => number
-  /** Reads the last event of what was seen; false when that is longer than ANSWER_BUFFER_BYTES_MAX. */
+  /**
+   * Reads the last event of what was seen; false when that is longer than ANSWER_BUFFER_BYTES_MAX.
+   */
   readonly isError: () => boolean
 }
 
-/** Watches an event stream go by, keeping only its end: the response is the last event of a POST's stream. */
+/**
+ * Watches an event stream go by, keeping only its end: the response is the last event of a POST's
+ * stream.
+ */
 export function watchEvents(): Watch {
   let bytes = 0
   let tail: Buffer[] = []

@@ -1,5 +1,6 @@
-// Owns two habits of every Node process that a PEP starts: it listens on loopback unless it names a host, and it ends
-// with whoever started it. Plain JavaScript: it is loaded by whatever Node the server runs on (20 or later).
+// Owns two habits of every Node process that a PEP starts: it listens on loopback unless it names a
+// host, and it ends with whoever started it. Plain JavaScript: it is loaded by whatever Node the
+// server runs on (20 or later).
 import { Server } from 'node:net'
 
 const PARENT_CHECK_MS = 500
@@ -15,7 +16,10 @@ setInterval(() => {
   if (process.ppid !== parent) process.exit(0)
 }, PARENT_CHECK_MS).unref()
 
-/** The arguments of `listen` with loopback where a port has no host; paths, handles and descriptors stay as they are. */
+/**
+ * The arguments of `listen` with loopback where a port has no host; paths, handles and descriptors
+ * stay as they are.
+ */
 function withHost([first, second, ...rest]) {
   if (typeof first === 'object' && first !== null) {
     const isPort = 'port' in first && first.path === undefined && first.fd === undefined

@@ -1,4 +1,5 @@
-// Servers the PEP starts: on loopback whatever they ask for, again when they end, and never longer than their parent.
+// Servers the PEP starts: on loopback whatever they ask for, again when they end, and never longer
+// than their parent.
 import { spawn } from 'node:child_process'
 import { createServer, type Server } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -16,7 +17,10 @@ import {
   until,
 } from '../testing.ts'
 
-/** Listens where Node's default is every address; answers with its own address and pid, and ends when told to. */
+/**
+ * Listens where Node's default is every address; answers with its own address and pid, and ends
+ * when told to.
+ */
 const SCRIPT = `
 const server = require('node:http').createServer((request, response) => {
   let body = ''

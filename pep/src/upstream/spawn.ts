@@ -1,4 +1,5 @@
-// Owns a server that the PEP starts itself and speaks Streamable HTTP to: kept running, on a loopback port of its own.
+// Owns a server that the PEP starts itself and speaks Streamable HTTP to: kept running, on a
+// loopback port of its own.
 import type { ChildProcess } from 'node:child_process'
 import { type AddressInfo, createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -35,7 +36,10 @@ export type SpawnedServer = UpstreamServer & {
   readonly started: Promise<void>
 }
 
-/** Starts the command now and again whenever it ends, ever later up to SPAWN_BACKOFF_MS_MAX, on a new port each time. */
+/**
+ * Starts the command now and again whenever it ends, ever later up to SPAWN_BACKOFF_MS_MAX, on a
+ * new port each time.
+ */
 export function openSpawnedServer(upstream: Upstream, ports: SpawnPorts): SpawnedServer {
   const { id } = upstream
   const stopping = new AbortController()
@@ -101,7 +105,9 @@ function urlOf(upstream: Upstream, { env }: Surroundings, port: number): URL {
   return new URL(expandOrThrow(upstream.id, upstream.url ?? '', { ...env, PORT: String(port) }))
 }
 
-/** Any HTTP answer will do. Rejects after SPAWN_READY_TIMEOUT_MS, or when the process ended first. */
+/**
+ * Any HTTP answer will do. Rejects after SPAWN_READY_TIMEOUT_MS, or when the process ended first.
+ */
 async function answering(url: URL, gone: Promise<void>, stopped: AbortSignal): Promise<void> {
   let ended = false
   void gone.then(() => {
@@ -119,7 +125,10 @@ async function answering(url: URL, gone: Promise<void>, stopped: AbortSignal): P
   throw new Error(`nothing answered at its port within ${SPAWN_READY_TIMEOUT_MS} ms`)
 }
 
-/** A port nobody listens on now; whoever takes it before the server does makes that start fail, and another follows. */
+/**
+ * A port nobody listens on now; whoever takes it before the server does makes that start fail, and
+ * another follows.
+ */
 function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer()

@@ -1,5 +1,6 @@
-// Owns one client session with one child: the SDK's Streamable HTTP transport on one side, lines on the other.
-// Decides nothing: what comes here was allowed, and its text goes to the child as it was decided on.
+// Owns one client session with one child: the SDK's Streamable HTTP transport on one side, lines on
+// the other. Decides nothing: what comes here was allowed, and its text goes to the child as it was
+// decided on.
 import type { ChildProcess } from 'node:child_process'
 import { WebStandardStreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/webStandardStreamableHttp.js'
 import {
@@ -37,7 +38,10 @@ type InFlight = {
   readonly onEnded: Sending['onEnded']
 }
 
-/** What travels through the SDK's transport beside the message, which it parses anew: the text that was decided on. */
+/**
+ * What travels through the SDK's transport beside the message, which it parses anew: the text that
+ * was decided on.
+ */
 type Handed = { readonly text: string }
 
 /** A session over a running child, before its `initialize`. Owns the child: they end together. */
@@ -177,7 +181,10 @@ export class StdioSession {
     )
   }
 
-  /** Onto the request it belongs to, the open stream, or whatever is under way; else it waits for a stream. */
+  /**
+   * Onto the request it belongs to, the open stream, or whatever is under way; else it waits for a
+   * stream.
+   */
   #toClient(message: JsonObject): void {
     const related = this.#relatedTo(message)
     if (related === undefined && !this.#hasStream) {

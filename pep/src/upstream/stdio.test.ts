@@ -1,4 +1,5 @@
-// Stdio servers as real children: one per session, nobody else's, ended with the session, the token or the PEP.
+// Stdio servers as real children: one per session, nobody else's, ended with the session, the token
+// or the PEP.
 import { mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -20,7 +21,10 @@ import {
   until,
 } from '../testing.ts'
 
-/** A server that does on `tools/call` what the tool's name says. Its answers are lines, and so is its noise. */
+/**
+ * A server that does on `tools/call` what the tool's name says. Its answers are lines, and so is
+ * its noise.
+ */
 const SCRIPT = `
 const print = (text) => process.stdout.write(text + '\\n')
 const say = (message) => print(JSON.stringify({ jsonrpc: '2.0', ...message }))

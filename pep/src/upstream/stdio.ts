@@ -1,5 +1,6 @@
-// Owns a stdio server: one child per client session, bounded in number and idle time, all of them ended with the PEP.
-// Legacy era only: a modern request gets the empty 400 that makes its client fall back to `initialize`.
+// Owns a stdio server: one child per client session, bounded in number and idle time, all of them
+// ended with the PEP. Legacy era only: a modern request gets the empty 400 that makes its client
+// fall back to `initialize`.
 import type { ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { Readable } from 'node:stream'
@@ -140,7 +141,10 @@ type Exchange = {
   readonly sending: Sending
 }
 
-/** What the SDK's transport answered, as ours; the outcome of a request comes with the child's own answer. */
+/**
+ * What the SDK's transport answered, as ours; the outcome of a request comes with the child's own
+ * answer.
+ */
 async function shape(
   response: Response,
   { inbound, call, sending }: Exchange,

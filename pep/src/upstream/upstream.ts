@@ -25,7 +25,10 @@ export type UpstreamServer = {
   /** Sends the call and answers what the client gets. Throws
    * GatewayError; without `onEnded` before that, nothing was sent. */
   readonly forward: (call: RecordedCall, sending: Sending) => Promise<Answer>
-  /** A connection of the PEP's own, opened with the `initialize` of `call`; for discovery. Throws GatewayError. */
+  /**
+   * A connection of the PEP's own, opened with the `initialize` of `call`; for discovery. Throws
+   * GatewayError.
+   */
   readonly connect: (call: RecordedCall) => Promise<Connection>
   /** Ends the sessions of this token that live here. */
   readonly revoke: (token: string) => void
@@ -34,7 +37,10 @@ export type UpstreamServer = {
 
 /** Speaks to a server as a client of its own. Nothing of it reaches anybody else's client. */
 export type Connection = {
-  /** The answer to `initialize`: its `result`, or undefined where the server refuses the handshake (modern only). */
+  /**
+   * The answer to `initialize`: its `result`, or undefined where the server refuses the handshake
+   * (modern only).
+   */
   readonly initialized: JsonObject | undefined
   /** Sends one request and answers its `result`. Throws on an error answer. */
   readonly request: (method: string, params: JsonObject) => Promise<JsonObject>
