@@ -36,6 +36,7 @@ export async function connectAdmin(config: CliConfig): Promise<AdminClient> {
         cause,
       })
     })
+    if (answer.status === 401) throw unknownToken(url)
     if (!answer.ok) throw await refusal(answer)
     return answer
   }
@@ -66,6 +67,12 @@ async function locate({ url, token, home }: CliConfig): Promise<{ url: string; t
   }
   const { pdpUrl, operatorToken } = devFacts.parse(JSON.parse(text))
   return { url: pdpUrl, token: operatorToken }
+}
+
+function unknownToken(url: string): CommandError {
+  return new CommandError(`the gateway at ${url} does not know this operator token`, {
+    hint: 'set CEDARGATE_TOKEN to the one that `cedargate keys create` printed for it',
+  })
 }
 
 async function refusal(answer: Response): Promise<CommandError> {

@@ -116,7 +116,7 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
       ...pepRoutes({
         decide: counted(decide, metrics, clock),
         sealOutcomes: ledger.sealOutcomes,
-        classifyDefinition: (server, tool, sha256) => classify(bundle, server, tool, sha256),
+        classifyDefinition: (server, tool, digest) => classify(bundle, server, tool, digest),
         servers: () => ({ bundle: bundle.id, upstreams: upstreamsOf(bundle) }),
         subscribe: events.subscribe,
       }),
@@ -140,7 +140,6 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
 /** Who a bearer token speaks for. An operator token is compared by digest, in constant time. */
 function createIdentify(operatorTokenSha256: string, peps: Peps): Identify {
   const operator = Buffer.from(operatorTokenSha256, 'hex')
-  const sha256 = (text: string): string => hash('sha256', text)
   return async function identify(bearer) {
     const digest = sha256(bearer)
     if (timingSafeEqual(Buffer.from(digest, 'hex'), operator)) return { kind: 'operator' }
@@ -170,10 +169,10 @@ function upstreamsOf(bundle: Bundle) {
   return [...bundle.servers.values()].map(({ upstream }) => upstream)
 }
 
-function classify(bundle: Bundle, server: string, tool: string, sha256: string) {
+function classify(bundle: Bundle, server: string, tool: string, digest: string) {
   const reviewed = bundle.servers.get(server)?.tools.get(tool)
   if (reviewed === undefined) return 'unknown' as const
-  return reviewed.variants.has(sha256) ? ('reviewed' as const) : ('changed' as const)
+  return reviewed.variants.has(digest) ? ('reviewed' as const) : ('changed' as const)
 }
 
 function describeBundle(bundle: Bundle): BundleInfo {
@@ -184,4 +183,8 @@ function describeBundle(bundle: Bundle): BundleInfo {
     source: upstream.url ?? [upstream.command, ...upstream.args].join(' '),
   }))
   return { id: bundle.id, name: bundle.name, policies: bundle.policies.size, servers }
+}
+
+function sha256(text: string): string {
+  return hash('sha256', text)
 }

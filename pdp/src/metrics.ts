@@ -36,14 +36,16 @@ export function createMetrics(ledgerStats: () => LedgerStats): Metrics {
     'displaced',
     'sweepFailures',
   ] as const) {
-    new Gauge({
-      name: `cedargate_ledger_${key.replace(/[A-Z]/, (letter) => `_${letter.toLowerCase()}`)}`,
-      help: `Leaves of this instance: ${key}`,
-      registers: [registry],
-      collect() {
-        this.set(ledgerStats()[key])
-      },
-    })
+    registry.registerMetric(
+      new Gauge({
+        name: `cedargate_ledger_${key.replace(/[A-Z]/, (letter) => `_${letter.toLowerCase()}`)}`,
+        help: `Leaves of this instance: ${key}`,
+        registers: [],
+        collect() {
+          this.set(ledgerStats()[key])
+        },
+      }),
+    )
   }
   return {
     registry,

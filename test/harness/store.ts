@@ -1,6 +1,6 @@
 // Owns a fresh, migrated database for one test file, on whichever database the current project runs.
 import { randomUUID } from 'node:crypto'
-import pg from 'pg'
+import { Client } from 'pg'
 import { inject } from 'vitest'
 import { openPglite, openPostgres, type Store } from '../../pdp/src/store/open.ts'
 
@@ -17,7 +17,7 @@ export async function createTestDatabase(): Promise<string | undefined> {
   const cluster = inject('postgresUrl')
   if (cluster === null) return undefined
   const name = `test_${randomUUID().replaceAll('-', '')}`
-  const client = new pg.Client({ connectionString: cluster })
+  const client = new Client({ connectionString: cluster })
   await client.connect()
   await client.query(`create database ${name}`)
   await client.end()

@@ -18,8 +18,8 @@ export function formatOption(): Option {
     .default('text')
 }
 
-/** Gathers a repeated option. */
-export function collect(value: string, previous: string[]): string[] {
+/** Gathers a repeated option. A required one takes no default: an empty list would count as given. */
+export function collect(value: string, previous: string[] = []): string[] {
   return [...previous, value]
 }
 

@@ -2,8 +2,9 @@
 import type { Command } from 'commander'
 import { z } from 'zod'
 import { createdGrant, type GrantRow, grantRow } from '../../../schemas/admin-api.ts'
-import { GRANT_LIFETIME_DEFAULT } from '../../../schemas/limits.ts'
+import { GRANT_LIFETIME_DEFAULT, GRANT_LIFETIME_MS_MAX } from '../../../schemas/limits.ts'
 import { parseDuration } from '../duration.ts'
+import { CommandError } from '../errors.ts'
 import { printRows } from '../output.ts'
 import { type Context, collect, formatOption } from './context.ts'
 
@@ -24,7 +25,7 @@ export function addGrants(program: Command, { io, admin }: Context): void {
     .description('create a grant and show its token, once')
     .requiredOption('--user <id>', 'the person; made if missing')
     .requiredOption('--agent <id>', 'the agent that acts for them, e.g. claude-code')
-    .requiredOption('--server <id>', 'a server of the bundle; repeat for more', collect, [])
+    .requiredOption('--server <id>', 'a server of the bundle; repeat for more', collect)
     .option('--team <id>', 'add the person to this team; repeat for more', collect, [])
     .option('--expires <duration>', 'how long it lives: 30m, 12h, 90d', GRANT_LIFETIME_DEFAULT)
     .addOption(formatOption())
@@ -38,7 +39,7 @@ export function addGrants(program: Command, { io, admin }: Context): void {
         agent,
         servers: server,
         teams: team,
-        expiresInMs: parseDuration(expires),
+        expiresInMs: lifetime(expires),
       }
       const created = await (await admin()).post('/admin/v1/grants', request, createdGrant)
       if (format === 'json') return io.out(JSON.stringify(created, null, 2))
@@ -73,6 +74,14 @@ export function addGrants(program: Command, { io, admin }: Context): void {
       await (await admin()).delete(`/admin/v1/grants/${encodeURIComponent(id)}`)
       io.err(`grant ${id} is revoked`)
     })
+}
+
+function lifetime(text: string): number {
+  const ms = parseDuration(text)
+  if (ms <= GRANT_LIFETIME_MS_MAX) return ms
+  throw new CommandError(`--expires ${text} is longer than a grant may live`, {
+    hint: 'at most 366d',
+  })
 }
 
 const COLUMNS = [

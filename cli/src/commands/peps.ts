@@ -11,7 +11,7 @@ export function addPeps(program: Command, { io, admin }: Context): void {
   peps
     .command('enroll')
     .description('enroll an enforcement point and show its key, once')
-    .requiredOption('--server <id>', 'a server it stands in front of; repeat for more', collect, [])
+    .requiredOption('--server <id>', 'a server it stands in front of; repeat for more', collect)
     .addOption(formatOption())
     .addHelpText(
       'after',

@@ -1,6 +1,7 @@
 // Owns the commands that start something and run until told to stop: `dev`, `pdp`, `pep`.
 // Services are loaded when they are started, so that the other commands answer at once.
 import type { Command } from 'commander'
+import { EXIT } from '../../../schemas/codes.ts'
 import { binDirectory } from '../package-root.ts'
 import { asCommandError } from '../service-errors.ts'
 import type { Context } from './context.ts'
@@ -55,21 +56,30 @@ export function addServices(program: Command, { config, io }: Context): void {
     })
 }
 
-/** Starts, then waits for SIGINT or SIGTERM and stops in order. A second signal ends at once. */
+/** Starts, runs until told to stop, and stops in order. */
 async function runService(start: () => Promise<Service>): Promise<void> {
-  const stopped = nextSignal()
+  const told = untilTold()
   const service = await start().catch((error: unknown) => {
     throw asCommandError(error)
   })
-  await stopped
-  const again = nextSignal().then(() => process.exit(1))
-  await Promise.race([service.stop(), again])
+  await told
+  await service.stop()
 }
 
-function nextSignal(): Promise<void> {
+/** Ctrl-C reaches a process under npm twice, from the terminal and from npm: repeats within this time are one. */
+const REPEAT_MS = 1_000
+
+/** Resolves at the first SIGINT, SIGTERM or SIGHUP. A later one means it: the process ends at once. */
+function untilTold(): Promise<void> {
   return new Promise((resolve) => {
-    process.once('SIGINT', () => resolve())
-    process.once('SIGTERM', () => resolve())
+    let toldAt: number | undefined
+    const onSignal = (): void => {
+      const now = performance.now()
+      if (toldAt !== undefined && now - toldAt > REPEAT_MS) process.exit(EXIT.internal)
+      toldAt ??= now
+      resolve()
+    }
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal)
   })
 }
 

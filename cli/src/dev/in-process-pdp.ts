@@ -1,6 +1,6 @@
 // Owns how the PEP inside `dev` reaches its PDP: by `app.fetch`, with its key, without a socket.
 import type { Pdp } from '../../../pdp/src/compose.ts'
-import type { PdpPort } from '../../../pep/src/ports.ts'
+import type { PdpAnswer, PdpPort } from '../../../pep/src/ports.ts'
 
 /** Host of requests that never leave the process. */
 const BASE = 'http://pdp.invalid'
@@ -9,10 +9,6 @@ export function inProcessPdp(app: Pdp['app'], key: string): PdpPort {
   const call = async (method: string, path: string, init: RequestInit): Promise<Response> => {
     const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' }
     return app.fetch(new Request(`${BASE}${path}`, { method, headers, ...init }))
-  }
-  const exchange = async (answer: Promise<Response>) => {
-    const response = await answer
-    return { status: response.status, body: await response.text() }
   }
   return {
     post: (path, body, timeoutMs) => within(timeoutMs, exchange(call('POST', path, { body }))),
@@ -29,6 +25,11 @@ export function inProcessPdp(app: Pdp['app'], key: string): PdpPort {
     },
     close: async () => undefined,
   }
+}
+
+async function exchange(answer: Promise<Response>): Promise<PdpAnswer> {
+  const response = await answer
+  return { status: response.status, body: await response.text() }
 }
 
 async function within<Value>(timeoutMs: number, work: Promise<Value>): Promise<Value> {

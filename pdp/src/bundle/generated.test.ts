@@ -134,6 +134,10 @@ type Outcome = {
   readonly forbidden: Authorization | undefined
 }
 
+const pick = ({ decision, code, policies: by, errors }: Interpretation) => {
+  return { decision, code, by, errors }
+}
+
 let engine: Engine
 const outcomes: Outcome[] = []
 
@@ -193,9 +197,6 @@ test.each(['permit', 'forbid', 'no_permit', 'policy_error', 'invalid_request'])(
 
 test('a slice on a part of the context decides as all policies do on the whole of it', () => {
   const asked = outcomes.filter(({ whole }) => whole !== undefined)
-  const pick = ({ decision, code, policies: by, errors }: Interpretation) => {
-    return { decision, code, by, errors }
-  }
   expect(asked.length).toBeGreaterThan(BUNDLES * 10)
   expect(asked.map(({ decided }) => pick(decided))).toEqual(
     asked.map(({ whole }) => pick(whole as Interpretation)),

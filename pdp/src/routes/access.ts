@@ -5,7 +5,6 @@ import { z } from 'zod'
 import {
   type Evaluation,
   type EvaluationAnswer,
-  type Evaluations,
   evaluation,
   evaluations,
   type Semantic,

@@ -49,7 +49,7 @@ export function adminRoutes(ports: AdminPorts): GuardedRoute[] {
   async function createGrant(c: Context<PdpEnv>): Promise<Response> {
     const body = await read(c, grantRequest)
     if (body instanceof Response) return body
-    const unknown = unknownServers(body.servers)
+    const unknown = unknownServers(ports.bundleInfo(), body.servers)
     return unknown === undefined ? c.json(await ports.createGrant(body), 201) : invalid(c, unknown)
   }
 
@@ -66,7 +66,7 @@ export function adminRoutes(ports: AdminPorts): GuardedRoute[] {
   async function enrollPep(c: Context<PdpEnv>): Promise<Response> {
     const body = await read(c, pepRequest)
     if (body instanceof Response) return body
-    const unknown = unknownServers(body.servers)
+    const unknown = unknownServers(ports.bundleInfo(), body.servers)
     return unknown === undefined
       ? c.json(await ports.enrollPep(body.servers), 201)
       : invalid(c, unknown)
@@ -106,13 +106,13 @@ export function adminRoutes(ports: AdminPorts): GuardedRoute[] {
   function bundle(c: Context<PdpEnv>): Response {
     return c.json(ports.bundleInfo())
   }
+}
 
-  function unknownServers(asked: readonly string[]): string | undefined {
-    const known = ports.bundleInfo().servers.map(({ id }) => id)
-    const unknown = asked.filter((id) => !known.includes(id))
-    if (unknown.length === 0) return undefined
-    return `the bundle has no server ${unknown.join(', ')}; it has ${known.join(', ') || 'none'}`
-  }
+function unknownServers({ servers }: BundleInfo, asked: readonly string[]): string | undefined {
+  const known = servers.map(({ id }) => id)
+  const unknown = asked.filter((id) => !known.includes(id))
+  if (unknown.length === 0) return undefined
+  return `the bundle has no server ${unknown.join(', ')}; it has ${known.join(', ') || 'none'}`
 }
 
 function identifier(c: Context<PdpEnv>): string {

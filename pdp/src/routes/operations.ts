@@ -16,10 +16,6 @@ export function operationsRoutes({ registry, unready }: OperationsPorts): Guarde
     { method: 'GET', path: '/metrics', role: 'anyone', handler: metrics },
   ]
 
-  function healthz(c: Context<PdpEnv>): Response {
-    return c.json({ status: 'alive' })
-  }
-
   async function readyz(c: Context<PdpEnv>): Promise<Response> {
     const lack = await unready()
     return lack === undefined
@@ -30,4 +26,8 @@ export function operationsRoutes({ registry, unready }: OperationsPorts): Guarde
   async function metrics(c: Context<PdpEnv>): Promise<Response> {
     return c.body(await registry.metrics(), 200, { 'content-type': registry.contentType })
   }
+}
+
+function healthz(c: Context<PdpEnv>): Response {
+  return c.json({ status: 'alive' })
 }

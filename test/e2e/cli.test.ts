@@ -1,0 +1,242 @@
+// The command line against a running gateway: the life of a grant, what it says when something is wrong, and that a
+// token is shown once and kept nowhere.
+import { hash } from 'node:crypto'
+import { cp, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { z } from 'zod'
+import { bundleInfo, createdGrant, createdPep, grantRow, pepRow } from '../../schemas/admin-api.ts'
+import { connectClient } from '../harness/client.ts'
+import { type Ended, runCommand, sleep } from '../harness/command.ts'
+import { type Dev, startDev } from '../harness/dev.ts'
+import { freePort } from '../harness/free-port.ts'
+import { EXAMPLE_BUNDLE } from '../harness/pdp.ts'
+import { createTestDatabase } from '../harness/store.ts'
+import { copyBundle } from './bundle-copy.ts'
+import { jsonHere, runHere } from './in-process.ts'
+import { filesBelow, findSecrets, tablesOf } from './secrets.ts'
+
+const DAY_MS = 86_400_000
+let home: string
+let bundle: string
+let databaseUrl: string | undefined
+let dev: Dev
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), 'cedargate-cli-'))
+  bundle = await copyBundle()
+  // Nobody but who is made here: no person, no check.
+  await rm(join(bundle, 'dev.yaml'))
+  databaseUrl = await createTestDatabase()
+  const database = databaseUrl === undefined ? {} : { databaseUrl }
+  dev = await startDev({ home, bundle, ...database, env: { CEDARGATE_LOG_LEVEL: 'debug' } })
+})
+afterAll(async () => {
+  await dev.stop()
+  for (const path of [home, bundle]) await rm(path, { recursive: true, force: true })
+})
+
+const run = (...words: string[]): Promise<Ended> => runHere(words, { CEDARGATE_HOME: home })
+const json = (...words: string[]): Promise<unknown> => jsonHere(words, { CEDARGATE_HOME: home })
+const create = async (...words: string[]) =>
+  createdGrant.parse(await json('grants', 'create', ...words))
+const grants = async () => z.array(grantRow).parse(await json('grants', 'ls'))
+const CAROL = ['--user', 'carol', '--agent', 'codex', '--server', 'files']
+
+describe('nothing there yet', () => {
+  test('`grants ls` is `[]` for programs, a word for people', async () => {
+    expect(await grants()).toEqual([])
+    const said = 'no grants yet; see `cedargate grants create --help`\n'
+    expect(await run('grants', 'ls')).toEqual({ code: 0, stdout: '', stderr: said })
+  })
+
+  test('`decisions ls` is `[]` for who did nothing', async () => {
+    expect(await json('decisions', 'ls', '--user', 'carol')).toEqual([])
+  })
+})
+
+describe('grants', () => {
+  test('create --format json: what was granted, and the token', async () => {
+    const before = Date.now()
+    const grant = await create(
+      ...CAROL,
+      '--server',
+      'everything',
+      '--team',
+      'b',
+      '--team',
+      'a',
+      '--expires',
+      '30d',
+    )
+    expect(grant).toEqual({
+      id: expect.any(String),
+      token: expect.stringMatching(/^cgt_[\w-]{43}_[0-9a-f]{8}$/),
+      user: 'carol',
+      agent: 'codex',
+      servers: ['files', 'everything'],
+      teams: ['a', 'b'],
+      expiresAt: expect.any(String),
+    })
+    const lifeMs = Date.parse(grant.expiresAt) - before
+    expect(Math.abs(lifeMs - 30 * DAY_MS)).toBeLessThan(60_000)
+  })
+
+  test('create for people: the token alone on stdout, the rest on stderr', async () => {
+    const { code, stdout, stderr } = await run('grants', 'create', ...CAROL)
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^cgt_\S+\n$/)
+    expect(stderr).toMatch(/^grant [0-9a-f-]{36} for carol through codex, until \d{4}-/)
+    expect(stderr).toContain('shown this once')
+    expect(stderr).not.toContain(stdout.trim())
+  })
+
+  test('a grant lives 90 days when nobody says; teams add up', async () => {
+    const { expiresAt, teams } = await create(...CAROL, '--team', 'c')
+    expect(Math.abs(Date.parse(expiresAt) - Date.now() - 90 * DAY_MS)).toBeLessThan(60_000)
+    expect(teams).toEqual(['a', 'b', 'c'])
+  })
+
+  test('ls: newest first, with the end of the token and never the whole', async () => {
+    const grant = await create(...CAROL)
+    const { stdout } = await run('grants', 'ls', '--format', 'json')
+    const [newest, ...older] = z.array(grantRow).parse(JSON.parse(stdout))
+    expect(newest).toMatchObject({
+      id: grant.id,
+      tokenLast4: grant.token.slice(-4),
+      revokedAt: null,
+    })
+    expect(older.length).toBe(3)
+    expect(stdout).not.toContain(grant.token)
+    const table = await run('grants', 'ls')
+    expect(table.stdout).toMatch(/ID +USER +AGENT +SERVERS +TEAMS +TOKEN +EXPIRES +REVOKED/)
+    expect(table.stdout).toContain(`…${grant.token.slice(-4)}`)
+  })
+
+  test('revoke: refused with 401 a second later, also in a session that was open; once more is no error', async () => {
+    const { id, token } = await create(...CAROL, '--team', 'engineering')
+    const { pepUrl } = dev.facts
+    const client = await connectClient('sdk-1.32', { pepUrl, server: 'files', token })
+    expect(await client.call('list_directory', { path: '.' })).toMatchObject({ isError: false })
+    const said = { code: 0, stdout: '', stderr: `grant ${id} is revoked\n` }
+    expect(await run('grants', 'revoke', id)).toEqual(said)
+    await sleep(1_000)
+    await expect(client.call('list_directory', { path: '.' })).rejects.toThrow()
+    await client.close()
+    const answer = await fetch(`${pepUrl}/files/mcp`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', accept: 'application/json, text/event-stream' },
+      body: '{"jsonrpc":"2.0","id":1,"method":"ping"}',
+    })
+    expect(answer.status).toBe(401)
+    const revokedAt = (await grants()).find((grant) => grant.id === id)?.revokedAt
+    expect(revokedAt).toEqual(expect.any(String))
+    expect(await run('grants', 'revoke', id)).toEqual(said)
+    expect((await grants()).find((grant) => grant.id === id)?.revokedAt).toBe(revokedAt)
+  }) // biome-ignore format: long lines
+})
+
+describe('peps', () => {
+  test('enroll, ls, revoke', async () => {
+    const { id, key, servers } = createdPep.parse(await json('peps', 'enroll', '--server', 'files'))
+    expect({ key, servers }).toEqual({ key: expect.stringMatching(/^cgp_/), servers: ['files'] })
+    const own = async () => z.array(pepRow).parse(await json('peps', 'ls')).find((pep) => pep.id === id)
+    expect(await own()).toMatchObject({ servers: ['files'], revokedAt: null })
+    expect(await run('peps', 'revoke', id)).toEqual({ code: 0, stdout: '', stderr: `pep ${id} is revoked\n` })
+    expect(await own()).toMatchObject({ revokedAt: expect.any(String) })
+  })
+}) // biome-ignore format: long lines
+
+const NOBODY = '00000000-0000-7000-8000-000000000000'
+describe('what is wrong is said with what to do', () => {
+  test.each([
+    { words: ['grants', 'create', ...CAROL, '--expires', 'soon'], says: /`soon` is not a duration\nhint: .*90d/ },
+    { words: ['grants', 'create', ...CAROL, '--expires', '0d'], says: /`0d` is not a duration/ },
+    { words: ['grants', 'create', ...CAROL, '--expires', '367d'], says: /--expires 367d .*\nhint: at most 366d/ },
+    { words: ['grants', 'create', '--user', 'carol', '--agent', 'codex'], says: /--server/ },
+    { words: ['grants', 'create', '--agent', 'codex', '--server', 'files'], says: /--user/ },
+    { words: ['grants', 'create', ...CAROL, '--server', 'nowhere'], says: /no server nowhere; it has .*files/ },
+    { words: ['grants', 'create', ...CAROL, '--server', 'Files'], says: /a server id is/ },
+    { words: ['grants', 'create', '--user', 'carol smith', '--agent', 'codex', '--server', 'files'], says: /an id is letters, digits.*user/ },
+    { words: ['grants', 'create', ...CAROL, '--team', ''], says: /teams/ },
+    { words: ['grants', 'revoke', NOBODY], says: /no such grant; see `cedargate grants ls`/ },
+    { words: ['grants', 'revoke', 'nonsense'], says: /no such grant; see `cedargate grants ls`/ },
+    { words: ['grants', 'revoke'], says: /missing required argument 'id'/ },
+    { words: ['peps', 'enroll', '--server', 'nowhere'], says: /no server nowhere; it has .*files/ },
+    { words: ['peps', 'enroll'], says: /--server/ },
+    { words: ['peps', 'revoke', 'nonsense'], says: /no such pep; see `cedargate peps ls`/ },
+  ])('$words', async ({ words, says }) => {
+    const { code, stdout, stderr } = await run(...words)
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+    expect(stderr).toMatch(says)
+    expect(stderr).not.toContain('    at ')
+  }) // biome-ignore format: a table
+
+  test('a token that is not the operator’s', async () => {
+    const { token } = await create(...CAROL)
+    for (const CEDARGATE_TOKEN of [token, 'nonsense']) {
+      const ended = await runHere(['grants', 'ls'], { CEDARGATE_URL: dev.facts.pdpUrl, CEDARGATE_TOKEN })
+      expect(ended).toMatchObject({ code: 2, stdout: '' })
+      expect(ended.stderr).toMatch(/does not know this operator token\nhint: set CEDARGATE_TOKEN/)
+    }
+  }) // biome-ignore format: long lines
+})
+
+/** A process of its own for what only a process shows: its exit code. */
+describe.runIf(inject('postgresUrl') === null)('exit codes of the command itself', () => {
+  test.concurrent.each([
+    { words: ['--version'], code: 0, says: /^$/ },
+    { words: ['conjure'], code: 2, says: /unknown command 'conjure'/ },
+    { words: ['grants', 'ls', '--colour'], code: 2, says: /unknown option '--colour'/ },
+  ])('$words: $code', async ({ words, code, says }) => {
+    const ended = await runCommand(words)
+    expect(ended).toMatchObject({ code, stderr: expect.stringMatching(says) })
+  })
+
+  test.concurrent('nobody answers: 2, and how to start one', async () => {
+    const url = `http://127.0.0.1:${await freePort()}`
+    const ended = await runCommand(['grants', 'ls'], { CEDARGATE_URL: url, CEDARGATE_TOKEN: 'cgo' })
+    const stderr = `cedargate: no gateway answers at ${url}\nhint: start one with \`npm start\`\n`
+    expect(ended).toEqual({ code: 2, stdout: '', stderr })
+  })
+
+  test.concurrent.each(['files', 'everything'])('tools lock of %s gives what is committed', async (server) => {
+    const own = await mkdtemp(join(tmpdir(), 'cedargate-lock-'))
+    await cp(EXAMPLE_BUNDLE, join(own, 'bundle'), { recursive: true })
+    await mkdir(join(own, 'demo'))
+    const ended = await runCommand(['tools', 'lock', join(own, 'bundle'), server], { CEDARGATE_HOME: own })
+    expect(ended.code).toBe(0)
+    const lock = join('servers', server, 'tools.lock.json')
+    expect(await readFile(join(own, 'bundle', lock), 'utf8')).toBe(await readFile(join(EXAMPLE_BUNDLE, lock), 'utf8'))
+    await rm(own, { recursive: true })
+  }) // biome-ignore format: long lines
+})
+
+test('the bundle that decides is told by the API', async () => {
+  const { pdpUrl, operatorToken } = dev.facts
+  const headers = { authorization: `Bearer ${operatorToken}` }
+  const info = bundleInfo.parse(
+    await (await fetch(`${pdpUrl}/admin/v1/bundle`, { headers })).json(),
+  )
+  expect(info.servers.map(({ id }) => id).toSorted()).toEqual(['everything', 'files'])
+})
+
+test('a token is kept nowhere: not in the database, not in the home, not in what was printed', async () => {
+  const { token } = await create(...CAROL, '--team', 'engineering')
+  const { key } = createdPep.parse(await json('peps', 'enroll', '--server', 'files'))
+  const { pepUrl } = dev.facts
+  const client = await connectClient('sdk-1.32', { pepUrl, server: 'files', token })
+  await client.call('read_text_file', { path: 'notes.txt' })
+  await client.close()
+  await dev.stop()
+  const places = new Map([
+    ...filesBelow(home),
+    ...(databaseUrl === undefined ? [] : await tablesOf(databaseUrl)),
+    ['stdout', Buffer.from(dev.stdout())] as const,
+    ['stderr', Buffer.from(dev.stderr())] as const,
+  ])
+  expect(findSecrets({ token, key }, places)).toEqual([])
+  // The same search finds what is kept of it, so it would find the token.
+  const kept = { digest: hash('sha256', token), keyDigest: hash('sha256', key) }
+  expect(new Set(findSecrets(kept, places).map((line) => line.split(' ')[0]))).toEqual(new Set(['digest', 'keyDigest']))
+}) // biome-ignore format: long lines
