@@ -1,7 +1,7 @@
 // Owns the wire of `/admin/v1/*`: what the CLI asks the PDP for and what comes back. `Authorization: Bearer <operator token>`.
 import { z } from 'zod'
 import { VERDICT_CODES } from './codes.ts'
-import { serverId, sha256Hex, subjectId } from './identifiers.ts'
+import { OWN_AGENT, serverId, sha256Hex, subjectId } from './identifiers.ts'
 import { DECISIONS_PAGE_MAX, GRANT_LIFETIME_MS_MAX } from './limits.ts'
 
 const servers = z.array(serverId).min(1).max(64)
@@ -9,7 +9,9 @@ const servers = z.array(serverId).min(1).max(64)
 /** A grant lets one agent of one user speak to these servers until it expires. Teams are the user's and are added. */
 export const grantRequest = z.strictObject({
   user: subjectId,
-  agent: subjectId,
+  agent: subjectId.refine((id) => id !== OWN_AGENT, {
+    error: `the agent id ${OWN_AGENT} is the gateway's own`,
+  }),
   servers,
   teams: z.array(subjectId).max(64).default([]),
   expiresInMs: z.int().positive().max(GRANT_LIFETIME_MS_MAX),

@@ -20,6 +20,9 @@ export const subjectId = z
   .max(ID_LENGTH_MAX)
   .regex(/^[\p{L}\p{N}._:@+/=-]+$/u, 'an id is letters, digits and any of . _ : @ + / = -')
 
+/** The agent that the gateway itself is when it looks at a server to learn its tools. No grant may name it. */
+export const OWN_AGENT = 'cedargate'
+
 /** Who a bearer token speaks for. The prefix makes a leaked token recognisable to secret scanners. */
 export const TOKEN_PREFIXES = { grant: 'cgt', pep: 'cgp', operator: 'cgo' } as const
 export type TokenKind = keyof typeof TOKEN_PREFIXES

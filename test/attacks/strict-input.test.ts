@@ -5,7 +5,14 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { RefusalCode, VerdictCode } from '../../schemas/codes.ts'
 import { formatToken } from '../../schemas/identifiers.ts'
 import { type Gateway, startGateway } from '../harness/gateway.ts'
-import { callText, modern, type Request, tell } from '../harness/mcp-request.ts'
+import {
+  callText,
+  legacyText,
+  modern,
+  type Params,
+  type Request,
+  tell,
+} from '../harness/mcp-request.ts'
 
 const BODY_BYTES_MAX = 4 * 1024 * 1024
 let gateway: Gateway
@@ -35,6 +42,7 @@ const raw = (...bytes: number[]): Request => {
   const [before = '', after = ''] = callText('{"message":"@"}').split('@')
   return body(Buffer.concat([Buffer.from(before), Buffer.of(...bytes), Buffer.from(after)]))
 }
+const asking = (method: string, params?: Params): Request => body(legacyText(method, params))
 const coded = (text: string): string => `=?base64?${Buffer.from(text).toString('base64')}?=`
 
 type Row = Request & { readonly name: string; readonly status: number; readonly want: RefusalCode }
@@ -90,7 +98,9 @@ describe('refused before anything is decided', () => {
     { name: 'no jsonrpc', ...body('{"id":1,"method":"ping"}'), status: 400, want: 'not_a_message' },
     { name: 'a second spelling of name', ...body(OK.replace('"name":', '"Name":"erase","name":')), status: 400, want: 'not_a_message' },
     { name: 'a second spelling of method', ...body(OK.replace('{', '{"Method":"ping",')), status: 400, want: 'not_a_message' },
-  ])('$name: $status $want', expectRefused) // biome-ignore format: a table
+  ])('$name: $status $want', async (row) => {
+    expect(await happened(row)).toEqual(refused(row.status, row.want))
+  }) // biome-ignore format: a table
 })
 
 describe('refused: the id of a request', () => {
@@ -98,7 +108,7 @@ describe('refused: the id of a request', () => {
     'null', 'true', '1.5', '9007199254740992', '[1]', '{"a":1}',
   ])('%s', async (id) => {
     const text = OK.replace('"id":1', `"id":${id}`)
-    await expectRefused({ name: '', ...body(text), status: 400, want: 'not_a_message' })
+    expect(await happened(body(text))).toEqual(refused(400, 'not_a_message'))
   }) // biome-ignore format: a list
 })
 
@@ -120,88 +130,74 @@ describe('refused: headers that say something else than the body', () => {
     { name: 'modern, a code in URL letters', request: modernWith({ 'mcp-name': '=?base64?ZWNobw?=' }) },
     { name: 'modern, two Mcp-Names', request: { ...call, extra: [['mcp-name', 'erase']] } },
     { name: 'modern, two Mcp-Methods', request: { ...call, extra: [['mcp-method', 'tools/list']] } },
-  ])('$name', async ({ name, request }) => {
-    await expectRefused({ name, ...request, status: 400, want: 'header_mismatch' })
+  ])('$name', async ({ request }) => {
+    expect(await happened(request)).toEqual(refused(400, 'header_mismatch'))
   }) // biome-ignore format: a table
 
   test('a version that nobody knows', async () => {
     const request = headers({ 'mcp-protocol-version': '2099-01-01' })
-    await expectRefused({ name: '', ...request, status: 400, want: 'unsupported_version' })
+    expect(await happened(request)).toEqual(refused(400, 'unsupported_version'))
   })
 })
 
 describe('refused: tokens that are not in force', () => {
-  const withToken = (token: string): Row => {
-    return { name: '', body: OK, token, status: 401, want: 'unauthenticated' }
-  }
-  const grant = (servers: string[], expiresInMs: number) => {
-    const wanted = { user: 'alice', agent: 'demo', servers, teams: [], expiresInMs }
-    return gateway.pdp.admin.createGrant(wanted)
-  }
-
-  test('spelled right and unknown', () => expectRefused(withToken(unknownToken())))
-
-  test('with a typo', () => {
-    const { alice } = gateway.tokens
-    const at = alice.length - 12
-    const other = alice[at] === 'x' ? 'y' : 'x'
-    return expectRefused(withToken(`${alice.slice(0, at)}${other}${alice.slice(at + 1)}`))
+  test.each<{ name: string; token: () => string }>([
+    { name: 'spelled right and unknown', token: unknownToken },
+    { name: 'with a typo', token: () => changed(gateway.tokens.alice, 30) },
+    { name: 'with a typo in its checksum', token: () => changed(gateway.tokens.alice, -1) },
+    { name: 'cut short', token: () => gateway.tokens.alice.slice(0, -1) },
+    { name: 'the key of a PEP', token: () => gateway.pepKey },
+  ])('$name', async ({ token }) => {
+    expect(await happened({ body: OK, token: token() })).toEqual(refused(401, 'unauthenticated'))
   })
-
-  test('the key of a PEP', () => expectRefused(withToken(gateway.pepKey)))
 
   test('revoked, though it was in use until then', async () => {
     const { id, token } = await grant(['echo'], 60_000)
     expect((await tell(gateway, { body: OK, token })).status).toBe(200)
     await gateway.pdp.admin.revokeGrant(id)
     gateway.upstream.reset()
-    await expectRefused(withToken(token))
+    expect(await happened({ body: OK, token })).toEqual(refused(401, 'unauthenticated'))
   })
 
   test('expired', async () => {
-    const { token } = await grant(['echo'], 400)
-    expect((await tell(gateway, { body: OK, token })).status).toBe(200)
-    await sleep(450)
-    gateway.upstream.reset()
-    await expectRefused(withToken(token))
+    const { token } = await grant(['echo'], 1)
+    await sleep(10)
+    expect(await happened({ body: OK, token })).toEqual(refused(401, 'unauthenticated'))
   })
 
   test('of another server', async () => {
     const { token } = await grant(['twin'], 60_000)
-    await expectRefused({ ...withToken(token), status: 403, want: 'server_not_granted' })
+    expect(await happened({ body: OK, token })).toEqual(refused(403, 'server_not_granted'))
   })
 })
 
 describe('denied: decided, recorded, and still nothing is sent', () => {
-  const text = (method: string, params?: object) => {
-    return body(JSON.stringify({ jsonrpc: '2.0', id: 1, method, ...(params ? { params } : {}) }))
-  }
   test.each<Request & { name: string; want: VerdictCode }>([
-    { name: 'an unknown method', ...text('tools/destroy'), want: 'unknown_method' },
-    { name: 'a method in another case', ...text('Tools/Call', { name: 'echo', arguments: { message: 'hi' } }), want: 'unknown_method' },
-    { name: 'a method with a space', ...text('tools/call ', { name: 'echo', arguments: { message: 'hi' } }), want: 'unknown_method' },
-    { name: 'a method with NUL', ...text('tools/call\0', { name: 'echo' }), want: 'unknown_method' },
-    { name: '__proto__ as method', ...text('__proto__'), want: 'unknown_method' },
+    { name: 'an unknown method', ...asking('tools/destroy'), want: 'unknown_method' },
+    { name: 'a method in another case', ...asking('Tools/Call', { name: 'echo', arguments: { message: 'hi' } }), want: 'unknown_method' },
+    { name: 'a method with a space', ...asking('tools/call ', { name: 'echo', arguments: { message: 'hi' } }), want: 'unknown_method' },
+    { name: 'a method with NUL', ...asking('tools/call\0', { name: 'echo' }), want: 'unknown_method' },
+    { name: '__proto__ as method', ...asking('__proto__'), want: 'unknown_method' },
     { name: 'a method of the other era', ...modern('initialize'), want: 'unknown_method' },
-    { name: 'a method of ours', ...text('http:get'), want: 'invalid_request' },
-    { name: 'response as method', ...text('response'), want: 'invalid_request' },
-    { name: 'a tool name that is no string', ...text('tools/call', { name: ['echo'] }), want: 'invalid_request' },
-    { name: 'no tool name', ...text('tools/call', {}), want: 'invalid_request' },
-    { name: 'no params', ...text('tools/call'), want: 'invalid_request' },
-    { name: 'a tool in another case', ...text('tools/call', { name: 'Echo', arguments: { message: 'hi' } }), want: 'unknown_tool' },
-    { name: 'a tool of JavaScript', ...text('tools/call', { name: 'constructor' }), want: 'unknown_tool' },
-    { name: 'a tool with NUL', ...text('tools/call', { name: 'echo\0' }), want: 'unknown_tool' },
-    { name: 'a tool name of 100,000 letters', ...text('tools/call', { name: 'e'.repeat(100_000) }), want: 'unknown_tool' },
-    { name: 'arguments that are no object', ...text('tools/call', { name: 'echo', arguments: ['hi'] }), want: 'invalid_request' },
-    { name: 'an argument of the wrong kind', ...text('tools/call', { name: 'echo', arguments: { message: { a: 1 } } }), want: 'invalid_request' },
-    { name: 'an argument nobody declared', ...text('tools/call', { name: 'echo', arguments: { message: 'hi', more: 1 } }), want: 'unknown_argument' },
+    { name: 'a method of ours', ...asking('http:get'), want: 'invalid_request' },
+    { name: 'response as method', ...asking('response'), want: 'invalid_request' },
+    { name: 'a tool name that is no string', ...asking('tools/call', { name: ['echo'] }), want: 'invalid_request' },
+    { name: 'no tool name', ...asking('tools/call', {}), want: 'invalid_request' },
+    { name: 'no params', ...asking('tools/call'), want: 'invalid_request' },
+    { name: 'a tool in another case', ...asking('tools/call', { name: 'Echo', arguments: { message: 'hi' } }), want: 'unknown_tool' },
+    { name: 'a tool of JavaScript', ...asking('tools/call', { name: 'constructor' }), want: 'unknown_tool' },
+    { name: 'a tool with NUL', ...asking('tools/call', { name: 'echo\0' }), want: 'unknown_tool' },
+    { name: 'a tool name of 100,000 letters', ...asking('tools/call', { name: 'e'.repeat(100_000) }), want: 'unknown_tool' },
+    { name: 'arguments that are no object', ...asking('tools/call', { name: 'echo', arguments: ['hi'] }), want: 'invalid_request' },
+    { name: 'an argument of the wrong kind', ...asking('tools/call', { name: 'echo', arguments: { message: { a: 1 } } }), want: 'invalid_request' },
+    { name: 'an argument nobody declared', ...asking('tools/call', { name: 'echo', arguments: { message: 'hi', more: 1 } }), want: 'unknown_argument' },
     { name: 'an argument that no policy can read', ...data('{"a":1}'), want: 'unrepresentable_argument' },
-    { name: 'an argument that a policy forbids', ...text('tools/call', { name: 'echo', arguments: { message: 'a secret' } }), want: 'forbid' },
-    { name: 'a tool that nothing permits', ...text('tools/call', { name: 'erase', arguments: { path: '/' } }), want: 'no_permit' },
-  ])('$name: $want', async ({ name: _, want, ...request }) => {
+    { name: 'an argument that a policy forbids', ...asking('tools/call', { name: 'echo', arguments: { message: 'a secret' } }), want: 'forbid' },
+    { name: 'a tool that nothing permits', ...asking('tools/call', { name: 'erase', arguments: { path: '/' } }), want: 'no_permit' },
+  ])('$name: $want', async (row) => {
     const before = await gateway.recorded()
-    const told = await tell(gateway, request)
-    expect(told).toMatchObject({ status: 200, said: { code: want } })
+    const told = await tell(gateway, row)
+    expect(told).toMatchObject({ status: 200, said: { code: row.want } })
     expect(told.said.text).toContain(told.said.decisionId)
     expect(gateway.upstream.reached).toEqual([])
     expect(await gateway.recorded()).toBe(before + 1)
@@ -209,7 +205,6 @@ describe('denied: decided, recorded, and still nothing is sent', () => {
 })
 
 describe('what is right passes, as it was decided', () => {
-  const own = (): string => `http://127.0.0.1:${gateway.port}`
   test.each<{ name: string; request: Request | (() => Request) }>([
     { name: 'a plain call', request: body(OK) },
     { name: '32 levels', request: nested(32) },
@@ -223,7 +218,7 @@ describe('what is right passes, as it was decided', () => {
     { name: 'keys that JavaScript would sort or hide', request: meta('{"b":1,"2":2,"1":3,"__proto__":{"x":1}}') },
     { name: 'white space and escapes everywhere', request: body(OK.replaceAll(/([,:{}])/g, ' $1\r\n\t').replace('echo', '\\u0065cho')) },
     { name: 'another case of the content type', request: headers({ 'content-type': 'Application/JSON; charset=utf-8' }) },
-    { name: 'our own Origin', request: () => headers({ origin: own() }) },
+    { name: 'our own Origin', request: () => headers({ origin: `http://127.0.0.1:${gateway.port}` }) },
     { name: 'a body that is encoded as identity', request: headers({ 'content-encoding': 'identity' }) },
     { name: 'a token in the query beside the header', request: { body: OK, path: '/echo/mcp?token=x' } },
     { name: 'modern', request: call },
@@ -244,12 +239,42 @@ describe('what is right passes, as it was decided', () => {
 
 type Asked = { readonly calls: readonly { readonly message: string }[] }
 
-async function expectRefused({ status, want, ...request }: Row): Promise<void> {
+type Happened = {
+  readonly status: number
+  readonly code: string | undefined
+  /** Whether a person is told in words. */
+  readonly explained: boolean
+  /** Requests that reached the server, and decisions that were recorded. */
+  readonly reached: number
+  readonly recorded: number
+}
+
+async function happened(request: Request): Promise<Happened> {
   const before = await gateway.recorded()
-  const told = await tell(gateway, request)
-  expect(told).toMatchObject({ status, said: { code: want, text: expect.stringMatching(/\w/) } })
-  expect(gateway.upstream.reached).toEqual([])
-  expect(await gateway.recorded()).toBe(before)
+  const { status, said } = await tell(gateway, request)
+  return {
+    status,
+    code: said.code,
+    explained: /\w \w/.test(said.text ?? ''),
+    reached: gateway.upstream.reached.length,
+    recorded: (await gateway.recorded()) - before,
+  }
+}
+
+function refused(status: number, code: RefusalCode): Happened {
+  return { status, code, explained: true, reached: 0, recorded: 0 }
+}
+
+function grant(servers: string[], expiresInMs: number) {
+  const wanted = { user: 'alice', agent: 'demo', servers, teams: [], expiresInMs }
+  return gateway.pdp.admin.createGrant(wanted)
+}
+
+/** The same text with another character at `at`, from its end where that is negative. */
+function changed(text: string, at: number): string {
+  const characters = text.split('')
+  characters[at < 0 ? characters.length + at : at] = text.at(at) === 'a' ? 'b' : 'a'
+  return characters.join('')
 }
 
 function unknownToken(): string {

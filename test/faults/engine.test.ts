@@ -30,7 +30,6 @@ test('threads are killed under load', async () => {
   expect(threads.size).toBeGreaterThan(0)
   const before = gateway.engine.stats().replaced
   let next = 0
-  let running = true
   const answers: { readonly secret: boolean; readonly code: string }[] = []
   const callers = Array.from({ length: AT_ONCE }, async () => {
     while (next < CALLS) {
@@ -41,15 +40,13 @@ test('threads are killed under load', async () => {
       answers.push({ secret, code: said.code ?? 'forwarded' })
     }
   })
-  const killer = (async () => {
-    for (let kill = 0; kill < KILLS && running; kill++) {
+  const killer = async (): Promise<void> => {
+    for (let kill = 0; kill < KILLS; kill++) {
       await sleep(40)
       await [...threads][kill % 2]?.terminate()
     }
-  })()
-  await Promise.all(callers)
-  running = false
-  await killer
+  }
+  await Promise.all([...callers, killer()])
   expect(gateway.engine.stats().replaced).toBeGreaterThan(before)
   expect(answers).toHaveLength(CALLS)
   const allowed = new Set(['forwarded', 'engine_fault', 'pdp_unavailable'])

@@ -4,34 +4,32 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { expect, inject, test } from 'vitest'
-import { loadKeys } from '../../pdp/src/keys/keys.ts'
+import { expect, test } from 'vitest'
+import { type Keys, loadKeys } from '../../pdp/src/keys/keys.ts'
 import { openPglite, openPostgres } from '../../pdp/src/store/open.ts'
-import { findings } from '../harness/checked-ledger.ts'
+import type { Sql } from '../../schemas/database/sql.ts'
+import { type Found, findings } from '../harness/checked-ledger.ts'
 import { type Dev, startDev } from '../harness/dev.ts'
 import { legacyText } from '../harness/mcp-request.ts'
 import { type Answered, send } from '../harness/raw-http.ts'
 import { createTestDatabase } from '../harness/store.ts'
 
 const AT_ONCE = 12
-const LOAD_MS = 1_500
+/** Enough to be in the middle of its work. */
+const TOLD_MIN = 100
 
-/** Calls until the gateway is gone. Answers the ids of the decisions that it told of. */
-async function callUntilGone(dev: Dev): Promise<string[]> {
-  const told: string[] = []
-  const isTold = ({ headers, complete }: Answered): boolean => {
-    return complete && typeof headers['cedargate-decision'] === 'string'
-  }
+/** Calls until the gateway is gone; `told` takes the ids of the decisions that it answers with. */
+async function callUntilGone(dev: Dev, told: string[]): Promise<void> {
   const everything = await sessionOf(dev)
   const caller = async (index: number): Promise<void> => {
     for (;;) {
       const answer = await (index % 2 === 0 ? echo(dev, everything) : write(dev))
-      if (isTold(answer)) told.push(String(answer.headers['cedargate-decision']))
+      const decision = answer.headers['cedargate-decision']
+      if (answer.complete && typeof decision === 'string') told.push(decision)
     }
   }
   const callers = Array.from({ length: AT_ONCE }, (_, index) => caller(index))
   await Promise.allSettled(callers)
-  return told
 }
 
 const headersOf = (dev: Dev, user: string): [string, string][] => [
@@ -68,16 +66,29 @@ function write(dev: Dev): Promise<Answered> {
   return post(dev, 'bob', 'files', legacyText('tools/call', params))
 }
 
+/**
+ * What fsck finds an hour later, but for what a crash may leave: a number that was issued and neither told nor written
+ * when PDP and PEP died at once, in an epoch that was never closed.
+ */
+async function unexplained(sql: Sql, keys: Keys): Promise<Found[]> {
+  const found = await findings(sql, keys, Date.now() + 3_600_000)
+  const rows = await sql.query(
+    `select id from record where epoch not in (select epoch from record where kind = 'pdp-close')`,
+  )
+  const crashed = new Set(rows.map(({ id }) => id))
+  return found.filter(({ check, id }) => check !== 'chain' || !crashed.has(id))
+}
+
 test('killed under load, what it answered is on record', { timeout: 60_000 }, async () => {
   const home = await mkdtemp(join(tmpdir(), 'cedargate-kill-'))
   const databaseUrl = await createTestDatabase()
   const place = { home, ...(databaseUrl === undefined ? {} : { databaseUrl }) }
   const first = await startDev(place)
-  const calls = callUntilGone(first)
-  await sleep(LOAD_MS)
+  const told: string[] = []
+  const calls = callUntilGone(first, told)
+  while (told.length < TOLD_MIN) await sleep(10)
   await first.stop('SIGKILL')
-  const told = await calls
-  expect(told.length).toBeGreaterThan(50)
+  await calls
 
   // Of a killed gateway it is still there, and would be taken for the next one's.
   await rm(join(home, 'dev.json'))
@@ -94,7 +105,7 @@ test('killed under load, what it answered is on record', { timeout: 60_000 }, as
       : await openPostgres(databaseUrl)
   const rows = await store.sql.query('select id from record where id = any($1::uuid[])', [told])
   expect(rows).toHaveLength(new Set(told).size)
-  expect(await findings(store.sql, keys, Date.now() + 3_600_000)).toEqual([])
+  expect(await unexplained(store.sql, keys)).toEqual([])
   await store.close()
   await rm(home, { recursive: true })
 })

@@ -113,9 +113,7 @@ test.each([
 })
 
 describe('the database takes no record', () => {
-  const { pglite, postgres } = databaseFaults()
-  const faults = inject('postgresUrl') === null ? pglite : postgres
-  test.each(faults)('$name', async ({ breakIt, heal, codes }) => {
+  test.each(databaseFaults())('$name', async ({ breakIt, heal, codes }) => {
     expect(await tell(gateway, CALL)).toMatchObject({ isError: false, said: {} })
     gateway.upstream.reset()
     await breakIt()
@@ -157,8 +155,7 @@ type DatabaseFault = {
 /** The PDP reads grants from the same database: where it cannot, there is no verdict to record. */
 const EITHER = ['record_unavailable', 'pdp_unavailable']
 
-function databaseFaults(): { pglite: DatabaseFault[]; postgres: DatabaseFault[] } {
-  const run = (text: string) => () => gateway.store.sql.query(text)
+function databaseFaults(): DatabaseFault[] {
   const own = ['record_unavailable']
   const both: DatabaseFault[] = [
     { name: 'the role may not insert', breakIt: run('revoke insert on record from cedargate_pep'), heal: run('grant insert on record to cedargate_pep'), codes: own },
@@ -170,13 +167,15 @@ function databaseFaults(): { pglite: DatabaseFault[]; postgres: DatabaseFault[] 
     breakIt: run('set default_transaction_read_only = on'),
     heal: run('set default_transaction_read_only = off'),
   }
-  const database = (change: string) => () => changeDatabase(change)
   const postgres: DatabaseFault[] = [
-    { ...readOnly, codes: EITHER, breakIt: database('set default_transaction_read_only = on'), heal: database('reset default_transaction_read_only') },
-    { name: 'it refuses connections', codes: EITHER, breakIt: database('with allow_connections false'), heal: database('with allow_connections true') },
+    { ...readOnly, codes: EITHER, breakIt: changing('set default_transaction_read_only = on'), heal: changing('reset default_transaction_read_only') },
+    { name: 'it refuses connections', codes: EITHER, breakIt: changing('with allow_connections false'), heal: changing('with allow_connections true') },
   ] // biome-ignore format: a table
-  return { pglite: [...both, pglite], postgres: [...both, ...postgres] }
+  return inject('postgresUrl') === null ? [...both, pglite] : [...both, ...postgres]
 }
+
+const run = (text: string) => () => gateway.store.sql.query(text)
+const changing = (change: string) => () => changeDatabase(change)
 
 /** Changes this test's own database from outside and cuts every connection to it. */
 async function changeDatabase(change: string): Promise<void> {

@@ -5,7 +5,6 @@ import {
 } from '@modelcontextprotocol/client'
 import { Client as LegacyClient } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport as LegacyTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
-import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
 import { META } from '../../schemas/mcp.ts'
 
 export type Called = {
@@ -38,7 +37,7 @@ export function connectClient(line: Line, { pepUrl, server, token }: Target): Pr
 
 async function connectLegacy(url: URL, requestInit: RequestInit): Promise<TestClient> {
   const client = new LegacyClient({ name: 'test-legacy', version: '1' })
-  await client.connect(new LegacyTransport(url, { requestInit }) as Transport)
+  await client.connect(new LegacyTransport(url, { requestInit }))
   return {
     listTools: async () => (await client.listTools()).tools.map(({ name }) => name),
     call: async (name, args = {}) => called(await client.callTool({ name, arguments: args })),

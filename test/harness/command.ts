@@ -32,10 +32,14 @@ export async function runCommand(words: readonly string[], env: Settings = {}): 
   return await startCommand(words, env).ended
 }
 
-/** Starts the command from this checkout, with `env` as its only settings, in a directory of nobody's. */
-export function startCommand(words: readonly string[], env: Settings): Running {
+/** Starts the command from this checkout, with `env` as its only settings; `cwd` is a directory of nobody's. */
+export function startCommand(
+  words: readonly string[],
+  env: Settings,
+  cwd: string = tmpdir(),
+): Running {
   const child = spawn(node, ['--import', preload, main, ...words], {
-    cwd: tmpdir(),
+    cwd,
     env: { ...withoutSettings(process.env), ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
   })

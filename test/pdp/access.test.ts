@@ -110,14 +110,15 @@ describe('evaluation', () => {
   })
 })
 
+const item = (path: string) => ({ context: { arguments: { path, content: '' } } })
+const decisions = (body: unknown) => {
+  return (body as { evaluations: { decision: boolean }[] }).evaluations.map(
+    ({ decision }) => decision,
+  )
+}
+
 describe('evaluations', () => {
-  const item = (path: string) => ({ context: { arguments: { path, content: '' } } })
   const defaults = { subject: alice, action: call, resource: tool('files/write_file') }
-  const decisions = (body: unknown) => {
-    return (body as { evaluations: { decision: boolean }[] }).evaluations.map(
-      ({ decision }) => decision,
-    )
-  }
 
   test.each([
     { semantic: undefined, want: [true, false, true] },

@@ -58,8 +58,10 @@ export function addServices(program: Command, { config, io }: Context): void {
 
 /** Starts, runs until told to stop, and stops in order. */
 async function runService(start: () => Promise<Service>): Promise<void> {
-  const told = untilTold()
+  const signals = new AbortController()
+  const told = untilTold(signals.signal)
   const service = await start().catch((error: unknown) => {
+    signals.abort()
     throw asCommandError(error)
   })
   await told
@@ -69,8 +71,11 @@ async function runService(start: () => Promise<Service>): Promise<void> {
 /** Ctrl-C reaches a process under npm twice, from the terminal and from npm: repeats within this time are one. */
 const REPEAT_MS = 1_000
 
-/** Resolves at the first SIGINT, SIGTERM or SIGHUP. A later one means it: the process ends at once. */
-function untilTold(): Promise<void> {
+/**
+ * Resolves at the first SIGINT, SIGTERM or SIGHUP. A later one means it: the process ends at once. Listens until
+ * `stopped` aborts.
+ */
+function untilTold(stopped: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     let toldAt: number | undefined
     const onSignal = (): void => {
@@ -79,7 +84,10 @@ function untilTold(): Promise<void> {
       toldAt ??= now
       resolve()
     }
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal)
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+      process.on(signal, onSignal)
+      stopped.addEventListener('abort', () => process.off(signal, onSignal))
+    }
   })
 }
 

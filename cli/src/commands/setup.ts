@@ -44,7 +44,10 @@ export function addSetup(program: Command, { config, io }: Context): void {
       }
       const { openPostgres } = await import('../../../pdp/src/store/open.ts')
       const store = await openPostgres(url).catch(rethrow)
-      await store.migrate().catch(rethrow).finally(store.close)
+      await store
+        .migrate()
+        .catch(rethrow)
+        .finally(() => store.close())
       io.err('the tables are up to date')
     })
 }

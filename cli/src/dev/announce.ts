@@ -49,7 +49,7 @@ function announceClients(
     name: `cedargate-${server}`,
     url: `${pepUrl}/${server}/mcp`,
   }))
-  const byName = <Value>(of: (url: string) => Value): string =>
+  const byName = (of: (url: string) => object): string =>
     JSON.stringify(Object.fromEntries(urls.map(({ name, url }) => [name, of(url)])))
   io.out('')
   io.out(

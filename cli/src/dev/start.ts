@@ -87,6 +87,7 @@ async function start(config: DevConfig, io: Terminal, ending: Ending): Promise<v
       Object.entries(tokens.users).map(([user, token]) => [user, { token }]),
     ),
   }
+  ending.push(pdpGate.close, pepGate.close, home.removeFacts)
   await home.writeFacts(facts)
   announce(io, { facts, shown, bundle: pdp.bundle.id, durability: durabilityOf(store) })
 }

@@ -1,6 +1,7 @@
 // Owns one decision from a PEP's question to a signed verdict: grant → message → authorization → record.
 // Never writes the record of an enforced decision (the PEP does, before it acts) and never contacts a server.
 import { hash } from 'node:crypto'
+import { OWN_AGENT } from '../../../schemas/identifiers.ts'
 import type { DecideCall, DecideResult, Rejection, Verdict } from '../../../schemas/pep-api.ts'
 import type { Clock } from '../../../schemas/ports.ts'
 import type { Authorizer } from '../authorize/authorizer.ts'
@@ -10,9 +11,6 @@ import type { Grant, ResolveGrants } from '../identity/grants.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { explainRefusal } from './explain.ts'
 import { readMessage } from './read-message.ts'
-
-/** The agent that the gateway itself is when it looks at a server to learn its tools. */
-export const OWN_AGENT = 'cedargate'
 
 export type Enforcer = { readonly id: string; readonly servers: readonly string[] }
 

@@ -1,0 +1,317 @@
+// The two services apart, as an operator runs them: two PDPs over one PostgreSQL, a PEP on each, one by port and one by
+// socket. Where there is no PostgreSQL, that they say so.
+import { hash, randomUUID } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import pg from 'pg'
+import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
+import { z } from 'zod'
+import { createdGrant, createdPep, decisionRow } from '../../schemas/admin-api.ts'
+import { connectClient, type TestClient } from '../harness/client.ts'
+import { type Ended, endCommand, type Running, sleep, startCommand } from '../harness/command.ts'
+import { EXAMPLE_BUNDLE } from '../harness/pdp.ts'
+import { createTestDatabase } from '../harness/store.ts'
+import { jsonHere, runHere } from './in-process.ts'
+import { filesBelow, findSecrets, tablesOf } from './secrets.ts'
+
+const BUNDLE = { CEDARGATE_BUNDLE: EXAMPLE_BUNDLE }
+const HASH = { CEDARGATE_OPERATOR_TOKEN_SHA256: '0'.repeat(64) }
+
+describe('without a database', () => {
+  test.each([
+    { words: ['pdp'], env: { ...BUNDLE, ...HASH } },
+    { words: ['pep', '--pdp', 'http://127.0.0.1:8181'], env: { CEDARGATE_PEP_KEY: 'cgp' } },
+    { words: ['db', 'migrate'], env: {} },
+  ])('$words says what is missing', async ({ words, env }) => {
+    const { code, stderr } = await runHere(words, env)
+    expect(code).toBe(2)
+    expect(stderr).toMatch(/^cedargate: DATABASE_URL is not set\n(hint: .+\n)?$/)
+  })
+})
+
+describe.runIf(inject('postgresUrl') !== null)('on PostgreSQL', () => {
+  let folder: string
+  let databaseUrl: string
+  /** Of a login that may act as the writer of records, and as nothing else. */
+  let writerUrl: string
+  let operator: { token: string; sha256: string }
+  const running = new Map<string, Running>()
+  const urls = { a: '', b: '', filesPep: '', bothPep: '' }
+  const at = (name: string): string => join(folder, name)
+
+  /** Environment of a service of ours, with a home, a directory for temporary files and a log of everything. */
+  const service = (name: string, env: Record<string, string>): Record<string, string> => ({
+    CEDARGATE_HOME: at(name),
+    CEDARGATE_LOG_LEVEL: 'debug',
+    TMPDIR: at('tmp'),
+    ...env,
+  })
+  const pdpEnv = (env: Record<string, string> = {}): Record<string, string> =>
+    service('pdp', {
+      ...BUNDLE,
+      DATABASE_URL: databaseUrl,
+      CEDARGATE_OPERATOR_TOKEN_SHA256: operator.sha256,
+      CEDARGATE_PDP_PORT: '0',
+      ...env,
+    })
+  const pepEnv = (key: string, env: Record<string, string> = {}): Record<string, string> =>
+    service('pep', {
+      CEDARGATE_PEP_KEY: key,
+      DATABASE_URL: writerUrl,
+      CEDARGATE_PEP_PORT: '0',
+      ...env,
+    })
+
+  /** Starts a service and answers the URL it logs once it serves. */
+  async function start(name: string, words: string[], env: Record<string, string>): Promise<string> {
+    const started = startCommand(words, env, at('cwd'))
+    running.set(name, started)
+    return vi.waitFor(() => {
+      if (started.child.exitCode !== null) throw new Error(`${name} ended:\n${started.stderr()}`)
+      const line = started.stderr().split('\n').find((text) => /"the (PDP decides|PEP enforces)"/.test(text))
+      return (JSON.parse(line ?? '') as { url: string }).url
+    }, { timeout: 40_000, interval: 50 })
+  } // biome-ignore format: long lines
+
+  const admin = (url: string = urls.a) => ({ CEDARGATE_URL: url, CEDARGATE_TOKEN: operator.token })
+  const json = (...words: string[]): Promise<unknown> => jsonHere(words, admin())
+  const grant = async (...words: string[]) =>
+    createdGrant.parse(
+      await json(
+        'grants',
+        'create',
+        '--user',
+        'alice',
+        '--agent',
+        'ci',
+        '--team',
+        'engineering',
+        ...words,
+      ),
+    )
+  const connect = (pepUrl: string, server: string, token: string): Promise<TestClient> =>
+    connectClient('sdk-1.32', { pepUrl, server, token })
+  const NOTES = ['read_text_file', { path: 'notes.txt' }] as const
+
+  let pepKeys: { files: z.infer<typeof createdPep>; both: z.infer<typeof createdPep> }
+  let token: string
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'cedargate-services-'))
+    for (const name of ['pdp', 'pep/demo/drafts', 'tmp', 'cwd'])
+      await mkdir(at(name), { recursive: true })
+    await writeFile(at('pep/demo/notes.txt'), 'hello')
+    databaseUrl = (await createTestDatabase()) ?? ''
+    const made = (await jsonHere(['keys', 'create'], { CEDARGATE_HOME: at('pdp') })) as Record<
+      string,
+      string
+    >
+    operator = { token: made['operatorToken'] ?? '', sha256: made['operatorTokenSha256'] ?? '' }
+  })
+  afterAll(async () => {
+    for (const one of running.values()) one.child.kill('SIGKILL')
+    await rm(folder, { recursive: true, force: true })
+  })
+
+  test('keys create: private files, a token whose hash is given, and never a second time', async () => {
+    for (const name of ['deployment.pem', 'data.key'])
+      expect(((await stat(at(`pdp/keys/${name}`))).mode & 0o777).toString(8)).toBe('600')
+    expect(operator.token).toMatch(/^cgo_/)
+    expect(hash('sha256', operator.token)).toBe(operator.sha256)
+    const again = await runHere(['keys', 'create'], { CEDARGATE_HOME: at('pdp') })
+    expect(again).toMatchObject({ code: 2, stdout: '' })
+    expect(again.stderr).toMatch(
+      /^cedargate: .*deployment\.pem exists; keys are never overwritten\n$/,
+    )
+  })
+
+  test('a PDP does not start before `db migrate`, which can be run twice', async () => {
+    const early = await runHere(['pdp'], pdpEnv())
+    expect(early).toMatchObject({ code: 1, stdout: '' })
+    expect(early.stderr).toMatch(
+      /^cedargate: .* 0 of \d+ migrations; run `cedargate db migrate`\n$/,
+    )
+    for (const _ of [1, 2]) {
+      const migrated = await runHere(['db', 'migrate'], { DATABASE_URL: databaseUrl })
+      expect(migrated).toEqual({ code: 0, stdout: '', stderr: 'the tables are up to date\n' })
+    }
+  })
+
+  test.each<{ name: string; env: Record<string, string>; code: number; says: RegExp }>([
+    { name: 'a hash that is none', env: { CEDARGATE_OPERATOR_TOKEN_SHA256: 'secret' }, code: 2, says: /CEDARGATE_OPERATOR_TOKEN_SHA256/ },
+    { name: 'no keys', env: { CEDARGATE_HOME: join(tmpdir(), randomUUID()) }, code: 2, says: /make keys with `cedargate keys create`/ },
+    { name: 'an address for everybody', env: { CEDARGATE_PDP_HOST: '0.0.0.0' }, code: 2, says: /CEDARGATE_PDP_HOST .*loopback/ },
+    { name: 'no bundle', env: { CEDARGATE_BUNDLE: '' }, code: 2, says: /CEDARGATE_BUNDLE is not set/ },
+    { name: 'a misspelt setting', env: { CEDARGATE_BUNDEL: 'x' }, code: 2, says: /unknown setting CEDARGATE_BUNDEL/ },
+  ])('a PDP with $name does not start', async ({ env, code, says }) => {
+    const ended = await runHere(['pdp'], pdpEnv(env))
+    expect(ended).toMatchObject({ code, stdout: '' })
+    expect(ended.stderr).toMatch(says)
+    expect(ended.stderr).toMatch(/^cedargate: .+\n(hint: .+\n)?$/)
+  }) // biome-ignore format: a table
+
+  test('two PDPs, by port and by socket, and a PEP on each start', async () => {
+    ;[urls.a, urls.b] = await Promise.all([
+      start('a', ['pdp'], pdpEnv()),
+      start('b', ['pdp'], pdpEnv({ CEDARGATE_PDP_SOCKET: at('pdp.sock') })),
+    ])
+    expect(urls.a).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
+    expect(urls.b).toBe(at('pdp.sock'))
+    for (const listed of ['grants', 'peps', 'decisions'])
+      expect(await json(listed, 'ls')).toEqual([])
+
+    writerUrl = await createWriter(databaseUrl)
+    pepKeys = {
+      files: createdPep.parse(await json('peps', 'enroll', '--server', 'files')),
+      both: createdPep.parse(
+        await json('peps', 'enroll', '--server', 'files', '--server', 'everything'),
+      ),
+    }
+    ;[urls.filesPep, urls.bothPep] = await Promise.all([
+      start('filesPep', ['pep', '--pdp', urls.a], pepEnv(pepKeys.files.key)),
+      start('bothPep', ['pep', '--pdp', urls.b], pepEnv(pepKeys.both.key)),
+    ])
+    token = (await grant('--server', 'files', '--server', 'everything')).token
+  })
+
+  test.each([
+    { pep: 'filesPep', server: 'files', allowed: NOTES },
+    { pep: 'bothPep', server: 'files', allowed: NOTES },
+    { pep: 'bothPep', server: 'everything', allowed: ['echo', { message: 'hi' }] },
+  ] as const)('a client reaches $server through $pep', async ({ pep, server, allowed }) => {
+    const client = await connect(urls[pep], server, token)
+    expect(await client.call(allowed[0], allowed[1])).toMatchObject({
+      isError: false,
+      refusal: undefined,
+    })
+    const refused = await client.call('write_file', { path: 'x', content: '' })
+    expect(refused).toMatchObject({ isError: true, refusal: { decisionId: expect.any(String) } })
+    await client.close()
+    const id = refused.refusal?.decisionId ?? ''
+    expect(decisionRow.parse(await json('decisions', 'show', id))).toMatchObject({
+      id,
+      verdict: 'deny',
+      user: 'alice',
+    })
+  })
+
+  test('a PEP does not serve what its key does not name: 404', async () => {
+    const answer = await fetch(`${urls.filesPep}/everything/mcp`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', accept: 'application/json, text/event-stream' },
+      body: '{"jsonrpc":"2.0","id":1,"method":"ping"}',
+    })
+    expect(answer.status).toBe(404)
+  }) // biome-ignore format: long lines
+
+  test('the login of a PEP may insert records and nothing else', async () => {
+    const client = new pg.Client({ connectionString: writerUrl })
+    await client.connect()
+    await client.query('set role cedargate_pep')
+    const tables = [
+      'record',
+      'record_detail',
+      'pending',
+      'subject_key',
+      'users',
+      'grants',
+      'peps',
+      'bundle',
+    ]
+    for (const table of tables)
+      for (const act of [`select * from ${table}`, `delete from ${table}`, `truncate ${table}`])
+        await expect(client.query(act), act).rejects.toThrow('permission denied')
+    for (const act of [
+      `update record set verdict = 'allow'`,
+      `insert into peps values ('x', 'y', '{}', now())`,
+      'create table x ()',
+    ])
+      await expect(client.query(act), act).rejects.toThrow('permission denied')
+    await client.end()
+  })
+
+  test.each<{ name: string; pdp: () => string; env: () => Record<string, string>; says: RegExp }>([
+    { name: 'a PDP on another host in plaintext', pdp: () => 'http://10.0.0.1:8181', env: () => ({}), says: /`CEDARGATE_PDP` must be https, a socket path, or http on loopback/ },
+    { name: 'a PDP that is no address', pdp: () => 'pdp', env: () => ({}), says: /`CEDARGATE_PDP` is neither a URL nor a socket path/ },
+    { name: 'a key nobody enrolled', pdp: () => urls.a, env: () => ({ CEDARGATE_PEP_KEY: operator.token }), says: /CEDARGATE_PEP_KEY/ },
+    { name: 'no key', pdp: () => urls.a, env: () => ({ CEDARGATE_PEP_KEY: '' }), says: /CEDARGATE_PEP_KEY is not set.*peps enroll/ },
+    { name: 'a PDP that is not there', pdp: () => at('nowhere.sock'), env: () => ({}), says: /CEDARGATE_PDP/ },
+    { name: 'a port that is taken', pdp: () => urls.a, env: () => ({ CEDARGATE_PEP_PORT: new URL(urls.a).port }), says: /CEDARGATE_PEP_PORT \d+ cannot be listened on: EADDRINUSE/ },
+  ])('a PEP with $name does not start', async ({ pdp, env, says }) => {
+    const ended = await runHere(['pep', '--pdp', pdp()], { ...pepEnv(pepKeys.files.key, { CEDARGATE_LOG_LEVEL: 'silent' }), ...env() })
+    expect(ended).toMatchObject({ code: 2, stdout: '' })
+    expect(ended.stderr).toMatch(says)
+    expect(ended.stderr).toMatch(/^cedargate: .+\n$/)
+    expect(ended.stderr).not.toContain(pepKeys.files.key)
+  }) // biome-ignore format: a table
+
+  test('a revocation at one PDP is in force at the other a second later', async () => {
+    const { id, token: short } = await grant('--server', 'files')
+    const client = await connect(urls.bothPep, 'files', short)
+    expect(await client.call(...NOTES)).toMatchObject({ isError: false })
+    expect(await runHere(['grants', 'revoke', id], admin(urls.a))).toMatchObject({ code: 0 })
+    await sleep(1_000)
+    await expect(client.call(...NOTES)).rejects.toThrow(/401|gateway token/)
+    await client.close()
+  })
+
+  test('a revoked PEP gets no verdict any more, a second later', async () => {
+    const client = await connect(urls.filesPep, 'files', token)
+    expect(await client.call(...NOTES)).toMatchObject({ isError: false })
+    expect(await runHere(['peps', 'revoke', pepKeys.files.id], admin())).toMatchObject({ code: 0 })
+    await sleep(1_000)
+    const answer = await client.call(...NOTES)
+    expect(answer).toMatchObject({ isError: true, refusal: { code: 'pdp_unavailable' } })
+    await client.close()
+  })
+
+  test('fsck is content with what two PDPs and two PEPs wrote', async () => {
+    const { code, stderr } = await runHere(['ledger', 'fsck'], admin())
+    expect(stderr).toMatch(/\d+ leaves checked, nothing found\n$/)
+    expect(code).toBe(0)
+  })
+
+  test('all of them end in order on SIGTERM', async () => {
+    const ended: Ended[] = []
+    for (const name of ['filesPep', 'bothPep', 'a', 'b']) {
+      const one = running.get(name)
+      if (one !== undefined) ended.push(await endCommand(one))
+    }
+    expect(ended.map(({ code, stdout }) => ({ code, stdout }))).toEqual(
+      ended.map(() => ({ code: 0, stdout: '' })),
+    )
+    expect(ended.length).toBe(4)
+    expect(existsSync(at('pdp.sock'))).toBe(false)
+  })
+
+  test('no token and no key was written anywhere: files, tables, logs of everything', async () => {
+    const secrets = {
+      operator: operator.token,
+      token,
+      filesKey: pepKeys.files.key,
+      bothKey: pepKeys.both.key,
+    }
+    const places = new Map([...filesBelow(folder), ...(await tablesOf(databaseUrl))])
+    for (const [name, { stdout, stderr }] of running) {
+      places.set(`output of ${name}`, Buffer.from(stdout() + stderr()))
+    }
+    expect(places.get('output of bothPep')?.includes('"level":20')).toBe(true)
+    expect(findSecrets(secrets, places)).toEqual([])
+    const digests = { token: hash('sha256', token), filesKey: hash('sha256', pepKeys.files.key) }
+    expect(findSecrets(digests, places).length).toBeGreaterThanOrEqual(2)
+  })
+})
+
+/** A login that is a member of the writing role; its URL. */
+async function createWriter(databaseUrl: string): Promise<string> {
+  const name = `writer_${randomUUID().replaceAll('-', '')}`
+  const client = new pg.Client({ connectionString: databaseUrl })
+  await client.connect()
+  await client.query(`create role ${name} login password '${name}' in role cedargate_pep`)
+  await client.end()
+  const url = new URL(databaseUrl)
+  url.username = name
+  url.password = name
+  return url.href
+}
