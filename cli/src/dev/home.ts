@@ -27,7 +27,9 @@ export type Home = {
   readonly readTokens: () => Promise<Tokens | undefined>
   readonly writeTokens: (tokens: Tokens) => Promise<void>
   readonly writeFacts: (facts: Facts) => Promise<void>
-  /** Removes the facts and lets another process have the directory. */
+  readonly removeFacts: () => Promise<void>
+  readonly removeFacts: () => Promise<void>
+  /** Lets another process have the directory. */
   readonly close: () => Promise<void>
 }
 
@@ -40,14 +42,16 @@ export async function openHome(path: string): Promise<Home> {
   const tokensFile = join(path, 'tokens.json')
   await makePrivate(path)
   const lock = await holdHome(path)
-  await rm(facts, { force: true })
+  const removeFacts = (): Promise<void> => rm(facts, { force: true })
+  await removeFacts()
   return {
     path,
     readTokens: () => readTokens(tokensFile),
     writeTokens: (value) => writePrivate(tokensFile, JSON.stringify(value, null, 2)),
     writeFacts: (value) => writePrivate(facts, JSON.stringify(value, null, 2)),
+    removeFacts,
     close: async () => {
-      await rm(facts, { force: true })
+      await removeFacts()
       await lock.release()
     },
   }

@@ -29,9 +29,7 @@ type Ending = (() => Promise<void>)[]
 /** Starts everything, shows three decided calls, then serves. Throws when any part cannot or a check fails. */
 export async function startDev(config: DevConfig, io: Terminal): Promise<RunningDev> {
   const ending: Ending = []
-  const stop = async (): Promise<void> => {
-    for (const end of ending.splice(0).toReversed()) await end()
-  }
+  const stop = (): Promise<void> => endAll(ending.splice(0).toReversed())
   try {
     await start(config, io, ending)
     return { stop }
@@ -39,6 +37,17 @@ export async function startDev(config: DevConfig, io: Terminal): Promise<Running
     await stop()
     throw error
   }
+}
+
+/** All of them, also when one fails: what is left running would keep the process. Throws the first failure. */
+async function endAll(endings: Ending): Promise<void> {
+  const failures: unknown[] = []
+  for (const end of endings) {
+    await end().catch((error: unknown) => {
+      failures.push(error)
+    })
+  }
+  if (failures.length > 0) throw failures[0]
 }
 
 async function start(config: DevConfig, io: Terminal, ending: Ending): Promise<void> {
