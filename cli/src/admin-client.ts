@@ -41,9 +41,8 @@ export async function connectAdmin(config: CliConfig): Promise<AdminClient> {
     return answer
   }
   return {
-    get: async (path, schema) => schema.parse(await (await request('GET', path)).json()),
-    post: async (path, body, schema) =>
-      schema.parse(await (await request('POST', path, body)).json()),
+    get: async (path, schema) => readAs(schema, await request('GET', path), url),
+    post: async (path, body, schema) => readAs(schema, await request('POST', path, body), url),
     delete: async (path) => void (await request('DELETE', path)),
     lines: async function* lines(path) {
       yield* ndjson(await request('GET', path))
@@ -65,8 +64,30 @@ async function locate({ url, token, home }: CliConfig): Promise<{ url: string; t
       hint: 'start one with `npm start`, or set CEDARGATE_URL and CEDARGATE_TOKEN',
     })
   }
-  const { pdpUrl, operatorToken } = devFacts.parse(JSON.parse(text))
-  return { url: pdpUrl, token: operatorToken }
+  const facts = devFacts.safeParse(parseJson(text))
+  if (facts.success) return { url: facts.data.pdpUrl, token: facts.data.operatorToken }
+  throw new CommandError(`${path} is damaged`, { hint: 'stop the gateway and start it again' })
+}
+
+async function readAs<Schema extends z.ZodType>(
+  schema: Schema,
+  answer: Response,
+  url: string,
+): Promise<z.infer<Schema>> {
+  const read = schema.safeParse(parseJson(await answer.text()))
+  if (read.success) return read.data
+  throw new CommandError(`what answers at ${url} is no Cedargate PDP, or one of another release`, {
+    cause: read.error,
+  })
+}
+
+/** Undefined for what is not JSON. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
 }
 
 function unknownToken(url: string): CommandError {
@@ -84,11 +105,14 @@ async function refusal(answer: Response): Promise<CommandError> {
 
 async function* ndjson(answer: Response): AsyncIterable<unknown> {
   let rest = ''
-  for await (const chunk of answer.body?.pipeThrough(new TextDecoderStream()) ?? []) {
-    const lines = `${rest}${chunk}`.split('\n')
-    rest = lines.pop() ?? ''
-    for (const line of lines) yield JSON.parse(line)
+  try {
+    for await (const chunk of answer.body?.pipeThrough(new TextDecoderStream()) ?? []) {
+      const lines = `${rest}${chunk}`.split('\n')
+      rest = lines.pop() ?? ''
+      yield* lines.map(parseJson)
+    }
+  } catch (cause) {
+    throw new CommandError('the gateway went away before its answer was complete', { cause })
   }
-  if (rest !== '')
-    throw new CommandError('the gateway ended its answer too early', { exit: EXIT.internal })
+  if (rest !== '') throw new CommandError('the gateway ended its answer too early')
 }

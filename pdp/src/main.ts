@@ -79,13 +79,13 @@ export async function listen(server: ServerType, { host, port, socket }: Address
     : `http://${host}:${address.port}`
 }
 
-/** Ends keep-alive connections too; requests under way are answered first. */
-export async function close(server: ServerType): Promise<void> {
+/** Ends keep-alive connections too; requests under way may take `drainMs` to be answered first. */
+export async function close(server: ServerType, drainMs = DRAIN_MS): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
   if ('closeIdleConnections' in server) server.closeIdleConnections()
   const impatience = setTimeout(() => {
     if ('closeAllConnections' in server) server.closeAllConnections()
-  }, DRAIN_MS)
+  }, drainMs)
   await closed
   clearTimeout(impatience)
 }

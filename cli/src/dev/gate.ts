@@ -9,7 +9,8 @@ export type Gate = {
   /** `http://127.0.0.1:<port>` */
   readonly url: string
   readonly open: (fetch: Fetch) => void
-  readonly close: () => Promise<void>
+  /** Requests under way may take `drainMs` (default 2 s) to be answered first. */
+  readonly close: (drainMs?: number) => Promise<void>
 }
 
 /** Listens on 127.0.0.1. Throws ConfigError naming `setting` when the port is taken. */
@@ -35,6 +36,6 @@ export async function listenGated(setting: string, port: number): Promise<Gate> 
     open: (fetch) => {
       serve = fetch
     },
-    close: () => close(server),
+    close: (drainMs) => close(server, drainMs),
   }
 }

@@ -28,8 +28,7 @@ export type Home = {
   readonly writeTokens: (tokens: Tokens) => Promise<void>
   readonly writeFacts: (facts: Facts) => Promise<void>
   readonly removeFacts: () => Promise<void>
-  readonly removeFacts: () => Promise<void>
-  /** Lets another process have the directory. */
+  /** Removes the facts too, and lets another process have the directory. */
   readonly close: () => Promise<void>
 }
 

@@ -166,7 +166,7 @@ async function checkOnPrivatePort(
     const tokenOf = (user: string): string => tokens.users[user] ?? ''
     return await selfCheck({ pepUrl: gate.url, tokenOf, showDecision }, demo.checks)
   } finally {
-    await gate.close()
+    await gate.close(0)
   }
 }
 
