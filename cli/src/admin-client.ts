@@ -15,7 +15,10 @@ export type AdminClient = {
   ) => Promise<z.infer<Schema>>
   readonly delete: (path: string) => Promise<void>
   /** Lines of an NDJSON answer as they come. */
-  readonly lines: (path: string) => AsyncIterable<unknown>
+  readonly lines: <Schema extends z.ZodType>(
+    path: string,
+    schema: Schema,
+  ) => AsyncIterable<z.infer<Schema>>
 }
 
 const devFacts = z.object({ pdpUrl: z.url(), operatorToken: z.string() })
@@ -41,11 +44,12 @@ export async function connectAdmin(config: CliConfig): Promise<AdminClient> {
     return answer
   }
   return {
-    get: async (path, schema) => readAs(schema, await request('GET', path), url),
-    post: async (path, body, schema) => readAs(schema, await request('POST', path, body), url),
+    get: async (path, schema) => read(schema, await textOf(await request('GET', path)), url),
+    post: async (path, body, schema) =>
+      read(schema, await textOf(await request('POST', path, body)), url),
     delete: async (path) => void (await request('DELETE', path)),
-    lines: async function* lines(path) {
-      yield* ndjson(await request('GET', path))
+    lines: async function* lines(path, schema) {
+      for await (const line of linesOf(await request('GET', path))) yield read(schema, line, url)
     },
   }
 }
@@ -69,16 +73,22 @@ async function locate({ url, token, home }: CliConfig): Promise<{ url: string; t
   throw new CommandError(`${path} is damaged`, { hint: 'stop the gateway and start it again' })
 }
 
-async function readAs<Schema extends z.ZodType>(
-  schema: Schema,
-  answer: Response,
-  url: string,
-): Promise<z.infer<Schema>> {
-  const read = schema.safeParse(parseJson(await answer.text()))
-  if (read.success) return read.data
+function read<Schema extends z.ZodType>(schema: Schema, text: string, url: string) {
+  const answer = schema.safeParse(parseJson(text))
+  if (answer.success) return answer.data
   throw new CommandError(`what answers at ${url} is no Cedargate PDP, or one of another release`, {
-    cause: read.error,
+    cause: answer.error,
   })
+}
+
+function textOf(answer: Response): Promise<string> {
+  return answer.text().catch((cause: unknown) => {
+    throw tooEarly(cause)
+  })
+}
+
+function tooEarly(cause?: unknown): CommandError {
+  return new CommandError('the gateway ended its answer too early', { cause })
 }
 
 /** Undefined for what is not JSON. */
@@ -103,16 +113,16 @@ async function refusal(answer: Response): Promise<CommandError> {
   return new CommandError(message, { exit: answer.status >= 500 ? EXIT.internal : EXIT.usage })
 }
 
-async function* ndjson(answer: Response): AsyncIterable<unknown> {
+async function* linesOf(answer: Response): AsyncIterable<string> {
   let rest = ''
   try {
     for await (const chunk of answer.body?.pipeThrough(new TextDecoderStream()) ?? []) {
       const lines = `${rest}${chunk}`.split('\n')
       rest = lines.pop() ?? ''
-      yield* lines.map(parseJson)
+      yield* lines
     }
   } catch (cause) {
-    throw new CommandError('the gateway went away before its answer was complete', { cause })
+    throw tooEarly(cause)
   }
-  if (rest !== '') throw new CommandError('the gateway ended its answer too early')
+  if (rest !== '') throw tooEarly()
 }

@@ -161,11 +161,10 @@ async function open(server: string, file: ServerFile, env: Locking['env']): Prom
   if (command.cwd !== undefined) await assertDirectory(server, command.cwd)
   const where = `\`${[file.command, ...command.args].join(' ')}\``
   if (file.url === undefined) {
-    const stop = async (): Promise<void> => undefined
-    return { transport: () => stdio(command), stop, where, patienceMs: 0 }
+    return { transport: () => stdio(command), stop: async () => undefined, where, patienceMs: 0 }
   }
   const url = expanded(() => expandOrThrow(server, file.url ?? '', known))
-  const transport = (): Transport => new StreamableHTTPClientTransport(new URL(url)) as Transport
+  const transport = (): Transport => new StreamableHTTPClientTransport(new URL(url))
   if (file.command === undefined) {
     return { transport, stop: async () => undefined, where: url, patienceMs: 0 }
   }

@@ -128,7 +128,7 @@ async function listAll(connection: Connection): Promise<ReadonlyMap<string, stri
     for (const tool of tools) {
       const name =
         typeof tool === 'object' && tool !== null && !Array.isArray(tool) ? tool['name'] : undefined
-      if (typeof name === 'string') definitions.set(name, fingerprint(tool))
+      if (typeof name === 'string') definitions.set(name, distinct(definitions.get(name), tool))
     }
     if (definitions.size > DISCOVERY_TOOLS_MAX) {
       throw new GatewayError(
@@ -143,6 +143,12 @@ async function listAll(connection: Connection): Promise<ReadonlyMap<string, stri
     'upstream_invalid',
     `the list of tools has more than ${DISCOVERY_PAGES_MAX} pages`,
   )
+}
+
+/** A tool listed with two definitions has one of its own that nobody reviewed: either may be what a client shows. */
+function distinct(before: string | undefined, definition: unknown): string {
+  const sha256 = fingerprint(definition)
+  return before === undefined || before === sha256 ? sha256 : fingerprint([before, sha256])
 }
 
 /** Of a definition exactly as the server gave it. */

@@ -1,8 +1,10 @@
 // A legacy session belongs to the token and the server it was opened with: no other token, server, or spelling of its id
 // gets into it, over HTTP and over stdio alike.
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type Gateway, startGateway } from '../harness/gateway.ts'
-import { legacyText, type Request, tell } from '../harness/mcp-request.ts'
+import { legacyText, type Request, sentOf, tell } from '../harness/mcp-request.ts'
+import { open } from '../harness/raw-http.ts'
 
 let gateway: Gateway
 beforeAll(async () => {
@@ -83,6 +85,20 @@ test('a revoked token ends its session: a new token of the same person does not 
   const request = { path: '/files/mcp', headers: { 'mcp-session-id': session }, ...CALLS['files'] }
   expect((await tell(gateway, { ...request, token: first.token })).status).toBe(401)
   expect((await tell(gateway, { ...request, token })).status).toBe(404)
+})
+
+test('a stream that is open when its token is revoked ends within a second', async () => {
+  gateway.upstream.answer = (_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' }).write(': open\n\n')
+  }
+  const wanted = { user: 'alice', agent: 'demo', servers: ['echo'], teams: [] }
+  const { id, token } = await gateway.pdp.admin.createGrant({ ...wanted, expiresInMs: 60_000 })
+  const stream = await open(sentOf(gateway, { method: 'GET', token }))
+  const ended = new Promise((resolve) => stream.once('close', resolve))
+  stream.on('error', () => undefined).resume()
+  await gateway.pdp.admin.revokeGrant(id)
+  const late = sleep(1_000).then(() => 'still open')
+  expect(await Promise.race([ended, late])).not.toBe('still open')
 })
 
 /** The same text with another letter at `at`. */

@@ -121,7 +121,7 @@ describe('grants', () => {
     const said = { code: 0, stdout: '', stderr: `grant ${id} is revoked\n` }
     expect(await run('grants', 'revoke', id)).toEqual(said)
     await sleep(1_000)
-    await expect(client.call('list_directory', { path: '.' })).rejects.toThrow()
+    await expect(client.call('list_directory', { path: '.' })).rejects.toThrow('gateway token')
     await client.close()
     const answer = await fetch(`${pepUrl}/files/mcp`, {
       method: 'POST',

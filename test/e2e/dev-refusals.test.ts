@@ -109,7 +109,7 @@ describe('a bundle under which a self-check is decided otherwise', () => {
     expect(seen.facts).toBe(0)
     expect(existsSync(join(home, 'dev.json'))).toBe(false)
     expect([...seen.children].filter(isAlive)).toEqual([])
-    if (canLook) expect(seen.children.size).toBeGreaterThanOrEqual(2)
+    expect(!canLook || seen.children.size >= 2).toBe(true)
     await rm(bundle, { recursive: true })
   })
 })

@@ -1,7 +1,7 @@
 // Owns searching for a secret in everything that was written, in the forms in which it could have been.
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import pg from 'pg'
+import { Client } from 'pg'
 
 /** Bytes to look for: the text, its random part alone, and both in the usual encodings. */
 function formsOf(secret: string): Map<string, Buffer> {
@@ -48,7 +48,7 @@ export function filesBelow(...directories: string[]): Map<string, Buffer> {
 
 /** Every row of every table, as text; bytea is in hexadecimal. */
 export async function tablesOf(databaseUrl: string): Promise<Map<string, Buffer>> {
-  const client = new pg.Client({ connectionString: databaseUrl })
+  const client = new Client({ connectionString: databaseUrl })
   await client.connect()
   try {
     const { rows: tables } = await client.query<{ name: string }>(

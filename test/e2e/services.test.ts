@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import pg from 'pg'
+import { Client } from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
 import { z } from 'zod'
 import { createdGrant, createdPep, decisionRow } from '../../schemas/admin-api.ts'
@@ -18,6 +18,30 @@ import { filesBelow, findSecrets, tablesOf } from './secrets.ts'
 
 const BUNDLE = { CEDARGATE_BUNDLE: EXAMPLE_BUNDLE }
 const HASH = { CEDARGATE_OPERATOR_TOKEN_SHA256: '0'.repeat(64) }
+
+const NOTES = ['read_text_file', { path: 'notes.txt' }] as const
+const connect = (pepUrl: string, server: string, token: string): Promise<TestClient> =>
+  connectClient('sdk-1.32', { pepUrl, server, token })
+
+const TABLES = [
+  'record',
+  'record_detail',
+  'pending',
+  'subject_key',
+  'users',
+  'grants',
+  'peps',
+  'bundle',
+]
+/** All but an INSERT into the two tables of the record. */
+const FORBIDDEN_ACTS = [
+  ...TABLES.flatMap((table) => [`select * from ${table}`, `delete from ${table}`, `truncate ${table}`]),
+  `update record set verdict = 'allow'`,
+  `insert into peps values ('x', 'y', '{}', now())`,
+  `insert into pending (id, leaf_hash) values (gen_random_uuid(), '')`,
+  'create table x ()',
+  'set role postgres',
+] // biome-ignore format: a list
 
 describe('without a database', () => {
   test.each([
@@ -91,9 +115,6 @@ describe.runIf(inject('postgresUrl') !== null)('on PostgreSQL', () => {
         ...words,
       ),
     )
-  const connect = (pepUrl: string, server: string, token: string): Promise<TestClient> =>
-    connectClient('sdk-1.32', { pepUrl, server, token })
-  const NOTES = ['read_text_file', { path: 'notes.txt' }] as const
 
   let pepKeys: { files: z.infer<typeof createdPep>; both: z.infer<typeof createdPep> }
   let token: string
@@ -206,28 +227,19 @@ describe.runIf(inject('postgresUrl') !== null)('on PostgreSQL', () => {
   }) // biome-ignore format: long lines
 
   test('the login of a PEP may insert records and nothing else', async () => {
-    const client = new pg.Client({ connectionString: writerUrl })
+    const client = new Client({ connectionString: writerUrl })
     await client.connect()
     await client.query('set role cedargate_pep')
-    const tables = [
-      'record',
-      'record_detail',
-      'pending',
-      'subject_key',
-      'users',
-      'grants',
-      'peps',
-      'bundle',
-    ]
-    for (const table of tables)
-      for (const act of [`select * from ${table}`, `delete from ${table}`, `truncate ${table}`])
-        await expect(client.query(act), act).rejects.toThrow('permission denied')
-    for (const act of [
-      `update record set verdict = 'allow'`,
-      `insert into peps values ('x', 'y', '{}', now())`,
-      'create table x ()',
-    ])
-      await expect(client.query(act), act).rejects.toThrow('permission denied')
+    const allowed: string[] = []
+    for (const act of FORBIDDEN_ACTS) {
+      await client.query(act).then(
+        () => allowed.push(act),
+        (error: unknown) => {
+          if (!/permission denied/.test(String(error))) throw error
+        },
+      )
+    }
+    expect(allowed).toEqual([])
     await client.end()
   })
 
@@ -306,7 +318,7 @@ describe.runIf(inject('postgresUrl') !== null)('on PostgreSQL', () => {
 /** A login that is a member of the writing role; its URL. */
 async function createWriter(databaseUrl: string): Promise<string> {
   const name = `writer_${randomUUID().replaceAll('-', '')}`
-  const client = new pg.Client({ connectionString: databaseUrl })
+  const client = new Client({ connectionString: databaseUrl })
   await client.connect()
   await client.query(`create role ${name} login password '${name}' in role cedargate_pep`)
   await client.end()

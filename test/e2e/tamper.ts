@@ -38,11 +38,13 @@ export async function deleteRow(sql: Sql, id: string): Promise<void> {
   await sql.query('delete from record where id = $1', [id])
 }
 
-/** Everything that names the decision. */
-export async function deleteThoroughly(sql: Sql, id: string): Promise<void> {
+/** Everything that names the decision. Answers which number it had in its epoch. */
+export async function deleteThoroughly(sql: Sql, id: string): Promise<number> {
+  const [row] = await sql.query('select seq from record where id = $1', [id])
   for (const table of ['record', 'record_detail', 'pending']) {
     await sql.query(`delete from ${table} where id = $1`, [id])
   }
+  return Number(row?.['seq'])
 }
 
 export type Planted = { readonly open: string; readonly decision: string; readonly joined: string }
@@ -53,8 +55,7 @@ export type Planted = { readonly open: string; readonly decision: string; readon
  */
 export async function plantOwnKey(store: Store, model: DecisionRow): Promise<Planted> {
   const leaf = await leafOf(store.sql, model.id)
-  const random = (bytes: number): Buffer => randomBytes(bytes)
-  const mine = createInstance(uuidV7(Date.now(), 0, random(8)), random)
+  const mine = createInstance(uuidV7(Date.now(), 0, randomBytes(8)), random)
   const { deployment } = testKeys()
   const dsig = await deployment.sign(openMessage(mine.epoch, mine.publicKey))
   const { v: _v, id: _id, t: _t, pdp: _pdp, ep: _ep, sq: _sq, pv: _pv, ...body } = leaf
@@ -77,6 +78,10 @@ export async function plantOwnKey(store: Store, model: DecisionRow): Promise<Pla
   await appendAs(store.withRole(PEP_ROLE), records)
   const [open = '', decision = '', joined = ''] = issued.map(({ id }) => id)
   return { open, decision, joined }
+}
+
+function random(bytes: number): Buffer {
+  return randomBytes(bytes)
 }
 
 async function leafOf(sql: Sql, id: string): Promise<DecisionLeaf> {

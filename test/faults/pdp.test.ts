@@ -144,7 +144,7 @@ describe('it answers something else than was asked', () => {
 })
 
 describe('it is late', () => {
-  test('it never answers', async () => {
+  test('it never answers', { timeout: 10_000 }, async () => {
     const open: (() => void)[] = []
     gateway.front.fault = (_asked, response) => open.push(() => response.destroy())
     const began = performance.now()

@@ -60,6 +60,8 @@ export type GatewayOptions = {
   readonly policies?: string | null
   /** Whether `files` is served too. Default false. */
   readonly files?: boolean
+  /** What the server behind `echo` and `twin` lists. Default: TOOLS, which is what was reviewed. */
+  readonly serves?: readonly ToolDefinition[]
   /** Stands around the connection that the PEP writes records through. */
   readonly around?: (sql: Sql) => Sql
   /** The PEP's clock. */
@@ -109,7 +111,7 @@ const log = pino({ level: 'silent' })
 /** Starts all of it and waits until the servers were looked at. Each has its own database. */
 export async function startGateway(options: GatewayOptions = {}): Promise<Gateway> {
   const home = await mkdtemp(join(tmpdir(), 'cedargate-gateway-'))
-  const upstream = await openTestUpstream(TOOLS)
+  const upstream = await openTestUpstream(options.serves ?? TOOLS)
   const env = {
     CEDARGATE_HOME: home,
     PATH: [dirname(process.execPath), '/usr/bin', '/bin'].join(delimiter),

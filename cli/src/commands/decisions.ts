@@ -117,11 +117,11 @@ function withFilters(command: Command): Command {
     .option('--code <code>', 'only with this code, e.g. no_permit')
 }
 
-function search(query: Record<string, string | number | undefined>): URLSearchParams {
+function search(query: Record<string, string | number | undefined>): string {
   const given = Object.entries(query).flatMap(([key, value]) =>
     value === undefined ? [] : [[key, String(value)] as [string, string]],
   )
-  return new URLSearchParams(given)
+  return new URLSearchParams(given).toString()
 }
 
 function plain(value: unknown): string {

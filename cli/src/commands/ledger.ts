@@ -17,8 +17,7 @@ export function addLedger(program: Command, { io, admin }: Context): void {
     .addOption(formatOption())
     .action(async ({ format }: { format: Format }) => {
       let found: { checked: number; findings: number } | undefined
-      for await (const line of (await admin()).lines('/admin/v1/ledger/fsck')) {
-        const said = fsckLine.parse(line)
+      for await (const said of (await admin()).lines('/admin/v1/ledger/fsck', fsckLine)) {
         if (format === 'json') io.out(JSON.stringify(said))
         if (said.kind === 'summary') found = said
         else if (format === 'text') {

@@ -44,10 +44,11 @@ export function addSetup(program: Command, { config, io }: Context): void {
       }
       const { openPostgres } = await import('../../../pdp/src/store/open.ts')
       const store = await openPostgres(url).catch(rethrow)
-      await store
-        .migrate()
-        .catch(rethrow)
-        .finally(() => store.close())
+      try {
+        await store.migrate().catch(rethrow)
+      } finally {
+        await store.close()
+      }
       io.err('the tables are up to date')
     })
 }

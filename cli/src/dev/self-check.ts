@@ -21,9 +21,16 @@ type Ports = {
 /** Header on every answer the PEP gives to a decided message. */
 const DECISION_HEADER = 'cedargate-decision'
 
-/** Makes every call. Throws CommandError for one that is not decided as expected. */
+/**
+ * Makes every call. Throws CommandError for the first of `checks` that is not decided as expected, when all are over:
+ * a call left under way would wait for an answer that a stopped gateway never gives.
+ */
 export async function selfCheck(ports: Ports, checks: readonly Check[]): Promise<Shown[]> {
-  return Promise.all(checks.map((check) => runCheck(ports, check)))
+  const made = await Promise.allSettled(checks.map((check) => runCheck(ports, check)))
+  return made.map((one) => {
+    if (one.status === 'fulfilled') return one.value
+    throw one.reason
+  })
 }
 
 async function runCheck({ pepUrl, tokenOf, showDecision }: Ports, check: Check): Promise<Shown> {

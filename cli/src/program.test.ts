@@ -1,0 +1,153 @@
+// The command line without a gateway: what each command says of itself, and how it ends when there is none.
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { SETTINGS } from '../../schemas/settings.ts'
+import { readConfig } from './config.ts'
+import { runProgram } from './program.ts'
+
+type Ended = { readonly code: number; readonly stdout: string; readonly stderr: string }
+
+async function run(words: readonly string[], env: Record<string, string> = {}): Promise<Ended> {
+  const printed = { stdout: '', stderr: '' }
+  const io = {
+    out: (text: string) => {
+      printed.stdout += `${text}\n`
+    },
+    err: (text: string) => {
+      printed.stderr += `${text}\n`
+    },
+  }
+  const code = await runProgram(words, readConfig(env), io, '1.2.3')
+  return { code, ...printed }
+}
+
+describe('--help', () => {
+  test.each<{ words: string[]; names: string[] }>([
+    { words: [], names: ['dev', 'pdp', 'pep', 'grants', 'peps', 'decisions', 'ledger', 'tools', 'keys', 'db', 'CEDARGATE_URL', 'CEDARGATE_TOKEN', 'Exit codes: 0 ok, 1 internal, 2 usage'] },
+    { words: ['dev'], names: ['--bundle', 'CEDARGATE_HOME', 'CEDARGATE_PEP_PORT', 'CEDARGATE_PDP_PORT', 'DATABASE_URL', 'dev.json'] },
+    { words: ['pdp'], names: ['DATABASE_URL', 'CEDARGATE_BUNDLE', 'CEDARGATE_PDP_SOCKET', 'cedargate keys create', 'cedargate db migrate'] },
+    { words: ['pep'], names: ['--pdp <url|socket>', 'CEDARGATE_PEP_KEY', 'DATABASE_URL', 'cedargate_pep'] },
+    { words: ['grants'], names: ['create', 'ls', 'revoke'] },
+    { words: ['grants', 'create'], names: ['--user', '--agent', '--server', '--team', '--expires', '90d', '--format', 'Example:'] },
+    { words: ['grants', 'ls'], names: ['--format'] },
+    { words: ['grants', 'revoke'], names: ['cedargate grants ls', 'within a second'] },
+    { words: ['peps'], names: ['enroll', 'ls', 'revoke'] },
+    { words: ['peps', 'enroll'], names: ['--server', '--format', 'CEDARGATE_PEP_KEY'] },
+    { words: ['peps', 'ls'], names: ['--format'] },
+    { words: ['peps', 'revoke'], names: ['cedargate peps ls'] },
+    { words: ['decisions'], names: ['ls', 'show', 'tail'] },
+    { words: ['decisions', 'ls'], names: ['--user', '--agent', '--server', '--tool', '--verdict', '--code', '--limit', '--before', '--format'] },
+    { words: ['decisions', 'show'], names: ['--format'] },
+    { words: ['decisions', 'tail'], names: ['--user', '--format', 'Ctrl-C'] },
+    { words: ['ledger', 'fsck'], names: ['--format', 'exit 6'] },
+    { words: ['tools', 'lock'], names: ['<bundle> <server>', 'risk', 'Example:'] },
+    { words: ['keys', 'create'], names: ['CEDARGATE_HOME', 'operator token', 'never overwrites'] },
+    { words: ['db', 'migrate'], names: ['DATABASE_URL'] },
+  ])('cedargate $words', async ({ words, names }) => {
+    const { code, stdout, stderr } = await run([...words, '--help'])
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(stdout).toMatch(new RegExp(`^Usage: ${['cedargate', ...words].join(' ')} `))
+    for (const name of names) expect(stdout.replaceAll(/\s+/g, ' ')).toContain(name)
+  }) // biome-ignore format: a table
+
+  test('every setting is explained by some command', async () => {
+    const helps = await Promise.all(
+      [[], ['dev'], ['pdp'], ['pep']].map((words) => run([...words, '--help'])),
+    )
+    const text = helps.map(({ stdout }) => stdout).join('\n')
+    expect([...SETTINGS].filter((name) => !new RegExp(`\\b${name}\\b`).test(text))).toEqual([])
+  })
+})
+
+describe('usage', () => {
+  test.each<{ words: string[]; says: RegExp }>([
+    { words: ['conjure'], says: /unknown command 'conjure'/ },
+    { words: ['grants', 'conjure'], says: /unknown command 'conjure'/ },
+    { words: ['grants', 'ls', '--colour'], says: /unknown option '--colour'/ },
+    { words: ['grants', 'ls', '--format', 'yaml'], says: /'yaml' is invalid\. Allowed choices are text, json/ },
+    { words: ['decisions', 'ls', '--limit', '1e9'], says: /a whole number from 1 to 1000/ },
+    { words: ['decisions', 'show'], says: /missing required argument 'id'/ },
+    { words: ['grants', 'revoke', 'a', 'b'], says: /too many arguments/ },
+    { words: ['grants', 'create', '--user', 'u', '--agent', 'a'], says: /required option '--server <id>'/ },
+    { words: ['peps', 'enroll'], says: /required option '--server <id>'/ },
+    { words: ['tools', 'lock', 'policies'], says: /missing required argument 'server'/ },
+  ])('$words: exit 2', async ({ words, says }) => {
+    const { code, stdout, stderr } = await run(words)
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+    expect(stderr).toMatch(says)
+  }) // biome-ignore format: a table
+
+  test('--version', async () => {
+    expect(await run(['--version'])).toEqual({ code: 0, stdout: '1.2.3\n', stderr: '' })
+  })
+
+  test('a command alone says what it has', async () => {
+    const { code, stdout, stderr } = await run(['grants'])
+    expect({ code, said: `${stdout}${stderr}`.includes('create') }).toEqual({ code: 2, said: true })
+  })
+})
+
+describe('the gateway it talks to', () => {
+  let home: string
+  let server: Server
+  let url: string
+  beforeAll(async () => {
+    home = await mkdtemp(join(tmpdir(), 'cedargate-program-'))
+    server = createServer((request, answer) => {
+      if (request.url?.includes('fsck') !== true) return answer.end('hello')
+      answer.write('{"kind":"progress","checked":1,"total":9}\n')
+      return setTimeout(() => answer.destroy(), 50)
+    })
+    await new Promise<void>((resolve) => {
+      server.listen(0, '127.0.0.1', resolve)
+    })
+    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  })
+  afterAll(async () => {
+    server.close()
+    await rm(home, { recursive: true })
+  })
+
+  test('none was ever started', async () => {
+    const { code, stderr } = await run(['grants', 'ls'], { CEDARGATE_HOME: home })
+    expect(code).toBe(2)
+    expect(stderr).toMatch(/^cedargate: no running gateway found: .*dev\.json does not exist\nhint: start one with `npm start`, or set CEDARGATE_URL and CEDARGATE_TOKEN\n$/)
+  }) // biome-ignore format: long lines
+
+  test.each<{ env: Record<string, string> }>([
+    { env: { CEDARGATE_URL: 'http://127.0.0.1:1' } },
+    { env: { CEDARGATE_TOKEN: 'cgo' } },
+  ])('$env alone is half of what it takes', async ({ env }) => {
+    const { code, stderr } = await run(['grants', 'ls'], { CEDARGATE_HOME: home, ...env })
+    expect(code).toBe(2)
+    expect(stderr).toContain('CEDARGATE_URL and CEDARGATE_TOKEN belong together')
+  })
+
+  test.each<{ name: string; url: () => string; says: RegExp }>([
+    { name: 'nobody', url: () => 'http://127.0.0.1:1', says: /no gateway answers at http:\/\/127\.0\.0\.1:1\n/ },
+    { name: 'no URL', url: () => 'localhost', says: /no gateway answers at localhost\n/ },
+    { name: 'something else', url: () => url, says: /is no Cedargate PDP, or one of another release\n/ },
+  ])('$name is there', async ({ url: of, says }) => {
+    const { code, stdout, stderr } = await run(['grants', 'ls'], { CEDARGATE_URL: of(), CEDARGATE_TOKEN: 'cgo' })
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+    expect(stderr).toMatch(says)
+    expect(stderr).not.toContain('    at ')
+  }) // biome-ignore format: long lines
+
+  test('a check that is cut off is no check: exit 2', async () => {
+    const { code, stderr } = await run(['ledger', 'fsck'], { CEDARGATE_URL: url, CEDARGATE_TOKEN: 'cgo' })
+    expect(code).toBe(2)
+    expect(stderr).toMatch(/ended its answer too early\n$/)
+  }) // biome-ignore format: long lines
+
+  test('dev.json is damaged', async () => {
+    await writeFile(join(home, 'dev.json'), '{"pdpUrl":')
+    const { code, stderr } = await run(['grants', 'ls'], { CEDARGATE_HOME: home })
+    expect(code).toBe(2)
+    expect(stderr).toMatch(/^cedargate: .*dev\.json is damaged\nhint: stop the gateway and start it again\n$/)
+  }) // biome-ignore format: long lines
+})
