@@ -75,7 +75,7 @@ const urlOf = (server: string): string => `${dev.facts.pepUrl}/${server}/mcp`
 
 describe('its home', () => {
   test.each([
-    { path: '', mode: '700' },
+    { path: '.', mode: '700' },
     { path: 'dev.json', mode: '600' },
     { path: 'tokens.json', mode: '600' },
     { path: 'keys', mode: '700' },

@@ -15,13 +15,19 @@ const tool = (id: string) => ({ type: 'tool', id })
 const drafts = { arguments: { path: 'drafts/a.txt', content: 'x' } }
 const write = { subject: alice, action: call, resource: tool('files/write_file'), context: drafts }
 
-async function post(path: string, body: unknown, headers: Record<string, string> = {}) {
+type Answered = { readonly status: number; readonly headers: Headers; readonly body: unknown }
+
+async function post(
+  path: string,
+  body: unknown,
+  headers: Record<string, string> = {},
+): Promise<Answered> {
   const answer = await pdp.app.request(`/access/v1/${path}`, {
     method: 'POST',
     headers: { ...pdp.authorization('operator'), 'content-type': 'application/json', ...headers },
     body: typeof body === 'string' ? body : JSON.stringify(body),
   })
-  return { status: answer.status, headers: answer.headers, body: (await answer.json()) as unknown }
+  return { status: answer.status, headers: answer.headers, body: await answer.json() }
 }
 
 describe('evaluation', () => {

@@ -15,8 +15,7 @@ export type Gate = {
 
 /** Listens on 127.0.0.1. Throws ConfigError naming `setting` when the port is taken. */
 export async function listenGated(setting: string, port: number): Promise<Gate> {
-  let serve: Fetch = () =>
-    new Response('starting\n', { status: 503, headers: { 'retry-after': '1' } })
+  let serve: Fetch = answerStarting
   const server = createAdaptorServer({ fetch: (request, env) => serve(request, env) })
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
@@ -38,4 +37,8 @@ export async function listenGated(setting: string, port: number): Promise<Gate> 
     },
     close: (drainMs) => close(server, drainMs),
   }
+}
+
+function answerStarting(): Response {
+  return new Response('starting\n', { status: 503, headers: { 'retry-after': '1' } })
 }
