@@ -2,7 +2,7 @@
 // server; where it cannot be had, or comes too late, nothing ever does. Afterwards the ledger has no hole.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from 'pg'
-import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
 import type { Sql } from '../../schemas/database/sql.ts'
 import { RECORD_TIMEOUT_MS, VERDICT_AGE_MS_MAX } from '../../schemas/limits.ts'
 import { findings } from '../harness/checked-ledger.ts'
@@ -33,17 +33,31 @@ function around(sql: Sql): Sql {
 const CALL = { body: callText('{"message":"hi"}') }
 const MODERN = modern('tools/call', { name: 'echo', arguments: { message: 'hi' } })
 
+/** Lets go of what is held; nothing the second time. */
+let release: () => Promise<void> = async () => undefined
+afterEach(() => release())
+
 /** Keeps every commit of a record from ending: by a lock on PostgreSQL, by keeping back the news of it on PGlite. */
-async function hold(): Promise<() => Promise<void>> {
-  if (gateway.databaseUrl === undefined) {
-    const held = Promise.withResolvers<void>()
-    whenCommitted = () => held.promise
-    return async () => {
-      whenCommitted = () => undefined
-      held.resolve()
-    }
+async function hold(): Promise<void> {
+  const end =
+    gateway.databaseUrl === undefined ? holdNews() : await lockRecords(gateway.databaseUrl)
+  release = async () => {
+    release = async () => undefined
+    await end()
   }
-  const client = new Client({ connectionString: gateway.databaseUrl })
+}
+
+function holdNews(): () => Promise<void> {
+  const held = Promise.withResolvers<void>()
+  whenCommitted = () => held.promise
+  return async () => {
+    whenCommitted = () => undefined
+    held.resolve()
+  }
+}
+
+async function lockRecords(url: string): Promise<() => Promise<void>> {
+  const client = new Client({ connectionString: url })
   await client.connect()
   await client.query('begin; lock table record in exclusive mode')
   return async () => {
@@ -57,7 +71,7 @@ describe('the commit is held', () => {
     { name: 'legacy', call: CALL },
     { name: 'modern', call: MODERN },
   ])('$name: nothing is sent until it is there', async ({ call }) => {
-    const release = await hold()
+    await hold()
     let isAnswered = false
     const told = tell(gateway, call).finally(() => {
       isAnswered = true
@@ -71,7 +85,7 @@ describe('the commit is held', () => {
   })
 
   test('for longer than a commit may take: refused, and nothing is sent when it comes', async () => {
-    const release = await hold()
+    await hold()
     const began = performance.now()
     const told = await tell(gateway, CALL)
     expect(told).toMatchObject({ status: 200, isError: true, said: { code: 'record_unavailable' } })
@@ -83,7 +97,7 @@ describe('the commit is held', () => {
   })
 
   test('a denial is not told before it is on record either', async () => {
-    const release = await hold()
+    await hold()
     let isAnswered = false
     const told = tell(gateway, { body: callText('{"message":"a secret"}') }).finally(() => {
       isAnswered = true
@@ -95,6 +109,9 @@ describe('the commit is held', () => {
   })
 })
 
+afterEach(() => {
+  whenCommitted = () => undefined
+})
 test.each([
   { age: VERDICT_AGE_MS_MAX - 1, code: undefined, reached: 1 },
   { age: VERDICT_AGE_MS_MAX, code: 'verdict_expired', reached: 0 },
@@ -105,7 +122,6 @@ test.each([
     now += age
   }
   const told = await tell(gateway, CALL)
-  whenCommitted = () => undefined
   expect(told).toMatchObject({ status: 200, isError: code !== undefined })
   expect(told.said.code).toBe(code)
   expect(gateway.upstream.reached).toHaveLength(reached)
