@@ -1,5 +1,5 @@
-// Promise 1: with no policy every call is refused, whatever its method and era; nothing reaches the server, not even the
-// gateway's own look at it, and each refusal is on record.
+// Promise 1: with no policy every call is refused, whatever its method and era; nothing reaches the
+// server, not even the gateway's own look at it, and each refusal is on record.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { METHODS } from '../../schemas/mcp.ts'
 import { type Gateway, startGateway } from '../harness/gateway.ts'

@@ -1,5 +1,5 @@
-// A server that lists a reviewed tool beside a changed one of the same name, so that a client shows the one and the
-// gateway decides by the other: no call of either goes through.
+// A server that lists a reviewed tool beside a changed one of the same name, so that a client shows
+// the one and the gateway decides by the other: no call of either goes through.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { ToolDefinition } from '../../schemas/bundle.ts'
 import { type Gateway, startGateway, TOOLS } from '../harness/gateway.ts'

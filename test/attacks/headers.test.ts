@@ -1,5 +1,6 @@
-// What a client authenticates and identifies itself with never reaches a server, and what a server sets never reaches
-// a client: looked for in the raw headers of both ends, and by a canary in every byte.
+// What a client authenticates and identifies itself with never reaches a server, and what a server
+// sets never reaches a client: looked for in the raw headers of both ends, and by a canary in every
+// byte.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { type Gateway, startGateway } from '../harness/gateway.ts'
 import { callText, modern, type Request, tell } from '../harness/mcp-request.ts'

@@ -1,5 +1,5 @@
-// A server that tries to show a person tools which no policy permits: whatever form its list has, no such name reaches
-// the client, in any byte of the answer.
+// A server that tries to show a person tools which no policy permits: whatever form its list has,
+// no such name reaches the client, in any byte of the answer.
 import type { ServerResponse } from 'node:http'
 import { brotliCompressSync, gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
@@ -13,7 +13,9 @@ beforeAll(async () => {
 afterAll(() => gateway.stop())
 beforeEach(() => gateway.upstream.reset())
 
-/** What bob may not see: `secret` is for keepers, `erase` for nobody, the rest were never reviewed. */
+/**
+ * What bob may not see: `secret` is for keepers, `erase` for nobody, the rest were never reviewed.
+ */
 const HIDDEN = /secret|erase|smuggled|constructor|toString/i
 const tool = (name: string): string => `{"name":"${name}","inputSchema":{"type":"object"}}`
 const ECHO = tool('echo')

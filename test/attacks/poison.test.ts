@@ -1,5 +1,6 @@
-// 2,000 poisonous requests in a row, through the PEP and straight at the PDP as a PEP that lets everything through would
-// send them: after every hundred of them the gateway still decides right, and in the end Cedar threw for none.
+// 2,000 poisonous requests in a row, through the PEP and straight at the PDP as a PEP that lets
+// everything through would send them: after every hundred of them the gateway still decides right,
+// and in the end Cedar threw for none.
 import { hash, randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { DecideCall } from '../../schemas/pep-api.ts'
@@ -83,7 +84,9 @@ const METHODS = [
   '__proto__',
 ]
 
-/** The n-th poisonous message: every kind of arguments under every tool name and method, in turn. */
+/**
+ * The n-th poisonous message: every kind of arguments under every tool name and method, in turn.
+ */
 function poison(n: number): string {
   const args = POISON[n % POISON.length] ?? ''
   const name = n % 3 === 0 ? (NAMES[n % NAMES.length] ?? '') : 'echo'

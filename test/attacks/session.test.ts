@@ -1,5 +1,5 @@
-// A legacy session belongs to the token and the server it was opened with: no other token, server, or spelling of its id
-// gets into it, over HTTP and over stdio alike.
+// A legacy session belongs to the token and the server it was opened with: no other token, server,
+// or spelling of its id gets into it, over HTTP and over stdio alike.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type Gateway, startGateway } from '../harness/gateway.ts'

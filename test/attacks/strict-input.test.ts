@@ -1,4 +1,5 @@
-// Input that must go nowhere: each row is refused with its own code, reaches no server and leaves no record.
+// Input that must go nowhere: each row is refused with its own code, reaches no server and leaves
+// no record.
 import { hash, randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'

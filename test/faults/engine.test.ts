@@ -1,5 +1,5 @@
-// Engine threads that die under load: every call is still decided right or refused, none is lost, and no allow is given
-// that the policies do not give.
+// Engine threads that die under load: every call is still decided right or refused, none is lost,
+// and no allow is given that the policies do not give.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Worker } from 'node:worker_threads'
 import { afterAll, beforeAll, expect, test } from 'vitest'

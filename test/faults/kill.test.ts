@@ -1,5 +1,5 @@
-// The gateway is killed in the middle of its work: every call it answered is on record after the restart, and the ledger
-// has no wrong row and no hole.
+// The gateway is killed in the middle of its work: every call it answered is on record after the
+// restart, and the ledger has no wrong row and no hole.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

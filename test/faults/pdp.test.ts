@@ -1,5 +1,6 @@
-// A PDP that is gone, silent, slow, broken or lying: no such answer is an allow. The call is refused in the form a client
-// shows to its model, and nothing of it reaches the server, then or later.
+// A PDP that is gone, silent, slow, broken or lying: no such answer is an allow. The call is
+// refused in the form a client shows to its model, and nothing of it reaches the server, then or
+// later.
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'

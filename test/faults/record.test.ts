@@ -1,5 +1,6 @@
-// Promise 2: the verdict is committed before one byte of the call is sent. While the commit is held nothing reaches the
-// server; where it cannot be had, or comes too late, nothing ever does. Afterwards the ledger has no hole.
+// Promise 2: the verdict is committed before one byte of the call is sent. While the commit is held
+// nothing reaches the server; where it cannot be had, or comes too late, nothing ever does.
+// Afterwards the ledger has no hole.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
@@ -9,7 +10,10 @@ import { findings } from '../harness/checked-ledger.ts'
 import { type Gateway, startGateway } from '../harness/gateway.ts'
 import { callText, modern, tell } from '../harness/mcp-request.ts'
 
-/** The PEP's clock stands still but for what a test adds; what runs between the commit and its being seen. */
+/**
+ * The PEP's clock stands still but for what a test adds; what runs between the commit and its being
+ * seen.
+ */
 let now = 0
 let whenCommitted: () => Promise<void> | void = () => undefined
 let gateway: Gateway
@@ -35,9 +39,15 @@ const MODERN = modern('tools/call', { name: 'echo', arguments: { message: 'hi' }
 
 /** Lets go of what is held; nothing the second time. */
 let release: () => Promise<void> = async () => undefined
-afterEach(() => release())
+afterEach(async () => {
+  whenCommitted = () => undefined
+  await release()
+})
 
-/** Keeps every commit of a record from ending: by a lock on PostgreSQL, by keeping back the news of it on PGlite. */
+/**
+ * Keeps every commit of a record from ending: by a lock on PostgreSQL, by keeping back the news of
+ * it on PGlite.
+ */
 async function hold(): Promise<void> {
   const end =
     gateway.databaseUrl === undefined ? holdNews() : await lockRecords(gateway.databaseUrl)
@@ -50,10 +60,7 @@ async function hold(): Promise<void> {
 function holdNews(): () => Promise<void> {
   const held = Promise.withResolvers<void>()
   whenCommitted = () => held.promise
-  return async () => {
-    whenCommitted = () => undefined
-    held.resolve()
-  }
+  return async () => held.resolve()
 }
 
 async function lockRecords(url: string): Promise<() => Promise<void>> {
@@ -109,9 +116,6 @@ describe('the commit is held', () => {
   })
 })
 
-afterEach(() => {
-  whenCommitted = () => undefined
-})
 test.each([
   { age: VERDICT_AGE_MS_MAX - 1, code: undefined, reached: 1 },
   { age: VERDICT_AGE_MS_MAX, code: 'verdict_expired', reached: 0 },

@@ -1,5 +1,5 @@
-// A server that dies before, in or instead of its answer: the client is told, and the record says how it ended, never
-// more than is known.
+// A server that dies before, in or instead of its answer: the client is told, and the record says
+// how it ended, never more than is known.
 import { execFileSync } from 'node:child_process'
 import type { ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'

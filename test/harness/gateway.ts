@@ -1,5 +1,6 @@
-// Owns a whole gateway in the test's process: the real PDP and the real PEP on real sockets and the project's database,
-// with a small bundle of its own, one counting server behind two ids, and a place between the two to break things.
+// Owns a whole gateway in the test's process: the real PDP and the real PEP on real sockets and the
+// project's database, with a small bundle of its own, one counting server behind two ids, and a
+// place between the two to break things.
 import { hash, randomBytes, randomUUID } from 'node:crypto'
 import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
@@ -29,7 +30,10 @@ import { freshPglite } from './pglite.ts'
 import { createTestDatabase } from './store.ts'
 import { openTestUpstream, type TestUpstream } from './upstream.ts'
 
-/** The server behind ids `echo` and `twin`; `files` is the example bundle's, a real server over stdio. */
+/**
+ * The server behind ids `echo` and `twin`; `files` is the example bundle's, a real server over
+ * stdio.
+ */
 export const TOOLS: readonly ToolDefinition[] = [
   tool('echo', { message: { type: 'string' }, count: { type: 'integer' }, data: {} }),
   tool('secret', {}),
@@ -68,7 +72,9 @@ export type GatewayOptions = {
   readonly monotonic?: Monotonic
 }
 
-/** Answers one `decide` request in the PDP's place; `pass` is what the PDP itself says to a body. */
+/**
+ * Answers one `decide` request in the PDP's place; `pass` is what the PDP itself says to a body.
+ */
 export type Fault = (
   asked: { readonly body: string; readonly pass: (body: string) => Promise<string> },
   response: ServerResponse,

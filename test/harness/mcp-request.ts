@@ -1,10 +1,13 @@
-// Owns spelling MCP requests of both eras as headers and bytes, and reading what a gateway said to them.
-// Never repairs: a test spells each request as right or as wrong as it likes.
+// Owns spelling MCP requests of both eras as headers and bytes, and reading what a gateway said to
+// them. Never repairs: a test spells each request as right or as wrong as it likes.
 import { META } from '../../schemas/mcp.ts'
 import type { Gateway } from './gateway.ts'
 import { type Answered, type Sent, send } from './raw-http.ts'
 
-/** `headers` replace the usual ones by name, null leaves one out; `extra` come after them as they are. */
+/**
+ * `headers` replace the usual ones by name, null leaves one out; `extra` come after them as they
+ * are.
+ */
 export type Request = {
   readonly method?: string
   readonly path?: string

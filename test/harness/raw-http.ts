@@ -1,4 +1,5 @@
-// Owns sending one HTTP request exactly as written: every header as given, none added, any bytes. Interprets nothing.
+// Owns sending one HTTP request exactly as written: every header as given, none added, any bytes.
+// Interprets nothing.
 import { Agent, type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http'
 
 export type Sent = {
@@ -23,7 +24,9 @@ export type Answered = {
 
 const agent = new Agent({ keepAlive: true, maxSockets: 64 })
 
-/** The whole answer. Rejects when none began; one that breaks off is answered with `complete` false. */
+/**
+ * The whole answer. Rejects when none began; one that breaks off is answered with `complete` false.
+ */
 export async function send(sent: Sent): Promise<Answered> {
   const incoming = await open(sent)
   const chunks: Buffer[] = []

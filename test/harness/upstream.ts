@@ -1,5 +1,5 @@
-// Owns an MCP server for tests: plain node:http that keeps all that reaches it and answers as it is told.
-// Never checks anything: what a gateway lets through is what it shows.
+// Owns an MCP server for tests: plain node:http that keeps all that reaches it and answers as it is
+// told. Never checks anything: what a gateway lets through is what it shows.
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { ToolDefinition } from '../../schemas/bundle.ts'
@@ -30,7 +30,10 @@ export type TestUpstream = {
 /** The session of the gateway's own looks. */
 const LOOK = 'gateway-look'
 
-/** Listens on a free loopback port. Legacy sessions are named `session-1`, `session-2`… and not checked. */
+/**
+ * Listens on a free loopback port. Legacy sessions are named `session-1`, `session-2`… and not
+ * checked.
+ */
 export async function openTestUpstream(tools: readonly ToolDefinition[]): Promise<TestUpstream> {
   let sessions = 0
   const behave = (request: Reached, response: ServerResponse): void => {

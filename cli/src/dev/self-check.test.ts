@@ -2,6 +2,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { DecisionRow } from '../../../schemas/admin-api.ts'
 import type { Check } from './demo.ts'
@@ -116,16 +117,16 @@ test('a gateway that does not answer is found', async () => {
 
 test('every check is over before the first failure is told', async () => {
   isError = false
-  let shown = 0
+  const calls = { begun: 0, over: 0 }
   const ports = {
     ...portsWith(ROW),
     showDecision: async () => {
-      shown += 1
-      if (shown === 2) await new Promise((resolve) => setTimeout(resolve, 100))
-      if (shown === 2) shown += 10
+      calls.begun += 1
+      await sleep(calls.begun * 100)
+      calls.over += 1
       return ROW
     },
   }
   await expect(selfCheck(ports, [DENIED, ALLOWED])).rejects.toThrow('«a refused call»')
-  expect(shown).toBeGreaterThan(10)
+  expect(calls).toEqual({ begun: 2, over: 2 })
 })
