@@ -76,7 +76,7 @@ describe.each(['echo', 'files'] as const)('%s', (server) => {
   })
 })
 
-test('a revoked token ends its session: a new token of the same person does not inherit it', async () => {
+test('a session ends with its token: another token of the same person does not inherit it', async () => {
   const grant = { user: 'alice', agent: 'demo', servers: ['files'], teams: [], expiresInMs: 60_000 }
   const first = await gateway.pdp.admin.createGrant(grant)
   const session = await openSession('files', first.token)

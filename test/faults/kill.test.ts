@@ -67,8 +67,8 @@ function write(dev: Dev): Promise<Answered> {
 }
 
 /**
- * What fsck finds an hour later, but for what a crash may leave: a number that was issued and neither told nor written
- * when PDP and PEP died at once, in an epoch that was never closed.
+ * What fsck finds an hour later, but for what a crash may leave: a number that was issued and neither
+ * told nor written when PDP and PEP died at once, in an epoch that was never closed.
  */
 async function unexplained(sql: Sql, keys: Keys): Promise<Found[]> {
   const found = await findings(sql, keys, Date.now() + 3_600_000)

@@ -91,7 +91,7 @@ describe('the commit is held', () => {
     expect(gateway.upstream.reached).toHaveLength(1)
   })
 
-  test('for longer than a commit may take: refused, and nothing is sent when it comes', async () => {
+  test('too long: refused, and nothing is sent when it comes', async () => {
     await hold()
     const began = performance.now()
     const told = await tell(gateway, CALL)

@@ -56,7 +56,9 @@ permit (principal in MCP::Team::"keepers", action == MCP::Action::"echo/secret",
 `
 const FILES_POLICY = `
 @id("staff/read")
-permit (principal in MCP::Team::"staff", action in MCP::Action::"read", resource == MCP::Server::"files");
+permit (
+  principal in MCP::Team::"staff", action in MCP::Action::"read", resource == MCP::Server::"files"
+);
 `
 
 export type GatewayOptions = {

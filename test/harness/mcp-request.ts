@@ -82,7 +82,8 @@ export function legacyText(method: string, params?: Params, id: unknown = 1): st
 
 /** A legacy `tools/call` as text; `args` is JSON already, so that it can be spelled in any way. */
 export function callText(args: string, tool = 'echo'): string {
-  return `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"${tool}","arguments":${args}}}`
+  const params = `{"name":"${tool}","arguments":${args}}`
+  return `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":${params}}`
 }
 
 /** A request of the 2026-07-28 era with every header it must have. */
