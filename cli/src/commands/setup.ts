@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { Command } from 'commander'
 import { formatToken, TOKEN_RANDOM_BYTES } from '../../../schemas/identifiers.ts'
 import { CommandError } from '../errors.ts'
+import { makePrivateDirectory } from '../make-private.ts'
 import type { Format } from '../output.ts'
 import { asCommandError } from '../service-errors.ts'
 import { type Context, formatOption } from './context.ts'
@@ -18,6 +19,7 @@ export function addSetup(program: Command, { config, io }: Context): void {
     .action(async ({ format }: { format: Format }) => {
       const directory = join(config.home, 'keys')
       const { createKeys } = await import('../../../pdp/src/keys/keys.ts')
+      await makePrivateDirectory(config.home).catch(unwritable(config.home))
       await createKeys(directory).catch(rethrow)
       const token = formatToken('operator', randomBytes(TOKEN_RANDOM_BYTES), sha256)
       const made = { keys: directory, operatorToken: token, operatorTokenSha256: sha256(token) }
@@ -59,4 +61,13 @@ function sha256(text: string): string {
 
 function rethrow(error: unknown): never {
   throw asCommandError(error)
+}
+
+function unwritable(home: string): (cause: unknown) => never {
+  return (cause) => {
+    throw new CommandError(`CEDARGATE_HOME ${home} cannot be written`, {
+      hint: 'set CEDARGATE_HOME to a directory you own',
+      cause,
+    })
+  }
 }

@@ -1,9 +1,10 @@
 // Owns the directory of a `dev` gateway: private, its tokens kept across starts, its facts only while it serves.
-import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { holdLock, type Lock } from '../../../pdp/src/store/lock-file.ts'
 import { CommandError } from '../errors.ts'
+import { makePrivateDirectory } from '../make-private.ts'
 
 /** What a running `dev` says of itself to programs, in `dev.json`. */
 export type Facts = {
@@ -58,8 +59,7 @@ export async function openHome(path: string): Promise<Home> {
 
 async function makePrivate(path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode: 0o700 })
-    await chmod(path, 0o700)
+    await makePrivateDirectory(path)
     await writePrivate(join(path, '.writable'), '')
     await rm(join(path, '.writable'))
   } catch (cause) {
