@@ -42,6 +42,7 @@ test('however the bytes are cut, the data is the same and the raw events are the
       expect(Buffer.concat(events.map(({ raw }) => raw))).toEqual(bytes)
       expect(events.flatMap(({ data }) => data ?? [])).toEqual(said)
     }),
+    { examples: [[Array.from({ length: bytes.length }, (_, place) => [place, place]).flat()]] },
   )
 })
 

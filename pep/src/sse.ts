@@ -47,7 +47,8 @@ export function createSseReader(eventBytesMax: number): SseReader {
       parts.push(buffer.subarray(from))
       bytes += buffer.length - from
       if (bytes > eventBytesMax) throw new RangeError('an event is too long')
-      tail = text.slice(Math.max(from + tail.length, text.length - BLANK_LINE_LENGTH_MAX + 1))
+      const begun = from === 0 ? 0 : from + tail.length
+      tail = text.slice(Math.max(begun, text.length - BLANK_LINE_LENGTH_MAX + 1))
       return events
     },
   }

@@ -51,6 +51,7 @@ async function endAll(endings: Ending): Promise<void> {
 }
 
 async function start(config: DevConfig, io: Terminal, ending: Ending): Promise<void> {
+  process.umask(0o077)
   const log = pino({ level: config.logLevel }, pino.destination(2))
   const home = await openHome(config.home)
   ending.push(home.close)

@@ -1,6 +1,7 @@
 // Owns what is settled before Cedar is asked: which action a message is, and its typed arguments. Pure.
 // A message that cannot be put to Cedar is refused here, with its code.
 import type { VerdictCode } from '../../../schemas/codes.ts'
+import { MAPPED_ARGS_BYTES_MAX } from '../../../schemas/limits.ts'
 import type { ItemAction, Listed } from '../../../schemas/mcp.ts'
 import { CONNECT_ACTION, METHODS } from '../../../schemas/mcp.ts'
 import type { Json, JsonObject } from '../../../schemas/strict-json.ts'
@@ -90,6 +91,13 @@ function settleTool(
   said: Said,
 ): Asked | Refusal {
   if (said.tool === null) return refuse('invalid_request', '`params.name` must be a string')
+  if (request.params !== undefined && 'task' in request.params) {
+    return refuse('unknown_method', 'a call as a task is known, but cannot be decided on yet')
+  }
+  if (said.text.length > MAPPED_ARGS_BYTES_MAX) {
+    const detail = `the arguments are longer than ${MAPPED_ARGS_BYTES_MAX} bytes`
+    return refuse('unrepresentable_argument', detail)
+  }
   const tool = server.tools.get(said.tool)
   if (tool === undefined) return refuse('unknown_tool', 'no tool of this name has been reviewed')
   const sha256 = variantOf(request, tool)

@@ -1,6 +1,7 @@
-// Owns two habits of every Node process that a PEP starts: it listens on loopback unless it names a
-// host, and it ends with whoever started it. Plain JavaScript: it is loaded by whatever Node the
-// server runs on (20 or later).
+// Owns three habits of every Node process that a PEP starts: it listens on loopback unless it names a host, it answers no
+// web page (a foreign Origin or Host), and it ends with whoever started it. Plain JavaScript: it is loaded by whatever
+// Node the server runs on (20 or later).
+import { Server as HttpServer } from 'node:http'
 import { Server } from 'node:net'
 
 const PARENT_CHECK_MS = 500
@@ -9,6 +10,21 @@ const LOOPBACK = '127.0.0.1'
 const { listen } = Server.prototype
 Server.prototype.listen = function listenOnLoopback(...args) {
   return listen.apply(this, withHost(args))
+}
+
+const { emit } = HttpServer.prototype
+HttpServer.prototype.emit = function emitNear(event, request, ...rest) {
+  if (!['request', 'checkContinue', 'upgrade'].includes(event) || !isForeign(request)) {
+    return emit.call(this, event, request, ...rest)
+  }
+  request.socket.destroy()
+  return true
+}
+
+/** The PEP sends no Origin, and the loopback address as Host; a page that a browser shows sends one or the other. */
+function isForeign({ headers }) {
+  const host = (headers.host ?? '').replace(/:\d+$/, '')
+  return headers.origin !== undefined || !['127.0.0.1', 'localhost', '[::1]'].includes(host)
 }
 
 const parent = process.ppid
