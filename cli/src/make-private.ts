@@ -1,4 +1,5 @@
 // Owns making a directory for one user alone.
+import { existsSync } from 'node:fs'
 import { chmod, mkdir, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
@@ -7,13 +8,15 @@ import { dirname } from 'node:path'
  * system. Not `mkdir` with `recursive`: Node tries for ever where a parent exists and yet nothing can be made in it.
  */
 export async function makePrivateDirectory(path: string): Promise<void> {
-  await makeMissing(path)
+  await makeMissing(dirname(path))
+  await mkdir(path, { mode: 0o700 }).catch(async (error: unknown) => {
+    if (!existsSync(path) || !(await stat(path)).isDirectory()) throw error
+  })
   await chmod(path, 0o700)
 }
 
 async function makeMissing(path: string): Promise<void> {
-  const found = await stat(path).catch(() => undefined)
-  if (found?.isDirectory() === true) return
-  if (dirname(path) !== path) await makeMissing(dirname(path))
+  if (existsSync(path)) return
+  await makeMissing(dirname(path))
   await mkdir(path, { mode: 0o700 })
 }

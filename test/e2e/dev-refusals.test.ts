@@ -55,6 +55,7 @@ const ROWS: readonly Row[] = [
   { name: 'CEDARGATE_PEP_PORT is taken', env: () => ({ CEDARGATE_PEP_PORT: takenPort }), code: 2, says: /CEDARGATE_PEP_PORT.*EADDRINUSE/ },
   { name: 'CEDARGATE_PDP_PORT is taken', env: () => ({ CEDARGATE_PDP_PORT: takenPort }), code: 2, says: /CEDARGATE_PDP_PORT.*EADDRINUSE/ },
   { name: 'CEDARGATE_HOME cannot be made', env: async () => ({ CEDARGATE_HOME: await belowAFile(join(folder, 'file')) }), code: 2, says: /CEDARGATE_HOME .*ENOTDIR/ },
+  { name: 'CEDARGATE_HOME is below /proc', env: () => ({ CEDARGATE_HOME: '/proc/nothing/home' }), code: 2, says: /CEDARGATE_HOME .*ENOENT/ },
   { name: 'tokens.json is damaged', env: async () => ({ CEDARGATE_HOME: await damaged(join(folder, 'damaged')) }), code: 2, says: /tokens\.json is damaged\nhint: delete it/ },
   { name: 'DATABASE_URL does not answer', env: () => ({ DATABASE_URL: 'postgres://u:hunter2@127.0.0.1:1/x' }), code: 1, says: /127\.0\.0\.1:1\/x \(DATABASE_URL\).*ECONNREFUSED/ },
   { name: 'CEDARGATE_BUNDLE is not there', env: async () => ({ CEDARGATE_HOME: await withDatabase(join(folder, 'no-bundle')), CEDARGATE_BUNDLE: join(folder, 'nowhere') }), code: 3, says: /nowhere`\nhint: .*CEDARGATE_BUNDLE/ },
