@@ -65,10 +65,8 @@ type DeciderPorts = {
 
 /** Reads the bundle and starts an engine on it; needs no database. Throws BundleError with every finding. */
 export async function openDecider(ports: DeciderPorts): Promise<Decider> {
-  const [bundle, engine] = await Promise.all([
-    loadBundle(ports.bundleDirectory, { env: ports.env }),
-    startEngine({ workers: ports.engineWorkers }),
-  ])
+  const bundle = await loadBundle(ports.bundleDirectory, { env: ports.env })
+  const engine = await startEngine({ workers: ports.engineWorkers })
   await engine.activate(bundle.generation)
   return { bundle, engine }
 }

@@ -17,7 +17,7 @@ const settings = z.object({
   DATABASE_URL: z.string().optional(),
   /** Directory of the policy bundle. Default: the example in `policies/`. */
   CEDARGATE_BUNDLE: z.string().default(() => fileURLToPath(new URL('policies/', packageRoot))),
-  CEDARGATE_ENGINE_WORKERS: z.coerce.number().int().min(1).max(64).default(2),
+  CEDARGATE_ENGINE_WORKERS: z.coerce.number().int().min(1).max(64).default(1),
   CEDARGATE_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('warn'),
 })
 

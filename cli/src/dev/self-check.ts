@@ -26,18 +26,27 @@ const DECISION_HEADER = 'cedargate-decision'
  * a call left under way would wait for an answer that a stopped gateway never gives.
  */
 export async function selfCheck(ports: Ports, checks: readonly Check[]): Promise<Shown[]> {
-  const made = await Promise.allSettled(checks.map((check) => runCheck(ports, check)))
-  return made.map((one) => {
-    if (one.status === 'fulfilled') return one.value
-    throw one.reason
+  const made = new Map<Check, PromiseSettledResult<Shown>>()
+  const sessions = Map.groupBy(checks, ({ user, server }) => `${server} ${user}`)
+  await Promise.all([...sessions.values()].map((own) => runSession(ports, own, made)))
+  return checks.map((check) => {
+    const one = made.get(check)
+    if (one?.status === 'fulfilled') return one.value
+    throw one?.reason
   })
 }
 
-async function runCheck({ pepUrl, tokenOf, showDecision }: Ports, check: Check): Promise<Shown> {
+/** The checks of one person at one server, one after the other, by one client. Never rejects: `made` says it. */
+async function runSession(
+  { pepUrl, tokenOf, showDecision }: Ports,
+  checks: readonly Check[],
+  made: Map<Check, PromiseSettledResult<Shown>>,
+): Promise<void> {
+  const [{ user, server }] = checks as [Check]
   let decisionId = ''
   const client = new Client({ name: 'cedargate-self-check', version: '1' })
-  const transport = new StreamableHTTPClientTransport(new URL(`${pepUrl}/${check.server}/mcp`), {
-    requestInit: { headers: { authorization: `Bearer ${tokenOf(check.user)}` } },
+  const transport = new StreamableHTTPClientTransport(new URL(`${pepUrl}/${server}/mcp`), {
+    requestInit: { headers: { authorization: `Bearer ${tokenOf(user)}` } },
     fetch: async (url, init) => {
       const answer = await fetch(url, init)
       // The client asks more than this call, a stream among it, and its answers come in any order.
@@ -45,24 +54,30 @@ async function runCheck({ pepUrl, tokenOf, showDecision }: Ports, check: Check):
       return answer
     },
   })
-  try {
-    await client.connect(transport)
+  const connected = client.connect(transport)
+  const runCheck = async (check: Check): Promise<Shown> => {
+    await connected
+    decisionId = ''
     const result = await client.callTool({ name: check.tool, arguments: check.arguments })
     const decision = await showDecision(decisionId)
     if (decision === undefined)
       throw new CommandError(`no decision is recorded for: ${check.shows}`)
     compare(check, decision, result.isError === true)
     return { check, decision, answer: firstText(result.content) }
-  } catch (cause) {
-    if (cause instanceof CommandError) throw cause
-    const why = cause instanceof Error ? cause.message : String(cause)
-    throw new CommandError(`the self-check «${check.shows}» could not be made: ${why}`, {
-      exit: 1,
-      cause,
-    })
-  } finally {
-    await client.close()
   }
+  for (const check of checks) {
+    const [one] = await Promise.allSettled([
+      runCheck(check).catch((cause) => Promise.reject(refusal(check, cause))),
+    ])
+    made.set(check, one)
+  }
+  await client.close()
+}
+
+function refusal({ shows }: Check, cause: unknown): CommandError {
+  if (cause instanceof CommandError) return cause
+  const why = cause instanceof Error ? cause.message : String(cause)
+  return new CommandError(`the self-check «${shows}» could not be made: ${why}`, { exit: 1, cause })
 }
 
 function compare({ shows, expect, tool }: Check, decision: DecisionRow, isError: boolean): void {

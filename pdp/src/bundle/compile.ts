@@ -42,18 +42,24 @@ export type CompiledSchema = {
   readonly schema: object
 }
 
-/** Types every tool by itself: one that Cedar cannot hold becomes opaque and leaves the others as they are. */
+/** Every tool typed. When Cedar cannot hold them, each is tried by itself: the culprits become opaque, the others stay. */
 export async function compileSchema(
   servers: readonly ReviewedServer[],
   candidate: Candidate,
 ): Promise<CompiledSchema> {
   const groups = actionGroups(servers.map(({ id }) => id))
   const typed = servers.flatMap(compileTools)
+  const schema = schemaOf(typed, groups)
+  const [problem] = await candidate.check([JSON.stringify(schema)])
+  if (problem === null) return { tools: typed, groups, schema }
   const schemas = typed.map(({ action }) => JSON.stringify(actionSchema(action, groups)))
   const problems = await candidate.check(schemas)
   const tools = typed.map((tool, index) => withProblem(tool, problems[index] ?? null))
-  const actions = [...SERVER_ACTIONS, ...tools.map(({ action }) => action)]
-  return { tools, groups, schema: cedarSchema(actions, groups) }
+  return { tools, groups, schema: schemaOf(tools, groups) }
+}
+
+function schemaOf(tools: readonly CompiledTool[], groups: CompiledSchema['groups']): object {
+  return cedarSchema([...SERVER_ACTIONS, ...tools.map(({ action }) => action)], groups)
 }
 
 function compileTools({ id, lock, derived }: ReviewedServer): CompiledTool[] {

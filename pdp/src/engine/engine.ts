@@ -43,14 +43,20 @@ export type Engine = {
   readonly stop: () => Promise<void>
 }
 
+/** The one wasm file of this process never changes: the first thread that was asked speaks for all. */
+let known: EngineIdentity | undefined
+
 /** Which engine a thread has. Throws when it does not answer. */
 export async function identify(thread: Thread, { sha256 }: CedarWasm): Promise<EngineIdentity> {
+  if (known !== undefined) return known
   const answer = await thread.ask({ kind: 'identify' }, IDENTIFY_TIMEOUT_MS)
   if (answer.kind !== 'identified') throw new Error('cedar-wasm does not tell its version')
-  return { n: 'cedar-wasm', v: answer.version, h: sha256 }
+  known = { n: 'cedar-wasm', v: answer.version, h: sha256 }
+  return known
 }
 
 async function identifyOnce(wasm: CedarWasm): Promise<EngineIdentity> {
+  if (known !== undefined) return known
   const thread = startThread(wasm.module)
   try {
     return await identify(thread, wasm)

@@ -1,5 +1,5 @@
 // Owns one worker thread: starting it, one question at a time, ending it. A thread that is late or lost is ended.
-import { Worker } from 'node:worker_threads'
+import { startWorker } from '../worker.ts'
 import type { WorkerAnswer, WorkerMessage, WorkerStart } from './messages.ts'
 
 /** No answer came: the thread took too long, or died. The thread is gone either way. */
@@ -17,10 +17,10 @@ export type Thread = {
   readonly stop: () => Promise<void>
 }
 
-/** A thread with its own wasm instance and an empty environment. */
+/** A thread with its own wasm instance. */
 export function startThread(module: WebAssembly.Module): Thread {
   const start: WorkerStart = { module }
-  const worker = new Worker(workerUrl(), { workerData: start, env: {}, execArgv: [] })
+  const worker = startWorker('worker', import.meta.url, start)
   let pending: { resolve(answer: WorkerAnswer): void; reject(error: Error): void } | undefined
   let lost: ThreadLost | undefined
 
@@ -53,10 +53,4 @@ export function startThread(module: WebAssembly.Module): Thread {
       await worker.terminate()
     },
   }
-}
-
-/** `worker.ts` beside this source, or `cedar-worker.js` beside the file this code was bundled into. */
-function workerUrl(): URL {
-  const { url } = import.meta
-  return new URL(url.endsWith('.ts') ? './worker.ts' : './cedar-worker.js', url)
 }

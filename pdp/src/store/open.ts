@@ -2,7 +2,6 @@
 // both. Never holds a statement of any room; the rooms bring their own SQL.
 import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { PGlite, types } from '@electric-sql/pglite'
 import { Pool } from 'pg'
 import type { Dialect, Row, Sql } from '../../../schemas/database/sql.ts'
 import { holdLock } from './lock-file.ts'
@@ -13,6 +12,7 @@ import {
   BOOKKEEPING,
   MIGRATIONS_DIRECTORY,
 } from './migrate.ts'
+import { startPglite } from './pglite.ts'
 import { databaseError, poolConfig } from './postgres-config.ts'
 import { StoreError } from './store-error.ts'
 
@@ -101,38 +101,29 @@ export async function openPglite(
   options: Pick<StoreOptions, 'migrations'> = {},
 ): Promise<Store> {
   const lock = directory.startsWith('memory://') ? undefined : await prepareDirectory(directory)
-  const client = await openClient(directory).catch(async (error: unknown) => {
+  const client = await startPglite(directory).catch(async (error: unknown) => {
     await lock?.release()
-    throw error
+    const message = `cannot open the embedded database in ${directory} (CEDARGATE_HOME)`
+    throw new StoreError(`${message}: ${String(error)}`, { cause: error })
   })
-  const sql: Sql = {
+  const sqlOf = (role?: string): Sql => ({
     dialect: 'pglite',
-    query: async (text, params = []) => (await client.query<Row>(text, [...params])).rows,
-  }
+    query: (text, params = []) => client.ask({ kind: 'query', text, params, role }),
+  })
+  const sql = sqlOf()
   const roles = new Map<string, Sql>()
   const migrations = options.migrations ?? MIGRATIONS_DIRECTORY
   return {
     dialect: 'pglite',
     sql,
-    migrate: () => migratePglite(client, migrations),
+    migrate: async () => void (await client.ask({ kind: 'migrate', directory: migrations })),
     checkMigrated: () => checkMigrated(sql, migrations),
-    withRole: (role) => remembered(roles, role, () => roleSql(client, role)),
+    withRole: (role) => remembered(roles, role, () => sqlOf(role)),
     close: async () => {
       await client.close()
       await lock?.release()
     },
   }
-}
-
-/** PGlite belongs to this process, whose statements wait for the transaction to end. */
-async function migratePglite(client: PGlite, migrations: string): Promise<void> {
-  await client.transaction((transaction) =>
-    applyMigrations(
-      migrations,
-      (text) => transaction.exec(text),
-      async (text) => (await transaction.query<{ hash: string }>(text)).rows,
-    ),
-  )
 }
 
 /** One migrator at a time; those who waited find nothing left to do. */
@@ -167,15 +158,6 @@ async function checkMigrated(sql: Sql, migrations: string): Promise<void> {
   )
 }
 
-async function openClient(directory: string): Promise<PGlite> {
-  try {
-    return await PGlite.create({ dataDir: directory, parsers: { [types.INT8]: Number } })
-  } catch (error) {
-    const message = `cannot open the embedded database in ${directory} (CEDARGATE_HOME)`
-    throw new StoreError(`${message}: ${String(error)}`, { cause: error })
-  }
-}
-
 async function prepareDirectory(directory: string): Promise<{ release: () => Promise<void> }> {
   try {
     await mkdir(dirname(directory), { recursive: true, mode: 0o700 })
@@ -184,19 +166,6 @@ async function prepareDirectory(directory: string): Promise<{ release: () => Pro
     const hint = 'set CEDARGATE_HOME to a directory of your own'
     const reason = error instanceof Error ? error.message : String(error)
     throw new StoreError(`cannot use ${directory}: ${reason}; ${hint}`, { cause: error })
-  }
-}
-
-/** The role holds for one transaction, so a statement of another role can never run in between. */
-function roleSql(client: PGlite, role: string): Sql {
-  const setRole = `set local role "${role.replaceAll('"', '""')}"`
-  return {
-    dialect: 'pglite',
-    query: (text, params = []) =>
-      client.transaction(async (transaction) => {
-        await transaction.exec(setRole)
-        return (await transaction.query<Row>(text, [...params])).rows
-      }),
   }
 }
 
