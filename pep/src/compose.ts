@@ -41,10 +41,9 @@ export type PepPorts = {
 export type Pep = {
   /** Serves only through node:http, with the bindings of @hono/node-server. */
   readonly app: Hono<PepEnv>
-  /**
-   * Resolves when the servers are known and started and were looked at once. Rejects when the PDP
-   * cannot be asked.
-   */
+  /** Resolves when it is known which servers there are. Rejects when the PDP cannot be asked. */
+  readonly known: () => Promise<void>
+  /** Resolves when the servers are known and started and were looked at once. Rejects as `known` does. */
   readonly ready: () => Promise<void>
   /** Ends streams, sessions and every process it started; reports the last outcomes. */
   readonly stop: () => Promise<void>
@@ -100,6 +99,7 @@ export function createPep(ports: PepPorts): Pep {
   const background = keepUp({ pdp, log, streams, servers, discovery })
   return {
     app,
+    known: servers.refresh,
     ready: background.ready,
     async stop() {
       await background.stop()

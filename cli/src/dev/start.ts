@@ -84,8 +84,8 @@ async function start(config: DevConfig, io: Terminal, ending: Ending): Promise<v
 
   const pep = openPep(config, { store, pdp, tokens, log })
   ending.push(pep.stop)
-  await pep.ready()
-  const shown = await checkOnPrivatePort(pep, pdp, tokens, demo)
+  await pep.known()
+  const [shown] = await Promise.all([checkOnPrivatePort(pep, pdp, tokens, demo), pep.ready()])
   pepGate.open(pep.app.fetch)
   pdpGate.open(pdp.app.fetch)
   const facts = {
