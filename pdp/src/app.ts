@@ -1,8 +1,8 @@
 // Owns the PDP's HTTP surface: three faces on one port, each route behind its caller's role. Only composes.
 import { type Context, Hono } from 'hono'
-import { bodyLimit } from 'hono/body-limit'
 import type { Logger } from 'pino'
 import { API_BODY_BYTES_MAX, DECIDE_BODY_BYTES_MAX } from '../../schemas/limits.ts'
+import { keepBody } from './routes/body.ts'
 import { type GuardedRoute, type Identify, type PdpEnv, registerRoutes } from './routes/roles.ts'
 
 type AppPorts = {
@@ -15,9 +15,9 @@ type AppPorts = {
 export function createApp({ identify, routes, log }: AppPorts): Hono<PdpEnv> {
   const app = new Hono<PdpEnv>()
   app.use('/pep/*', refusePlaintextFromAfar)
-  app.use('/pep/*', bodyLimit({ maxSize: DECIDE_BODY_BYTES_MAX, onError: tooLarge }))
-  app.use('/access/*', echoRequestId, bodyLimit({ maxSize: API_BODY_BYTES_MAX, onError: tooLarge }))
-  app.use('/admin/*', bodyLimit({ maxSize: API_BODY_BYTES_MAX, onError: tooLarge }))
+  app.use('/pep/*', keepBody(DECIDE_BODY_BYTES_MAX))
+  app.use('/access/*', echoRequestId, keepBody(API_BODY_BYTES_MAX))
+  app.use('/admin/*', keepBody(API_BODY_BYTES_MAX))
   registerRoutes(app, identify, routes)
   app.notFound((c) => c.json({ code: 'not_found', message: 'there is no such route' }, 404))
   app.onError((error, c) => {
@@ -50,11 +50,4 @@ async function refusePlaintextFromAfar(
     return undefined
   }
   return c.json({ code: 'forbidden', message: 'a PEP speaks over loopback, a socket or TLS' }, 403)
-}
-
-function tooLarge(c: Context): Response {
-  return c.json(
-    { code: 'body_too_large', message: 'the body is larger than this route takes' },
-    413,
-  )
 }

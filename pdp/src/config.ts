@@ -21,7 +21,7 @@ const settings = z.object({
     .default('127.0.0.1')
     .refine((host) => /^(127\.|::1$|localhost$)/.test(host), 'must be a loopback address'),
   CEDARGATE_PDP_PORT: port.default(8181),
-  /** Path of a Unix socket to listen on instead of the port. */
+  /** Path of a Unix socket to listen on too: PEPs on this host reach it faster than the port. */
   CEDARGATE_PDP_SOCKET: z.string().optional(),
   /** Base URL outside callers use; AuthZEN discovery repeats it. Default `http://host:port`. */
   CEDARGATE_PDP_PUBLIC_URL: z.url().optional(),

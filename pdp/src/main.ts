@@ -39,44 +39,51 @@ export async function startPdp(config: PdpConfig): Promise<RunningPdp> {
       random: (bytes) => randomBytes(bytes),
       log,
     })
-    const server = createAdaptorServer({ fetch: pdp.app.fetch })
-    const url = await listen(server, config)
-    log.info({ url, bundle: pdp.bundle.id }, 'the PDP decides')
-    return {
-      url,
-      stop: async () => {
-        await close(server)
-        await pdp.stop()
-        await store.close()
-      },
+    const closing: (() => Promise<void>)[] = []
+    const stop = async (): Promise<void> => {
+      await Promise.all(closing.map((end) => end()))
+      await pdp.stop()
     }
+    const url = await listenAll(pdp.app.fetch, config, closing).catch(async (error: unknown) => {
+      await stop()
+      throw error
+    })
+    log.info({ url, socket: config.socket, bundle: pdp.bundle.id }, 'the PDP decides')
+    return { url, stop: () => stop().then(store.close) }
   } catch (error) {
     await store.close()
     throw error
   }
 }
 
-type Address = Pick<PdpConfig, 'host' | 'port' | 'socket'>
+type Fetch = Parameters<typeof createAdaptorServer>[0]['fetch']
 
-/** Listens on the socket if one is set, else on host and port. Throws ConfigError naming the setting when taken. */
-export async function listen(server: ServerType, { host, port, socket }: Address): Promise<string> {
-  if (socket !== undefined) await rm(socket, { force: true })
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause: NodeJS.ErrnoException) => {
-      const setting = socket === undefined ? 'CEDARGATE_PDP_PORT' : 'CEDARGATE_PDP_SOCKET'
-      reject(
-        new ConfigError(`${setting} ${socket ?? port} cannot be listened on: ${cause.code}`, {
-          cause,
-        }),
-      )
+/** Listens on host and port, and on the socket if one is set. Answers the URL. `closing` gets what ends each listener. */
+async function listenAll(
+  fetch: Fetch,
+  { host, port, socket }: Pick<PdpConfig, 'host' | 'port' | 'socket'>,
+  closing: (() => Promise<void>)[],
+): Promise<string> {
+  const listen = async (where: object, setting: string): Promise<ServerType> => {
+    const server = createAdaptorServer({ fetch })
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', (cause: NodeJS.ErrnoException) => {
+        const message = `${setting} cannot be listened on: ${cause.code}`
+        reject(new ConfigError(message, { cause }))
+      })
+      server.listen(where, () => resolve())
     })
-    if (socket === undefined) server.listen(port, host, () => resolve())
-    else server.listen(socket, () => resolve())
-  })
+    closing.push(() => close(server))
+    return server
+  }
+  const server = await listen({ host, port }, `CEDARGATE_PDP_PORT ${port}`)
+  if (socket !== undefined) {
+    await rm(socket, { force: true })
+    await listen({ path: socket }, `CEDARGATE_PDP_SOCKET ${socket}`)
+  }
   const address = server.address()
-  return typeof address === 'string' || address === null
-    ? (socket ?? '')
-    : `http://${host}:${address.port}`
+  const taken = typeof address === 'object' && address !== null ? address.port : port
+  return `http://${host}:${taken}`
 }
 
 /** Ends keep-alive connections too; requests under way may take `drainMs` to be answered first. */

@@ -76,7 +76,7 @@ describe.each(['tcp', 'unix'])('%s', (how) => {
   })
 
   test.each([
-    { path: '/silent', why: /timeout/ },
+    { path: '/silent', why: /no answer within 200 ms/ },
     { path: '/half', why: /terminated|other side closed|aborted/ },
   ])('$path is no answer', async ({ path, why }) => {
     const pdp = open()

@@ -39,14 +39,19 @@ export function openPdp(address: PdpAddress, key: string): PdpPort {
     timeoutMs: number,
     body: string | null,
   ) => {
-    const signal = AbortSignal.timeout(timeoutMs)
+    const late = new AbortController()
+    const timer = setTimeout(() => late.abort(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs)
     const headers = {
       authorization,
       'content-type': 'application/json',
       accept: 'application/json',
     }
-    const response = await pool.request({ method, path, headers, body, signal })
-    return { status: response.statusCode, body: await response.body.text() }
+    try {
+      const response = await pool.request({ method, path, headers, body, signal: late.signal })
+      return { status: response.statusCode, body: await response.body.text() }
+    } finally {
+      clearTimeout(timer)
+    }
   }
   return {
     post: (path, body, timeoutMs) => ask('POST', path, timeoutMs, body),

@@ -16,6 +16,7 @@ import {
   type PepRow,
   pepRequest,
 } from '../../../schemas/admin-api.ts'
+import { jsonBody } from './body.ts'
 import type { GuardedRoute, PdpEnv } from './roles.ts'
 
 export type AdminPorts = {
@@ -47,7 +48,7 @@ export function adminRoutes(ports: AdminPorts): GuardedRoute[] {
   ]
 
   async function createGrant(c: Context<PdpEnv>): Promise<Response> {
-    const body = await read(c, grantRequest)
+    const body = read(c, grantRequest)
     if (body instanceof Response) return body
     const unknown = unknownServers(ports.bundleInfo(), body.servers)
     return unknown === undefined ? c.json(await ports.createGrant(body), 201) : invalid(c, unknown)
@@ -64,7 +65,7 @@ export function adminRoutes(ports: AdminPorts): GuardedRoute[] {
   }
 
   async function enrollPep(c: Context<PdpEnv>): Promise<Response> {
-    const body = await read(c, pepRequest)
+    const body = read(c, pepRequest)
     if (body instanceof Response) return body
     const unknown = unknownServers(ports.bundleInfo(), body.servers)
     return unknown === undefined
@@ -119,12 +120,11 @@ function identifier(c: Context<PdpEnv>): string {
   return c.req.param('id') ?? ''
 }
 
-async function read<Schema extends z.ZodType>(
-  c: Context,
+function read<Schema extends z.ZodType>(
+  c: Context<PdpEnv>,
   schema: Schema,
-): Promise<z.infer<Schema> | Response> {
-  const body: unknown = await c.req.json().catch(() => undefined)
-  const parsed = schema.safeParse(body)
+): z.infer<Schema> | Response {
+  const parsed = schema.safeParse(jsonBody(c))
   return parsed.success ? parsed.data : invalid(c, z.prettifyError(parsed.error))
 }
 

@@ -13,6 +13,7 @@ import {
   type Upstream,
 } from '../../../schemas/pep-api.ts'
 import type { Decide, Enforcer } from '../decide/decide.ts'
+import { jsonBody } from './body.ts'
 import type { GuardedRoute, PdpEnv } from './roles.ts'
 
 export type PepPorts = {
@@ -40,21 +41,21 @@ export function pepRoutes(ports: PepPorts): GuardedRoute[] {
   ]
 
   async function decide(c: Context<PdpEnv>): Promise<Response> {
-    const body = await read(c, decideRequest)
+    const body = read(c, decideRequest)
     if (body instanceof Response) return body
     const results: DecideResult[] = await ports.decide(enforcer(c), body.calls)
     return c.json({ results })
   }
 
   async function outcomes(c: Context<PdpEnv>): Promise<Response> {
-    const body = await read(c, outcomesRequest)
+    const body = read(c, outcomesRequest)
     if (body instanceof Response) return body
     await ports.sealOutcomes(enforcer(c).id, body.outcomes)
     return c.body(null, 204)
   }
 
   async function definitions(c: Context<PdpEnv>): Promise<Response> {
-    const body = await read(c, definitionsRequest)
+    const body = read(c, definitionsRequest)
     if (body instanceof Response) return body
     const { server } = body
     return c.json({
@@ -101,12 +102,11 @@ function enforcer(c: Context<PdpEnv>): Enforcer {
   return caller
 }
 
-async function read<Schema extends z.ZodType>(
-  c: Context,
+function read<Schema extends z.ZodType>(
+  c: Context<PdpEnv>,
   schema: Schema,
-): Promise<z.infer<Schema> | Response> {
-  const body: unknown = await c.req.json().catch(() => undefined)
-  const parsed = schema.safeParse(body)
+): z.infer<Schema> | Response {
+  const parsed = schema.safeParse(jsonBody(c))
   if (parsed.success) return parsed.data
   return c.json({ code: 'invalid_request', message: 'the body is not what this route takes' }, 400)
 }

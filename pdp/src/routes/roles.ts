@@ -9,7 +9,8 @@ export type Caller =
   | { readonly kind: 'operator' }
   | { readonly kind: 'pep'; readonly id: string; readonly servers: readonly string[] }
 
-export type PdpEnv = { Variables: { caller: Caller } }
+/** `body` is set for every request below the three faces, `caller` where a role is needed. */
+export type PdpEnv = { Variables: { caller: Caller; body: Buffer } }
 
 /** Who a bearer token speaks for; undefined for nobody. Resolves revocation, not permission. */
 export type Identify = (bearer: string) => Promise<Caller | undefined>

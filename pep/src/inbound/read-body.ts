@@ -1,6 +1,7 @@
 // Owns reading the bytes of a POST: right types, no encoding, never more than BODY_BYTES_MAX. Reads
 // no JSON.
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import getRawBody from 'raw-body'
 import { BODY_BYTES_MAX } from '../../../schemas/limits.ts'
 import { GatewayError } from '../gateway-error.ts'
 
@@ -30,34 +31,14 @@ function mediaType(item: string): string {
   return (end < 0 ? item : item.slice(0, end)).trim()
 }
 
-/**
- * The whole body. Throws body_too_large at the first byte too many and reads no further, chunked
- * bodies too.
- */
-export function readBody(incoming: IncomingMessage): Promise<Buffer> {
-  const declared = Number(incoming.headers['content-length'] ?? 0)
-  if (declared > BODY_BYTES_MAX) return Promise.reject(tooLarge())
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = []
-    let bytes = 0
-    const onData = (chunk: Buffer) => {
-      bytes += chunk.length
-      if (bytes <= BODY_BYTES_MAX) {
-        chunks.push(chunk)
-        return
-      }
-      incoming.off('data', onData).off('close', onClose).pause()
-      reject(tooLarge())
-    }
-    const onClose = () => reject(gone())
-    incoming.on('data', onData)
-    incoming.once('close', onClose)
-    incoming.once('end', () => {
-      incoming.off('close', onClose)
-      resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks))
-    })
-    incoming.once('error', () => reject(gone()))
-  })
+/** The whole body. Throws body_too_large at the first byte too many and reads no further, chunked bodies too. */
+export async function readBody(incoming: IncomingMessage): Promise<Buffer> {
+  const length = incoming.headers['content-length'] ?? null
+  try {
+    return await getRawBody(incoming, { limit: BODY_BYTES_MAX, length })
+  } catch (error) {
+    throw (error as { type?: unknown }).type === 'entity.too.large' ? tooLarge() : gone()
+  }
 }
 
 function tooLarge(): GatewayError {

@@ -36,12 +36,14 @@ export async function startApart(database: string, upstreamUrl: string): Promise
   const made = await json(['keys', 'create'], { CEDARGATE_HOME: home }, keysMade)
   const pdpPort = String(await freePort())
   const pdpUrl = `http://127.0.0.1:${pdpPort}`
+  const pdpSocket = join(home, 'pdp.sock')
   const pdp = startCommand(['pdp'], {
     ...common,
     CEDARGATE_HOME: home,
     CEDARGATE_BUNDLE: bundle,
     CEDARGATE_OPERATOR_TOKEN_SHA256: made.operatorTokenSha256,
     CEDARGATE_PDP_PORT: pdpPort,
+    CEDARGATE_PDP_SOCKET: pdpSocket,
   })
   const services = [pdp]
   const stop = async (): Promise<void> => {
@@ -57,7 +59,7 @@ export async function startApart(database: string, upstreamUrl: string): Promise
     const pepPort = String(await freePort())
     const pepUrl = `http://127.0.0.1:${pepPort}`
     const enforce = { ...common, CEDARGATE_PEP_KEY: key, CEDARGATE_PEP_PORT: pepPort }
-    const pep = startCommand(['pep', '--pdp', pdpUrl], enforce)
+    const pep = startCommand(['pep', '--pdp', pdpSocket], enforce)
     services.push(pep)
     await waitFor(pep, () => answers(`${pepUrl}/healthz`))
     return { arm: arm('c', '(c) gateway, two processes', pepUrl, token), stop }
