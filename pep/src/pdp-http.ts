@@ -40,7 +40,10 @@ export function openPdp(address: PdpAddress, key: string): PdpPort {
     body: string | null,
   ) => {
     const late = new AbortController()
-    const timer = setTimeout(() => late.abort(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs)
+    const timer = setTimeout(
+      () => late.abort(new Error(`no answer within ${timeoutMs} ms`)),
+      timeoutMs,
+    )
     const headers = {
       authorization,
       'content-type': 'application/json',

@@ -76,7 +76,13 @@ export async function startPglite(directory: string): Promise<PgliteClient> {
     await end()
     throw error
   })
-  return { ask, close: () => ask({ kind: 'close' }).then(() => undefined).finally(end) }
+  return {
+    ask,
+    close: () =>
+      ask({ kind: 'close' })
+        .then(() => undefined)
+        .finally(end),
+  }
 }
 
 function errorOf({ message, code, isStoreError }: PgliteFailure): Error {

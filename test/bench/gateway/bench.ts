@@ -7,8 +7,20 @@ import { type Arm, measure, type Plan, spread } from './measure.ts'
 import { compared, table } from './report.ts'
 import { createDatabase, type Gateway, startApart, startTogether } from './services.ts'
 
-const FULL: Plan = { passes: 3, connections: [1, 16, 64], warmupMs: 2_000, durationMs: 5_000 }
-const QUICK: Plan = { passes: 1, connections: [1, 64], warmupMs: 1_000, durationMs: 2_000 }
+const FULL: Plan = {
+  passes: 3,
+  heatMs: 8_000,
+  connections: [1, 16, 64],
+  warmupMs: 2_000,
+  durationMs: 5_000,
+}
+const QUICK: Plan = {
+  passes: 1,
+  heatMs: 1_000,
+  connections: [1, 64],
+  warmupMs: 1_000,
+  durationMs: 2_000,
+}
 const COMMITS = 1_000
 
 export const gatewayBench: Bench = {

@@ -15,6 +15,8 @@ export type Arm = {
 
 export type Plan = {
   readonly passes: number
+  /** Every arm is driven this long first, uncounted: a service that has just started runs unoptimised code. */
+  readonly heatMs: number
   readonly connections: readonly number[]
   readonly warmupMs: number
   readonly durationMs: number
@@ -44,6 +46,9 @@ export async function measure(
   const load = fork(fileURLToPath(new URL('load.ts', import.meta.url)))
   const results = new Map<string, LoadResult[]>()
   try {
+    const most = Math.max(...plan.connections)
+    for (const arm of arms)
+      await measureOnce(load, arm, most, upstreamUrl, { ...plan, durationMs: plan.heatMs })
     for (let pass = 0; pass < plan.passes; pass++) {
       for (const connections of plan.connections) {
         for (const arm of rotated(arms, pass)) {
