@@ -72,7 +72,10 @@ export const decisionsQuery = z.strictObject({
 })
 export type DecisionsQuery = z.infer<typeof decisionsQuery>
 
-/** One decision as people read it. `arguments` is null where there were none; `outcome` null means unknown. */
+/**
+ * One decision as people read it. `arguments` is null where there were none (`argumentsLength` 0), and in a list where
+ * their text is longer than LISTED_ARGUMENTS_LENGTH_MAX characters; `outcome` null means unknown.
+ */
 export const decisionRow = z.strictObject({
   id: z.uuid(),
   at: z.iso.datetime(),
@@ -82,6 +85,7 @@ export const decisionRow = z.strictObject({
   method: z.string(),
   tool: z.string().nullable(),
   arguments: z.unknown(),
+  argumentsLength: z.int(),
   verdict: z.enum(['allow', 'deny']),
   code: z.enum(VERDICT_CODES),
   policies: z.array(z.string()),

@@ -40,6 +40,10 @@ export const GRANT_LIFETIME_MS_MAX = 366 * 24 * 60 * 60 * 1000
 export const GRANT_LIFETIME_DEFAULT = '90d'
 /** Rows of one page of decisions. */
 export const DECISIONS_PAGE_MAX = 1_000
+/** Of those, how many are read and decrypted at a time: each may hold a whole message. */
+export const DECISIONS_CHUNK_ROWS = 32
+/** Characters of the arguments of one decision in a list; longer ones are only in the decision itself. */
+export const LISTED_ARGUMENTS_LENGTH_MAX = 16 * 1024
 /** Bytes of one file of a bundle, and how many policies and servers one may hold. */
 export const BUNDLE_FILE_BYTES_MAX = 4 * 1024 * 1024
 export const BUNDLE_POLICIES_MAX = 10_000

@@ -1,5 +1,7 @@
 // Owns the names of every environment variable the gateway reads, so that a misspelt one is an error and not a default.
 
+import { z } from 'zod'
+
 /** Set by people; each service's config.ts says what it means, its unit and its default. */
 export const SETTINGS: ReadonlySet<string> = new Set([
   'CEDARGATE_HOME',
@@ -37,3 +39,17 @@ export function unknownSettings(env: Readonly<Record<string, string | undefined>
       !name.startsWith(TEST_PREFIX),
   )
 }
+
+/** A whole number in decimal digits; anything else is refused with the range. */
+export function numberSetting(min: number, max: number) {
+  const error = `must be a whole number from ${min} to ${max}`
+  const isInRange = (value: number): boolean => value >= min && value <= max
+  return z
+    .string()
+    .regex(/^\d{1,9}$/, { error, abort: true })
+    .transform(Number)
+    .refine(isInRange, { error })
+}
+
+/** 0 takes a free port. */
+export const portSetting = numberSetting(0, 65_535)

@@ -1,6 +1,7 @@
 // Owns the PDP's HTTP surface: three faces on one port, each route behind its caller's role. Only composes.
-import { type Context, Hono } from 'hono'
+import { type Context, Hono, type MiddlewareHandler } from 'hono'
 import type { Logger } from 'pino'
+import { LOOPBACK_HOSTS, readHost } from '../../schemas/hosts.ts'
 import { API_BODY_BYTES_MAX, DECIDE_BODY_BYTES_MAX } from '../../schemas/limits.ts'
 import { keepBody } from './routes/body.ts'
 import { type GuardedRoute, type Identify, type PdpEnv, registerRoutes } from './routes/roles.ts'
@@ -8,12 +9,15 @@ import { type GuardedRoute, type Identify, type PdpEnv, registerRoutes } from '.
 type AppPorts = {
   readonly identify: Identify
   readonly routes: readonly GuardedRoute[]
+  /** Base URL outside callers use: its host may be named beside loopback. */
+  readonly publicUrl: string
   readonly log: Logger
 }
 
 /** The app; `app.fetch` is also how `cedargate dev` calls its PDP, without a socket. */
-export function createApp({ identify, routes, log }: AppPorts): Hono<PdpEnv> {
+export function createApp({ identify, routes, publicUrl, log }: AppPorts): Hono<PdpEnv> {
   const app = new Hono<PdpEnv>()
+  app.use(refuseForeignHost(new URL(publicUrl).host))
   app.use('/pep/*', refusePlaintextFromAfar)
   app.use('/pep/*', keepBody(DECIDE_BODY_BYTES_MAX))
   app.use('/access/*', echoRequestId, keepBody(API_BODY_BYTES_MAX))
@@ -25,6 +29,17 @@ export function createApp({ identify, routes, log }: AppPorts): Hono<PdpEnv> {
     return c.json({ code: 'internal', message: 'the PDP could not answer; its log says why' }, 500)
   })
   return app
+}
+
+/** Against DNS rebinding: a web page that resolves to us names its own host. In process there is no socket at all. */
+function refuseForeignHost(own: string): MiddlewareHandler<PdpEnv> {
+  return async function refuse(c, next) {
+    const host = readHost(c.req.header('host'))
+    const isOver = (c.env as NodeEnv | undefined)?.incoming !== undefined
+    if (!isOver || host?.whole === own || LOOPBACK_HOSTS.has(host?.name ?? '')) return next()
+    const message = 'the Host header names another host; CEDARGATE_PDP_PUBLIC_URL names this one'
+    return c.json({ code: 'forbidden', message }, 403)
+  }
 }
 
 /** AuthZEN §10.1.1: X-Request-ID comes back as it went in. */

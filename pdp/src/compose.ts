@@ -119,6 +119,7 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
         subscribe: events.subscribe,
       }),
     ],
+    publicUrl: ports.publicUrl,
     log,
   })
   return {

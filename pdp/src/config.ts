@@ -1,11 +1,9 @@
 // Owns the PDP's settings: the one file of pdp/ that reads the environment.
 import { z } from 'zod'
 import { sha256Hex } from '../../schemas/identifiers.ts'
-import { unknownSettings } from '../../schemas/settings.ts'
+import { numberSetting, portSetting, unknownSettings } from '../../schemas/settings.ts'
 
 type Env = Readonly<Record<string, string | undefined>>
-
-const port = z.coerce.number().int().min(0).max(65_535)
 
 /** Every setting of `cedargate pdp`. */
 const settings = z.object({
@@ -20,7 +18,7 @@ const settings = z.object({
     .string()
     .default('127.0.0.1')
     .refine((host) => /^(127\.|::1$|localhost$)/.test(host), 'must be a loopback address'),
-  CEDARGATE_PDP_PORT: port.default(8181),
+  CEDARGATE_PDP_PORT: portSetting.default(8181),
   /** Path of a Unix socket to listen on too: PEPs on this host reach it faster than the port. */
   CEDARGATE_PDP_SOCKET: z.string().optional(),
   /** Base URL outside callers use; AuthZEN discovery repeats it. Default `http://host:port`. */
@@ -28,7 +26,7 @@ const settings = z.object({
   /** SHA-256 of the operator token, as `cedargate keys create` printed it. */
   CEDARGATE_OPERATOR_TOKEN_SHA256: sha256Hex,
   /** Worker threads that run Cedar. */
-  CEDARGATE_ENGINE_WORKERS: z.coerce.number().int().min(1).max(64).default(2),
+  CEDARGATE_ENGINE_WORKERS: numberSetting(1, 64).default(2),
   CEDARGATE_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
 })
 

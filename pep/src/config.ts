@@ -1,7 +1,7 @@
 // Owns the PEP's settings: the one file of pep/ that reads the environment.
 import { readFileSync } from 'node:fs'
 import { z } from 'zod'
-import { unknownSettings } from '../../schemas/settings.ts'
+import { portSetting, unknownSettings } from '../../schemas/settings.ts'
 import { type PdpAddress, readPdpAddress } from './pdp-http.ts'
 
 type Env = Readonly<Record<string, string | undefined>>
@@ -30,7 +30,7 @@ const settings = z.object({
   DATABASE_URL: z.string().min(1, 'is required, e.g. postgres://user:password@host/database'),
   /** Address to listen on. Anything but loopback needs TLS in front and CEDARGATE_ALLOWED_HOSTS. */
   CEDARGATE_PEP_HOST: z.string().min(1).default('127.0.0.1'),
-  CEDARGATE_PEP_PORT: z.coerce.number().int().min(0).max(65_535).default(8787),
+  CEDARGATE_PEP_PORT: portSetting.default(8787),
   /**
    * Host names clients use, beside loopback, comma-separated: `mcp.example` or `mcp.example:8443`.
    */

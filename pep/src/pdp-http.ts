@@ -1,12 +1,11 @@
 // Owns reaching the PDP over HTTP or a Unix socket, with the PEP's key. Never sends the key over
 // plaintext to another host.
 import { Pool } from 'undici'
+import { LOOPBACK_HOSTS } from '../../schemas/hosts.ts'
 import type { PdpPort } from './ports.ts'
 
 /** Where the PDP is: a socket path, or the origin of an http or https URL. */
 export type PdpAddress = { readonly socketPath: string } | { readonly origin: string }
-
-const LOOPBACK: ReadonlySet<string> = new Set(['127.0.0.1', 'localhost', '[::1]'])
 
 /** Throws Error with the setting and the fix: plaintext is for loopback and sockets only. */
 export function readPdpAddress(text: string): PdpAddress {
@@ -16,7 +15,7 @@ export function readPdpAddress(text: string): PdpAddress {
     throw new Error(`\`CEDARGATE_PDP\` is neither a URL nor a socket path: ${text}`)
   const url = new URL(text)
   if (url.protocol === 'https:') return { origin: url.origin }
-  if (url.protocol === 'http:' && LOOPBACK.has(url.hostname)) return { origin: url.origin }
+  if (url.protocol === 'http:' && LOOPBACK_HOSTS.has(url.hostname)) return { origin: url.origin }
   throw new Error(
     '`CEDARGATE_PDP` must be https, a socket path, or http on loopback: a key crosses it',
   )

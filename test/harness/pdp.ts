@@ -21,7 +21,7 @@ export type TestPdp = Pdp & {
 
 export const EXAMPLE_BUNDLE = fileURLToPath(new URL('../../policies/', import.meta.url))
 const DAY_MS = 86_400_000
-const PUBLIC_URL = 'http://127.0.0.1:8181'
+const PUBLIC_URL = 'https://pdp.test'
 
 /** A PDP with alice (engineering) and bob (interns) granted on both demo servers. */
 export async function startTestPdp(bundleDirectory: string = EXAMPLE_BUNDLE): Promise<TestPdp> {

@@ -71,3 +71,17 @@ test.each(
   const challenge = answer.headers.get('www-authenticate')
   expect(challenge).toBe(refused === 401 ? 'Bearer' : null)
 })
+
+test.each([
+  { host: 'evil.example', status: 403 },
+  { host: '127.0.0.1.evil.example:8181', status: 403 },
+  { host: '', status: 403 },
+  { host: '127.0.0.1:1', status: 200 },
+  { host: 'localhost', status: 200 },
+  { host: '[::1]:8181', status: 200 },
+  { host: 'pdp.test', status: 200 },
+])('over a socket, Host `$host` is answered $status', async ({ host, status }) => {
+  const incoming = { socket: { remoteAddress: '127.0.0.1' } }
+  const answer = await pdp.app.request('/metrics', { headers: { host } }, { incoming })
+  expect(answer.status).toBe(status)
+})

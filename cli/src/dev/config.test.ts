@@ -5,10 +5,10 @@ import { readDevConfig } from './config.ts'
 
 test.each([
   { env: { CEDARGATE_PEP_PORT: '65536' }, says: /^CEDARGATE_PEP_PORT: / },
-  { env: { CEDARGATE_PDP_PORT: 'http' }, says: /^CEDARGATE_PDP_PORT: / },
-  { env: { CEDARGATE_PDP_PORT: '-1' }, says: /^CEDARGATE_PDP_PORT: / },
-  { env: { CEDARGATE_PDP_PORT: '8181.5' }, says: /^CEDARGATE_PDP_PORT: / },
-  { env: { CEDARGATE_ENGINE_WORKERS: '0' }, says: /^CEDARGATE_ENGINE_WORKERS: / },
+  { env: { CEDARGATE_PDP_PORT: 'http' }, says: /^CEDARGATE_PDP_PORT: must be a whole number from 0 to 65535$/ },
+  { env: { CEDARGATE_PDP_PORT: '-1' }, says: /^CEDARGATE_PDP_PORT: must be a whole number from 0 to 65535$/ },
+  { env: { CEDARGATE_PDP_PORT: '8181.5' }, says: /^CEDARGATE_PDP_PORT: must be a whole number from 0 to 65535$/ },
+  { env: { CEDARGATE_ENGINE_WORKERS: '0' }, says: /^CEDARGATE_ENGINE_WORKERS: must be a whole number from 1 to 64$/ },
   { env: { CEDARGATE_LOG_LEVEL: 'loud' }, says: /^CEDARGATE_LOG_LEVEL: / },
   { env: { CEDARGATE_PEPPORT: '1', CEDARGATE_X: '' }, says: /^unknown setting CEDARGATE_PEPPORT, CEDARGATE_X$/ },
   { env: { CEDARGATE_PEP_PORT: 'a', CEDARGATE_LOG_LEVEL: 'b' }, says: /CEDARGATE_PEP_PORT: .*; CEDARGATE_LOG_LEVEL: / },

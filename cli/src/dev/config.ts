@@ -2,22 +2,21 @@
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import { ConfigError } from '../../../pdp/src/config.ts'
-import { unknownSettings } from '../../../schemas/settings.ts'
+import { numberSetting, portSetting, unknownSettings } from '../../../schemas/settings.ts'
 import { packageRoot } from '../package-root.ts'
 
 type Env = Readonly<Record<string, string | undefined>>
 
-const port = z.coerce.number().int().min(0).max(65_535)
 const settings = z.object({
   /** Port of the PEP on 127.0.0.1; 0 takes a free one. */
-  CEDARGATE_PEP_PORT: port.default(8787),
+  CEDARGATE_PEP_PORT: portSetting.default(8787),
   /** Port of the PDP on 127.0.0.1; 0 takes a free one. */
-  CEDARGATE_PDP_PORT: port.default(8181),
+  CEDARGATE_PDP_PORT: portSetting.default(8181),
   /** PostgreSQL instead of the embedded PGlite. */
   DATABASE_URL: z.string().optional(),
   /** Directory of the policy bundle. Default: the example in `policies/`. */
   CEDARGATE_BUNDLE: z.string().default(() => fileURLToPath(new URL('policies/', packageRoot))),
-  CEDARGATE_ENGINE_WORKERS: z.coerce.number().int().min(1).max(64).default(1),
+  CEDARGATE_ENGINE_WORKERS: numberSetting(1, 64).default(1),
   CEDARGATE_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('warn'),
 })
 

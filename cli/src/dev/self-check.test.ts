@@ -14,6 +14,7 @@ const ALLOWED: Check = {
   server: 'files',
   tool: 'write',
   arguments: { path: 'x' },
+  argumentsLength: 20,
   expect: { verdict: 'allow', code: 'permit', policies: ['b', 'a'] },
 }
 const DENIED: Check = {
@@ -30,6 +31,7 @@ const ROW: DecisionRow = {
   method: 'tools/call',
   tool: 'write',
   arguments: { path: 'x' },
+  argumentsLength: 20,
   verdict: 'allow',
   code: 'permit',
   policies: ['a', 'b'],

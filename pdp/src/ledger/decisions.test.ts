@@ -2,6 +2,7 @@
 import { beforeAll, expect, test } from 'vitest'
 import { type DecisionsQuery, decisionRow, decisionsQuery } from '../../../schemas/admin-api.ts'
 import { PEP_ROLE } from '../../../schemas/database/append.ts'
+import { DECISIONS_CHUNK_ROWS, LISTED_ARGUMENTS_LENGTH_MAX } from '../../../schemas/limits.ts'
 import type { Outcome } from '../../../schemas/pep-api.ts'
 import { onEachDatabase } from '../../../test/harness/each-database.ts'
 import {
@@ -62,7 +63,7 @@ onEachDatabase((database) => {
   test('one decision, whole', async () => {
     expect(await showDecision(ports(), ids[0] ?? '')).toEqual({
       id: ids[0], at: '2026-11-22T12:00:00.000Z', user: 'alice', agent: 'ci-fixer', server: 'files',
-      method: 'tools/call', tool: 'write_file', arguments: { path: 'drafts/ä.txt' },
+      method: 'tools/call', tool: 'write_file', arguments: { path: 'drafts/ä.txt' }, argumentsLength: 23,
       verdict: 'allow',
       code: 'permit', policies: ['engineering/drafts', 'platform/reads'], bundle: BUNDLE_ID,
       mode: 'enforced',
@@ -130,5 +131,45 @@ onEachDatabase((database) => {
     await sql.query(`insert into record (id, kind, leaf, leaf_hash, sig, at, epoch, seq)
       values (gen_random_uuid(), 'decision', 'x', '', '', now(), gen_random_uuid(), 0)`)
     expect(await list()).toEqual(ids.toReversed())
+  })
+
+  test.each([
+    { length: LISTED_ARGUMENTS_LENGTH_MAX, listed: true },
+    { length: LISTED_ARGUMENTS_LENGTH_MAX + 1, listed: false },
+  ])('arguments of $length characters are in a list: $listed', async ({ length, listed }) => {
+    const ledger = await openTestLedger(database().store.sql, keys)
+    await ledger.prepare(['carol'], TIME)
+    const text = JSON.stringify({ path: 'x'.repeat(length - '{"path":""}'.length) })
+    const input = decisionInput({ user: 'carol', agent: `long-${length}` })
+    const authorization = { ...input.authorization, arguments: text }
+    const { id, record } = ledger.seal({ ...input, authorization })
+    await appendAs(database().store.withRole(PEP_ROLE), [record])
+    await ledger.close()
+    expect(await showDecision(ports(), id)).toMatchObject({
+      arguments: JSON.parse(text) as unknown,
+    })
+    const [row] = await listDecisions(ports(), decisionsQuery.parse({ agent: `long-${length}` }))
+    expect([row?.id, row?.argumentsLength, row?.arguments !== null]).toEqual([id, length, listed])
+  })
+
+  test('a page is put together from chunks, in order and without a gap', async () => {
+    const ledger = await openTestLedger(database().store.sql, keys)
+    await ledger.prepare(['dora'], TIME)
+    const count = 2 * DECISIONS_CHUNK_ROWS + 3
+    const sealed = Array.from({ length: count }, (_, index) =>
+      ledger.seal(decisionInput({ user: 'dora', agent: 'many', time: TIME + 10_000 + index })),
+    )
+    await appendAs(
+      database().store.withRole(PEP_ROLE),
+      sealed.map(({ record }) => record),
+    )
+    await ledger.close()
+    const many = sealed.map(({ id }) => id)
+    expect(await list({ agent: 'many', limit: 1000 })).toEqual(many.toReversed())
+    expect(await list({ agent: 'many', limit: DECISIONS_CHUNK_ROWS + 1 })).toEqual(
+      many.toReversed().slice(0, DECISIONS_CHUNK_ROWS + 1),
+    )
+    const [first = ''] = many
+    expect(await list({ agent: 'many', after: first, limit: 1000 })).toEqual(many.slice(1))
   })
 })

@@ -1,27 +1,54 @@
 // Owns reading decisions back for people, details decrypted. What is shown is read from the leaf,
 // never from a column. Does NOT verify what it shows: a PEP may have written a row that no PDP
 // signed. `cedargate ledger fsck` finds those.
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { DecisionRow, DecisionsQuery } from '../../../schemas/admin-api.ts'
 import type { Row, Sql } from '../../../schemas/database/sql.ts'
 import { columnText, decisionLeaf, type OutcomeLeaf, outcomeLeaf } from '../../../schemas/leaf.ts'
+import { DECISIONS_CHUNK_ROWS, LISTED_ARGUMENTS_LENGTH_MAX } from '../../../schemas/limits.ts'
 import type { Vault } from '../keys/vault.ts'
 import type { DetailValues } from './commitments.ts'
 import { DETAIL_COLUMNS, DETAIL_JOINS, openDetail } from './open-detail.ts'
 
 export type DecisionsPorts = { readonly store: { readonly sql: Sql }; readonly vault: Vault }
 
-/** Newest first; with `after`, what came since, oldest first. At most `limit` rows. */
+/**
+ * Newest first; with `after`, what came since, oldest first. At most `limit` rows. Long arguments are left out. Others
+ * may run between any two rows: decrypting a large one takes milliseconds.
+ */
 export async function listDecisions(
-  { store, vault }: DecisionsPorts,
+  ports: DecisionsPorts,
   query: DecisionsQuery,
 ): Promise<DecisionRow[]> {
+  const found: DecisionRow[] = []
+  let rest = query
+  while (rest.limit > 0) {
+    const rows = await chunk(ports, rest)
+    for (const row of rows) {
+      const decision = decisionRow(ports.vault, row)
+      if (decision !== undefined) found.push(withoutLong(decision))
+      await nextTurn()
+    }
+    const last = rows.at(-1)?.['id']
+    if (rows.length < DECISIONS_CHUNK_ROWS || typeof last !== 'string') break
+    const edge = query.after === undefined ? { before: last } : { after: last }
+    rest = { ...query, ...edge, limit: rest.limit - rows.length }
+  }
+  return found
+}
+
+async function chunk({ store, vault }: DecisionsPorts, query: DecisionsQuery): Promise<Row[]> {
   const { conditions, params } = filter(query, vault)
   const order = query.after === undefined ? 'desc' : 'asc'
-  const rows = await store.sql.query(
-    `${SELECT} where ${conditions.join(' and ')} order by r.id ${order} limit ${query.limit}`,
+  const limit = Math.min(query.limit, DECISIONS_CHUNK_ROWS)
+  return store.sql.query(
+    `${SELECT} where ${conditions.join(' and ')} order by r.id ${order} limit ${limit}`,
     params,
   )
-  return rows.flatMap((row) => decisionRow(vault, row) ?? [])
+}
+
+function withoutLong(row: DecisionRow): DecisionRow {
+  return row.argumentsLength > LISTED_ARGUMENTS_LENGTH_MAX ? { ...row, arguments: null } : row
 }
 
 /** Undefined when there is no such decision. `id` is a UUID. */
@@ -83,6 +110,7 @@ function decisionRow(vault: Vault, row: Row): DecisionRow | undefined {
     method: leaf.mt,
     tool: leaf.tl,
     arguments: argumentsOf(detail?.values),
+    argumentsLength: detail?.values.args.length ?? 0,
     verdict: leaf.dc.r,
     code: leaf.cd,
     policies: leaf.dc.by,

@@ -1,5 +1,6 @@
 // Owns who may address this PEP at all: Host against DNS rebinding, Origin against foreign web
 // pages. Never authenticates anybody.
+import { LOOPBACK_HOSTS, readHost } from '../../../schemas/hosts.ts'
 import { GatewayError } from '../gateway-error.ts'
 
 export type AddressRules = {
@@ -13,18 +14,14 @@ export type AddressRules = {
   readonly allowedOrigins: ReadonlySet<string>
 }
 
-const LOOPBACK: ReadonlySet<string> = new Set(['127.0.0.1', 'localhost', '[::1]'])
-
 /** Throws foreign_host unless Host is loopback (any port: it may be forwarded) or configured. */
-export function checkHost(host: string | undefined, rules: AddressRules): void {
-  const match = /^([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i.exec(host ?? '')
-  const name = match?.[1]?.toLowerCase()
-  if (name !== undefined && LOOPBACK.has(name)) return
-  const whole = match?.[0].toLowerCase()
-  if (name !== undefined && whole !== undefined) {
-    if (rules.allowedHosts.has(name) || rules.allowedHosts.has(whole)) return
+export function checkHost(header: string | undefined, { allowedHosts }: AddressRules): void {
+  const host = readHost(header)
+  if (host !== undefined) {
+    if (LOOPBACK_HOSTS.has(host.name)) return
+    if (allowedHosts.has(host.name) || allowedHosts.has(host.whole)) return
   }
-  throw new GatewayError('foreign_host', `the Host header names ${host ?? 'nothing'}`)
+  throw new GatewayError('foreign_host', `the Host header names ${header ?? 'nothing'}`)
 }
 
 /**
