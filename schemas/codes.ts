@@ -47,6 +47,7 @@ export const REFUSALS = {
   malformed_text: { fault: 'caller', status: 400, rpc: RPC.parseError },
   number_not_exact: { fault: 'caller', status: 400, rpc: RPC.parseError },
   too_deep: { fault: 'caller', status: 400, rpc: RPC.parseError },
+  too_many_values: { fault: 'caller', status: 400, rpc: RPC.parseError },
   reserved_key: { fault: 'caller', status: 400, rpc: RPC.invalidRequest },
   batch_not_supported: { fault: 'caller', status: 400, rpc: RPC.invalidRequest },
   not_a_message: { fault: 'caller', status: 400, rpc: RPC.invalidRequest },

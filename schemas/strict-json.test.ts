@@ -3,7 +3,7 @@
 import * as fc from 'fast-check'
 import { type Node, parseTree } from 'jsonc-parser'
 import { describe, expect, test } from 'vitest'
-import { BODY_BYTES_MAX, JSON_DEPTH_MAX } from './limits.ts'
+import { BODY_BYTES_MAX, JSON_DEPTH_MAX, JSON_TOKENS_MAX } from './limits.ts'
 import { parseStrictJson, type StrictJsonFault } from './strict-json.ts'
 
 const nested = (depth: number, inner = ''): string =>
@@ -33,6 +33,8 @@ describe('what is refused', () => {
     { name: 'a lone surrogate in a key', text: '{"\\ud800":1}', want: 'malformed_text' },
     { name: 'a lone surrogate, raw', text: '["\ud800"]', want: 'malformed_text' },
     { name: 'half a pair raw, half escaped', text: '["\ud83d\\ude00"]', want: 'malformed_text' },
+    { name: 'one value too many', text: `[${Array(JSON_TOKENS_MAX).fill(1).join(',')}]`, want: 'too_many_values' },
+    { name: 'one key too many', text: `{${Array.from({ length: JSON_TOKENS_MAX / 2 }, (_, i) => `"${i}":1`).join(',')}}`, want: 'too_many_values' },
     { name: 'one level too many', text: nested(JSON_DEPTH_MAX + 1), want: 'too_deep' },
     { name: 'one level too many, of objects', text: `${'{"a":'.repeat(JSON_DEPTH_MAX + 1)}1${'}'.repeat(JSON_DEPTH_MAX + 1)}`, want: 'too_deep' },
     { name: '__entity', text: '{"__entity":{"type":"User","id":"x"}}', want: 'reserved_key' },
@@ -105,6 +107,7 @@ describe('numbers: those that a round trip changes are refused', () => {
 
 describe('what is accepted', () => {
   test.each([
+    ['as many values as may be', `[${Array(JSON_TOKENS_MAX - 1).fill(1).join(',')}]`],
     ['depth at the limit', nested(JSON_DEPTH_MAX)],
     ['depth at the limit again and again', `[${Array(3).fill(nested(JSON_DEPTH_MAX - 1)).join(',')}]`],
     ['the same key in sibling objects', '[{"a":1},{"a":2}]'],

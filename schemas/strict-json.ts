@@ -1,7 +1,7 @@
 // Owns reading JSON that somebody else wrote, so that every reader after us sees exactly what was decided on:
 // no duplicate keys, no lone surrogates, no number that a round trip changes, bounded depth, no Cedar escape keys.
 // Never repairs: it answers the value, or the one reason why not.
-import { JSON_DEPTH_MAX } from './limits.ts'
+import { JSON_DEPTH_MAX, JSON_TOKENS_MAX } from './limits.ts'
 
 export type StrictJsonFault =
   | 'malformed_json'
@@ -9,6 +9,7 @@ export type StrictJsonFault =
   | 'duplicate_key'
   | 'number_not_exact'
   | 'too_deep'
+  | 'too_many_values'
   | 'reserved_key'
 
 export type Json = null | boolean | number | string | Json[] | JsonObject
@@ -30,7 +31,7 @@ const TOKEN = /[\s,:]*(?:("(?:[^"\\]|\\.)*")|([{[])|([}\]])|(-?[0-9][0-9.eE+-]*)
 
 /**
  * Parses `text` (already decoded from well-formed UTF-8) strictly. Depth counts arrays and objects: `[[]]` is 2;
- * the limit is JSON_DEPTH_MAX. `at` is a UTF-16 offset. Does NOT bound the length of `text`.
+ * the limit is JSON_DEPTH_MAX. Keys and values together are at most JSON_TOKENS_MAX. `at` is a UTF-16 offset. Does NOT bound the length of `text`.
  */
 export function parseStrictJson(text: string): StrictJson {
   if (!text.isWellFormed()) return fault('malformed_text', 0, 'the text holds a lone surrogate')
@@ -48,6 +49,7 @@ type Fault = Extract<StrictJson, { ok: false }>
 
 function scan(text: string): Fault | undefined {
   const frames: Frame[] = []
+  let tokens = 0
   TOKEN.lastIndex = 0
   for (let match = TOKEN.exec(text); match !== null; match = TOKEN.exec(text)) {
     const [, string, open, close, number] = match
@@ -66,6 +68,9 @@ function scan(text: string): Fault | undefined {
       frames.push({ keys: open === '{' ? new Set() : undefined })
     }
     if (close !== undefined) frames.pop()
+    else if (++tokens > JSON_TOKENS_MAX) {
+      return fault('too_many_values', at, `more than ${JSON_TOKENS_MAX} keys and values`)
+    }
   }
   return undefined
 }

@@ -41,6 +41,7 @@ test('refusals of the PEP: HTTP status and JSON-RPC code', () => {
       "malformed_text 400 -32700",
       "number_not_exact 400 -32700",
       "too_deep 400 -32700",
+      "too_many_values 400 -32700",
       "reserved_key 400 -32600",
       "batch_not_supported 400 -32600",
       "not_a_message 400 -32600",

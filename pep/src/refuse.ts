@@ -88,6 +88,7 @@ const TEXTS: Record<RefusalCode, string> = {
   malformed_text: 'the body is not well-formed Unicode in UTF-8',
   number_not_exact: 'a number in the body would change when read and written again',
   too_deep: 'the body is nested too deeply',
+  too_many_values: 'the body holds too many keys and values',
   reserved_key: 'the body uses a key that is reserved (__entity, __extn, __expr)',
   batch_not_supported: 'send one message at a time: batches are not supported',
   not_a_message: 'the body is not one JSON-RPC 2.0 message',

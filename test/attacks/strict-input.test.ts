@@ -66,6 +66,7 @@ describe('refused before anything is decided', () => {
     { name: 'a surrogate encoded in UTF-8', ...raw(0xed, 0xa0, 0x80), status: 400, want: 'malformed_text' },
     { name: 'overlong UTF-8', ...raw(0xc0, 0xaf), status: 400, want: 'malformed_text' },
     { name: '33 levels', ...nested(33), status: 400, want: 'too_deep' },
+    { name: '65,537 keys and values', ...body(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"message":[${Array(65_522).fill(0).join(',')}]}}}`), status: 400, want: 'too_many_values' },
     { name: '100,000 levels', ...nested(100_000), status: 400, want: 'too_deep' },
     { name: '4 MiB and a byte', ...body(padded(BODY_BYTES_MAX + 1)), status: 413, want: 'body_too_large' },
     { name: '4 MiB and a byte, chunked', ...body(padded(BODY_BYTES_MAX + 1)), chunked: true, status: 413, want: 'body_too_large' },

@@ -1,5 +1,6 @@
 // Owns the list of benchmarks: `npm run bench -- <name>` runs one of these.
 import { gatewayBench } from './gateway/bench.ts'
+import { startBench } from './start/bench.ts'
 
 export type BenchOptions = {
   /** One short pass, to see that it works; its figures mean little. */
@@ -14,4 +15,4 @@ export type Bench = {
   readonly run: (options: BenchOptions) => Promise<object>
 }
 
-export const BENCHES: readonly Bench[] = [gatewayBench]
+export const BENCHES: readonly Bench[] = [gatewayBench, startBench]

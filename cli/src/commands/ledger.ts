@@ -21,8 +21,10 @@ export function addLedger(program: Command, { io, admin }: Context): void {
         if (format === 'json') io.out(JSON.stringify(said))
         if (said.kind === 'summary') found = said
         else if (format === 'text') {
-          if (said.kind === 'progress') io.err(`checked ${said.checked} of ${said.total} leaves`)
-          else io.out(printable(`${said.check}  ${said.id}  ${said.message}`))
+          if (said.kind === 'progress' && said.checked < said.total)
+            io.err(`checked ${said.checked} of ${said.total} leaves`)
+          else if (said.kind === 'finding')
+            io.out(printable(`${said.check}  ${said.id}  ${said.message}`))
         }
       }
       if (found === undefined)

@@ -14,7 +14,6 @@ const ALLOWED: Check = {
   server: 'files',
   tool: 'write',
   arguments: { path: 'x' },
-  argumentsLength: 20,
   expect: { verdict: 'allow', code: 'permit', policies: ['b', 'a'] },
 }
 const DENIED: Check = {
