@@ -18,11 +18,21 @@ const path = [nodeDirectory, ...(process.env['PATH'] ?? '').split(delimiter)]
   .filter((entry) => !entry.startsWith(join(root, 'node_modules', '.bin')))
   .join(delimiter)
 
+/** How this machine reaches the registry. Not all of the environment: `npm test` sets things of its own there. */
+const REACH = Object.fromEntries(
+  Object.entries(process.env).filter(([name]) =>
+    /^(node_extra_ca_certs|ssl_cert_\w+|\w*_proxy|npm_config_(registry|ca|cafile))$/i.test(name),
+  ),
+)
+
 let folder: string
 let env: NodeJS.ProcessEnv
 
-const run = async (program: string, args: readonly string[]): Promise<string> => {
-  const { stdout } = await promisify(execFile)(program, args, { cwd: folder, env })
+const run = async (program: string, args: readonly string[], more = {}): Promise<string> => {
+  const { stdout } = await promisify(execFile)(program, args, {
+    cwd: folder,
+    env: { ...more, ...env },
+  })
   return stdout
 }
 const installed = (): string => join(folder, 'node_modules', '.bin', 'cedargate')
@@ -38,7 +48,7 @@ beforeAll(async () => {
   }
   const packed = await run(join(nodeDirectory, 'node'), [join(root, 'cli', 'pack', 'main.ts')])
   const tarball = join(root, packed.trim().split('\n').at(-1) ?? '')
-  await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', tarball])
+  await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', tarball], REACH)
 }, INSTALL_TIMEOUT_MS)
 
 afterAll(() => rm(folder, { recursive: true, force: true }))

@@ -20,7 +20,7 @@ const NODE_ENGINE = '>=24'
 /** What runs as a file of its own; everything else is reached from these. The names are those the code looks for. */
 const ENTRIES = {
   'cli/src/main': 'cli/src/main.ts',
-  'pdp/src/engine/worker': 'pdp/src/engine/worker.ts',
+  'pdp/src/engine/cedar-worker': 'pdp/src/engine/cedar-worker.ts',
   'pdp/src/store/pglite-worker': 'pdp/src/store/pglite-worker.ts',
 }
 /** Files that the code opens relative to itself, and what a reader of the package expects. */

@@ -88,7 +88,7 @@ describe('every message of a client', () => {
   })
 
   test('has exactly the promised fields', () => {
-    const fields = ['id', 'at', 'user', 'agent', 'server', 'method', 'tool', 'arguments', 'verdict', 'code', 'policies', 'bundle', 'mode', 'outcome']
+    const fields = ['id', 'at', 'user', 'agent', 'server', 'method', 'tool', 'arguments', 'argumentsLength', 'verdict', 'code', 'policies', 'bundle', 'mode', 'outcome']
     for (const row of rows) expect(Object.keys(row)).toEqual(fields)
   }) // biome-ignore format: a list
 
@@ -103,6 +103,7 @@ describe('every message of a client', () => {
       method: 'tools/call',
       tool: 'read_text_file',
       arguments: { path: 'notes.txt' },
+      argumentsLength: 20,
       verdict: 'allow',
       code: 'permit',
       policies: ['engineering/read'],

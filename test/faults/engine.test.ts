@@ -6,9 +6,10 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Gateway, startGateway } from '../harness/gateway.ts'
 import { callText, tell } from '../harness/mcp-request.ts'
 
-/** Every thread that lives: those of the engine are the only ones that this process starts. */
+/** Every thread of the engine that lives. */
 const threads = new Set<Worker>()
 const keep = (worker: Worker): void => {
+  if (worker.threadName !== 'cedar-worker') return
   threads.add(worker)
   worker.once('exit', () => threads.delete(worker))
 }

@@ -1,5 +1,5 @@
 // Owns one worker thread: starting it, one question at a time, ending it. A thread that is late or lost is ended.
-import { startWorker } from '../worker.ts'
+import { startWorker } from '../threads/start.ts'
 import type { WorkerAnswer, WorkerMessage, WorkerStart } from './messages.ts'
 
 /** No answer came: the thread took too long, or died. The thread is gone either way. */
@@ -20,7 +20,7 @@ export type Thread = {
 /** A thread with its own wasm instance. */
 export function startThread(module: WebAssembly.Module): Thread {
   const start: WorkerStart = { module }
-  const worker = startWorker('worker', import.meta.url, start)
+  const worker = startWorker('cedar-worker', import.meta.url, start)
   let pending: { resolve(answer: WorkerAnswer): void; reject(error: Error): void } | undefined
   let lost: ThreadLost | undefined
 

@@ -1,6 +1,7 @@
 // Owns one PDP instance's part of the log, from its first leaf to its last: what it issues is
 // numbered without a hole, and every number ends up in the database. Never decides anything, and
 // never writes what a PEP is to write in time.
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Sql } from '../../../schemas/database/sql.ts'
 import type { SignedRecord } from '../../../schemas/leaf.ts'
 import type { Outcome } from '../../../schemas/pep-api.ts'
@@ -26,6 +27,8 @@ export type LedgerPorts = {
 
 const SWEEP_INTERVAL_MS = 1_000
 const RANDOM_BLOCK_BYTES = 4_096
+/** Outcomes signed before decisions get their turn: all of a report at once hold them up for milliseconds. */
+const LEAVES_PER_TURN = 4
 
 /**
  * Opens an epoch: a new boot id and a new key, announced in a leaf that is committed before this
@@ -74,10 +77,14 @@ export async function openLedger(ports: LedgerPorts): Promise<Ledger> {
     async sealOutcomes(pep, outcomes) {
       assertOpen()
       issued.assertRoom()
-      await append(
-        desk,
-        outcomes.map((outcome) => issueLeaf(desk, outcomeBody(pep, outcome))),
-      )
+      const leaves: SignedRecord[] = []
+      for (const outcome of outcomes) {
+        leaves.push(issueLeaf(desk, outcomeBody(pep, outcome)))
+        if (leaves.length % LEAVES_PER_TURN !== 0) continue
+        await nextTurn()
+        assertOpen()
+      }
+      await append(desk, leaves)
     },
     sweep,
     stats: () => statsOf(desk),

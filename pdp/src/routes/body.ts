@@ -1,7 +1,7 @@
 // Owns the bytes of a request's body: at most so many, read once, before any route sees the request. Reads no JSON.
 import type { IncomingMessage } from 'node:http'
 import type { Context, MiddlewareHandler } from 'hono'
-import getRawBody from 'raw-body'
+import { getRawBody } from 'raw-body'
 import type { PdpEnv } from './roles.ts'
 
 /** There is one where the request came over a socket. */

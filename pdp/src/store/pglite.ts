@@ -1,6 +1,6 @@
 // Owns the thread that holds an embedded database: what is asked of it, and what becomes of questions when it ends.
 import type { Row } from '../../../schemas/database/sql.ts'
-import { startWorker } from '../worker.ts'
+import { startWorker } from '../threads/start.ts'
 import { StoreError } from './store-error.ts'
 
 /** What the thread is started with. */
@@ -70,7 +70,9 @@ export async function startPglite(directory: string): Promise<PgliteClient> {
     worker.postMessage(question, [])
     return answerTo(question.id)
   }
-  const end = async (): Promise<void> => void (await worker.terminate())
+  const end = async (): Promise<void> => {
+    await worker.terminate()
+  }
 
   await answerTo(0).catch(async (error: unknown) => {
     await end()
@@ -78,10 +80,13 @@ export async function startPglite(directory: string): Promise<PgliteClient> {
   })
   return {
     ask,
-    close: () =>
-      ask({ kind: 'close' })
-        .then(() => undefined)
-        .finally(end),
+    async close() {
+      try {
+        await ask({ kind: 'close' })
+      } finally {
+        await end()
+      }
+    },
   }
 }
 

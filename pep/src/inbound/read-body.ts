@@ -1,7 +1,7 @@
 // Owns reading the bytes of a POST: right types, no encoding, never more than BODY_BYTES_MAX. Reads
 // no JSON.
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
-import getRawBody from 'raw-body'
+import { getRawBody } from 'raw-body'
 import { BODY_BYTES_MAX } from '../../../schemas/limits.ts'
 import { GatewayError } from '../gateway-error.ts'
 

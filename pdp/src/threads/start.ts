@@ -4,11 +4,11 @@ import { Worker } from 'node:worker_threads'
 
 /**
  * Starts `<name>.ts` beside the module at `beside` (its import.meta.url), or `<name>.js` where that module was emitted
- * as JavaScript. `data` becomes the thread's workerData.
+ * as JavaScript. `data` becomes the thread's workerData, `name` its name.
  */
 export function startWorker(name: string, beside: string, data: unknown): Worker {
   const file = new URL(`./${name}${beside.endsWith('.ts') ? '.ts' : '.js'}`, beside)
   const kept = getCompileCacheDir()
   const env = kept === undefined ? {} : { NODE_COMPILE_CACHE: kept }
-  return new Worker(file, { workerData: data, env, execArgv: [] })
+  return new Worker(file, { name, workerData: data, env, execArgv: [] })
 }
