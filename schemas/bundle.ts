@@ -2,6 +2,7 @@
 // Unknown keys are errors everywhere: a misspelt setting must not look like a default.
 import { z } from 'zod'
 import { sha256Hex } from './identifiers.ts'
+import type { Upstream } from './pep-api.ts'
 
 /** gateway.yaml */
 export const gatewayFile = z.strictObject({
@@ -77,3 +78,16 @@ export const toolsLock = z.strictObject({
   ),
 })
 export type ToolsLock = z.infer<typeof toolsLock>
+
+/** How a PEP reaches the server of a server.yaml; its variables not yet expanded. */
+export function upstreamOf(id: string, file: ServerFile): Upstream {
+  return {
+    id,
+    transport: file.url === undefined ? 'stdio' : 'http',
+    url: file.url ?? null,
+    command: file.command ?? null,
+    args: file.args,
+    env: file.env,
+    cwd: file.cwd ?? null,
+  }
+}

@@ -25,6 +25,7 @@ import {
   type ToolsLock,
   toolDefinition,
   toolsLock,
+  upstreamOf,
 } from '../../schemas/bundle.ts'
 import { EXIT } from '../../schemas/codes.ts'
 import { EVERY_CAPABILITY } from '../../schemas/mcp.ts'
@@ -147,15 +148,7 @@ type Opened = {
 async function open(server: string, file: ServerFile, env: Locking['env']): Promise<Opened> {
   const port = await freePort()
   const known = { ...env, PORT: String(port) }
-  const upstream = {
-    id: server,
-    transport: file.url === undefined ? ('stdio' as const) : ('http' as const),
-    url: file.url ?? null,
-    command: file.command ?? null,
-    args: file.args,
-    env: file.env,
-    cwd: file.cwd ?? null,
-  }
+  const upstream = upstreamOf(server, file)
   const preload = new URL('../../pep/src/upstream/preload.mjs', import.meta.url)
   const command = expanded(() => commandOf(upstream, { env: known, binDirectory, preload }, port))
   if (command.cwd !== undefined) await assertDirectory(server, command.cwd)

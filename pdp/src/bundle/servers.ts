@@ -1,6 +1,6 @@
 // Owns reading one server of a bundle: how to reach it, what of it was reviewed, which arguments are derived.
 import type { ServerFile, ToolsLock } from '../../../schemas/bundle.ts'
-import { serverFile, toolsLock } from '../../../schemas/bundle.ts'
+import { serverFile, toolsLock, upstreamOf } from '../../../schemas/bundle.ts'
 import { toolAction } from '../../../schemas/cedar.ts'
 import { expandVariables, isExpandable, variablesIn } from '../../../schemas/expand.ts'
 import { ITEM_ACTIONS } from '../../../schemas/mcp.ts'
@@ -40,23 +40,11 @@ export function readServer(files: ServerFiles, env: Environment): Read {
   const server = {
     id,
     file,
-    upstream: toUpstream(id, file),
+    upstream: upstreamOf(id, file),
     derived: roots.derived,
     lock: locked.lock,
   }
   return { server, findings }
-}
-
-function toUpstream(id: string, file: ServerFile): Upstream {
-  return {
-    id,
-    transport: file.url === undefined ? 'stdio' : 'http',
-    url: file.url ?? null,
-    command: file.command ?? null,
-    args: file.args,
-    env: file.env,
-    cwd: file.cwd ?? null,
-  }
 }
 
 /** A bundle must not make a service read its other variables, even where this service never expands them. */

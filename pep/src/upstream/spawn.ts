@@ -1,7 +1,6 @@
 // Owns a server that the PEP starts itself and speaks Streamable HTTP to: kept running, on a
 // loopback port of its own.
 import type { ChildProcess } from 'node:child_process'
-import { type AddressInfo, createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { request } from 'undici'
 import type { Upstream } from '../../../schemas/pep-api.ts'
@@ -21,6 +20,7 @@ import {
   startChild,
   stopChild,
 } from './child.ts'
+import { freePort } from './free-port.ts'
 import { type HttpPorts, openHttpServer } from './http.ts'
 import type { UpstreamServer } from './upstream.ts'
 
@@ -123,21 +123,6 @@ async function answering(url: URL, gone: Promise<void>, stopped: AbortSignal): P
     await sleep(SPAWN_POLL_MS)
   }
   throw new Error(`nothing answered at its port within ${SPAWN_READY_TIMEOUT_MS} ms`)
-}
-
-/**
- * A port nobody listens on now; whoever takes it before the server does makes that start fail, and
- * another follows.
- */
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer()
-    probe.once('error', reject)
-    probe.listen(0, '127.0.0.1', () => {
-      const { port } = probe.address() as AddressInfo
-      probe.close(() => resolve(port))
-    })
-  })
 }
 
 function logOutput({ stdout, stderr }: ChildProcess, server: string, log: Log): void {

@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Client } from 'pg'
 import { z } from 'zod'
+import { freePort } from '../../../pep/src/upstream/free-port.ts'
 import { endCommand, type Running, runCommand, sleep, startCommand } from '../../harness/command.ts'
-import { freePort } from '../../harness/free-port.ts'
 import type { Arm } from './measure.ts'
 
 export type Gateway = { readonly arm: Arm; readonly stop: () => Promise<void> }
