@@ -73,8 +73,9 @@ export const decisionsQuery = z.strictObject({
 export type DecisionsQuery = z.infer<typeof decisionsQuery>
 
 /**
- * One decision as people read it. `arguments` is null where there were none (`argumentsLength` 0), and in a list where
- * their text is longer than LISTED_ARGUMENTS_LENGTH_MAX characters; `outcome` null means unknown.
+ * One decision as people read it. `arguments` is null where there were none (`argumentsLength` 0), where their text is
+ * longer than MAPPED_ARGS_BYTES_MAX characters (only its digest is kept), and in a list where it is longer than
+ * LISTED_ARGUMENTS_LENGTH_MAX; `outcome` null means unknown.
  */
 export const decisionRow = z.strictObject({
   id: z.uuid(),

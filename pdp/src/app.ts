@@ -2,8 +2,6 @@
 import { type Context, Hono, type MiddlewareHandler } from 'hono'
 import type { Logger } from 'pino'
 import { LOOPBACK_HOSTS, readHost } from '../../schemas/hosts.ts'
-import { API_BODY_BYTES_MAX, DECIDE_BODY_BYTES_MAX } from '../../schemas/limits.ts'
-import { keepBody } from './routes/body.ts'
 import { type GuardedRoute, type Identify, type PdpEnv, registerRoutes } from './routes/roles.ts'
 
 type AppPorts = {
@@ -19,9 +17,7 @@ export function createApp({ identify, routes, publicUrl, log }: AppPorts): Hono<
   const app = new Hono<PdpEnv>()
   app.use(refuseForeignHost(new URL(publicUrl).host))
   app.use('/pep/*', refusePlaintextFromAfar)
-  app.use('/pep/*', keepBody(DECIDE_BODY_BYTES_MAX))
-  app.use('/access/*', echoRequestId, keepBody(API_BODY_BYTES_MAX))
-  app.use('/admin/*', keepBody(API_BODY_BYTES_MAX))
+  app.use('/access/*', echoRequestId)
   registerRoutes(app, identify, routes)
   app.notFound((c) => c.json({ code: 'not_found', message: 'there is no such route' }, 404))
   app.onError((error, c) => {

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createAdaptorServer, type ServerType } from '@hono/node-server'
-import { pino } from 'pino'
+import { type DestinationStream, pino } from 'pino'
 import type { Clock } from '../../schemas/ports.ts'
 import { createPdp, openDecider } from './compose.ts'
 import { ConfigError, type PdpConfig } from './config.ts'
@@ -18,8 +18,11 @@ export type RunningPdp = { readonly url: string; readonly stop: () => Promise<vo
  * Starts a PDP on PostgreSQL. Throws with one line that names the setting when the database, the keys, the bundle or
  * the port is not to be had. Does not migrate: `cedargate db migrate` does.
  */
-export async function startPdp(config: PdpConfig): Promise<RunningPdp> {
-  const log = pino({ level: config.logLevel, base: { service: 'pdp' } }, pino.destination(2))
+export async function startPdp(
+  config: PdpConfig,
+  { logTo }: { readonly logTo: DestinationStream },
+): Promise<RunningPdp> {
+  const log = pino({ level: config.logLevel, base: { service: 'pdp' } }, logTo)
   const keys = await loadKeys(join(config.home, 'keys'))
   const store = await openPostgres(config.databaseUrl)
   try {

@@ -38,6 +38,8 @@ async function serve(ports: AppPorts, c: Context<PepEnv>): Promise<Response> {
     return respond(await enforce(ports, inbound, () => c.req.raw.signal), outgoing)
   } catch (error) {
     return respond(answerTo(ports, error, requestId, inbound), outgoing)
+  } finally {
+    ports.shares.give(requestId)
   }
 }
 

@@ -9,6 +9,7 @@ import { type EnforcePorts, permit } from './enforce.ts'
 import { follow } from './follow.ts'
 import type { AddressRules } from './inbound/check-origin.ts'
 import { createSessions } from './inbound/session.ts'
+import { createShares } from './inbound/shares.ts'
 import { DISCOVERY_INTERVAL_MS } from './limits.ts'
 import { createMetrics } from './metrics.ts'
 import type { Log, Monotonic, PdpPort, Uuid } from './ports.ts'
@@ -92,6 +93,7 @@ export function createPep(ports: PepPorts): Pep {
   const app = createApp({
     ...enforcement,
     sessions,
+    shares: createShares(),
     uuid,
     log,
     rules: ports.rules ?? NO_RULES,

@@ -73,10 +73,13 @@ test.each([
 
 test('a database that is away is named, without its password', async () => {
   const url = 'postgres://user:secret@127.0.0.1:1/none'
-  const error = await startPep({
-    ...readPepConfig({ ...GOOD, DATABASE_URL: url }),
-    logLevel: 'silent',
-  }).catch((reason: unknown) => reason)
+  const error = await startPep(
+    {
+      ...readPepConfig({ ...GOOD, DATABASE_URL: url }),
+      logLevel: 'silent',
+    },
+    { logTo: { write: () => undefined } },
+  ).catch((reason: unknown) => reason)
   expect(error).toMatchObject({
     name: 'ConfigError',
     message: expect.stringMatching(/^DATABASE_URL: .*ECONNREFUSED/),

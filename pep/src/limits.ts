@@ -33,6 +33,10 @@ export const METHOD_LENGTH_MAX = 256
 export const SESSION_ID_LENGTH_MAX = 1_024
 /** Long-lived GET streams open at once, over all servers. */
 export const STREAMS_MAX = 1_024
+export const STREAMS_PER_GRANT_MAX = 64
+/** Bytes of messages under way, of one grant and of all; a message beyond is refused. */
+export const REQUEST_BYTES_PER_GRANT_MAX = 8 * 1024 * 1024
+export const REQUEST_BYTES_MAX = 128 * 1024 * 1024
 /** Revoked tokens remembered, for verdicts that were on their way. */
 export const REVOKED_TOKENS_MAX = 16_384
 /**
@@ -68,8 +72,12 @@ export const DISCOVERY_WAIT_MS = 1_000
 export const DISCOVERY_PAGES_MAX = 64
 export const DISCOVERY_TOOLS_MAX = 4_096
 
-/** Stdio servers: children of one server, and how long one may be idle. */
+/**
+ * Stdio servers: children of one server, of these for one grant (its next session ends its oldest idle one), and how
+ * long one may be idle.
+ */
 export const CHILDREN_MAX = 64
+export const CHILDREN_PER_GRANT_MAX = 8
 export const CHILD_IDLE_MS_MAX = 30 * 60_000
 /** Messages of a child that wait for its client to open a stream, and bytes of one message. */
 export const CHILD_WAITING_MESSAGES_MAX = 64

@@ -1,6 +1,6 @@
 // Owns the process of `cedargate pep`: opens what it needs, listens, and ends in order.
 import { randomUUID } from 'node:crypto'
-import { pino } from 'pino'
+import { type DestinationStream, pino } from 'pino'
 import { createPep } from './compose.ts'
 import { ConfigError, type PepConfig } from './config.ts'
 import { STOP_GRACE_MS } from './limits.ts'
@@ -13,6 +13,8 @@ export type RunningPep = { readonly url: string; readonly stop: () => Promise<vo
 export type MainOptions = {
   /** Commands of servers are looked for here before PATH. */
   readonly binDirectory?: string
+  /** Must not throw, and must not wait for long: calls wait with it. */
+  readonly logTo: DestinationStream
 }
 
 /**
@@ -20,10 +22,10 @@ export type MainOptions = {
  * when the PDP or the port is not to be had; a database that is away refuses calls instead, and is
  * tried again for each.
  */
-export async function startPep(config: PepConfig, options: MainOptions = {}): Promise<RunningPep> {
+export async function startPep(config: PepConfig, options: MainOptions): Promise<RunningPep> {
   const log = pino(
     { level: config.logLevel, base: { service: 'pep' }, redact: REDACTED },
-    pino.destination(2),
+    options.logTo,
   )
   const pdp = openPdp(config.pdp, config.pepKey)
   const sql = openRecordSql(config.databaseUrl, log)

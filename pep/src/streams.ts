@@ -1,12 +1,12 @@
 // Owns the answers that stay open, so that a revocation ends them. Never decides who may open one.
 import { GatewayError } from './gateway-error.ts'
-import { REVOKED_TOKENS_MAX, STREAMS_MAX } from './limits.ts'
+import { REVOKED_TOKENS_MAX, STREAMS_MAX, STREAMS_PER_GRANT_MAX } from './limits.ts'
 
 export type Streams = {
   /**
    * Keeps `close` until the returned function is called. Throws unauthenticated for a revoked
    * token. A lasting stream (a GET, not an answer on its way) throws too_many_requests beyond
-   * STREAMS_MAX, and pdp_unavailable while revocations cannot be heard.
+   * STREAMS_MAX or STREAMS_PER_GRANT_MAX, and pdp_unavailable while revocations cannot be heard.
    */
   readonly add: (token: string | null, lasting: boolean, close: () => void) => () => void
   readonly isRevoked: (token: string | null) => boolean
@@ -27,6 +27,8 @@ export function createStreams(): Streams {
   const closeWhere = (matches: (stream: Open) => boolean) => {
     for (const stream of Array.from(open)) if (matches(stream)) stream.close()
   }
+  const ownLasting = (token: string | null) =>
+    Array.from(open).filter((stream) => stream.lasting && stream.token === token).length
   const check = (token: string | null, lasts: boolean) => {
     if (token !== null && revoked.has(token)) {
       throw new GatewayError('unauthenticated', 'the token was revoked meanwhile')
@@ -39,6 +41,10 @@ export function createStreams(): Streams {
     }
     if (lasts && lasting >= STREAMS_MAX) {
       throw new GatewayError('too_many_requests', `${STREAMS_MAX} streams are open`)
+    }
+    if (lasts && ownLasting(token) >= STREAMS_PER_GRANT_MAX) {
+      const message = `${STREAMS_PER_GRANT_MAX} streams are open for this token`
+      throw new GatewayError('too_many_requests', message)
     }
   }
   return {

@@ -1,4 +1,6 @@
 // Every route of the PDP has its caller's role, and nothing is served that is not in the table.
+import { type AddressInfo, connect } from 'node:net'
+import { createAdaptorServer } from '@hono/node-server'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startTestPdp, type TestPdp } from '../harness/pdp.ts'
 
@@ -85,3 +87,25 @@ test.each([
   const answer = await pdp.app.request('/metrics', { headers: { host } }, { incoming })
   expect(answer.status).toBe(status)
 })
+
+test.each(['/pep/v1/decide', '/admin/v1/grants', '/access/v1/evaluation'])(
+  '%s reads nobody’s body before it knows who is speaking',
+  async (path) => {
+    const server = createAdaptorServer({ fetch: pdp.app.fetch })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', () => resolve()))
+    const { port } = server.address() as AddressInfo
+    const answered = new Promise<string>((resolve, reject) => {
+      const socket = connect(port, '127.0.0.1', () => {
+        const head = `POST ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 900000\r\n\r\n{`
+        socket.write(head)
+      })
+      socket.once('data', (data) => {
+        socket.destroy()
+        resolve(data.toString('utf8', 0, 12))
+      })
+      socket.once('error', reject)
+    })
+    expect(await answered).toBe('HTTP/1.1 401')
+    server.close()
+  },
+)

@@ -49,7 +49,7 @@ export function addDecisions(program: Command, { io, admin }: Context): void {
       )
       if (format === 'json') return io.out(JSON.stringify(found, null, 2))
       for (const [name, value] of Object.entries(found))
-        io.out(`${name.padEnd(10)} ${plain(value)}`)
+        io.out(`${name.padEnd(15)} ${plain(value)}`)
     })
 
   withFilters(decisions.command('tail'))

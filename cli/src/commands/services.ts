@@ -2,6 +2,7 @@
 // Services are loaded when they are started, so that the other commands answer at once.
 import type { Command } from 'commander'
 import { EXIT } from '../../../schemas/codes.ts'
+import { stderrLines } from '../log.ts'
 import { binDirectory } from '../package-root.ts'
 import { asCommandError } from '../service-errors.ts'
 import type { Context } from './context.ts'
@@ -33,7 +34,7 @@ export function addServices(program: Command, { config, io }: Context): void {
         const { readPdpConfig } = await import('../../../pdp/src/config.ts')
         const settings = readPdpConfig({ ...config.env, CEDARGATE_HOME: config.home })
         const { startPdp } = await import('../../../pdp/src/main.ts')
-        return startPdp(settings)
+        return startPdp(settings, { logTo: stderrLines })
       })
     })
 
@@ -51,7 +52,7 @@ export function addServices(program: Command, { config, io }: Context): void {
         const { readPepConfig } = await import('../../../pep/src/config.ts')
         const settings = readPepConfig(env)
         const { startPep } = await import('../../../pep/src/main.ts')
-        return startPep(settings, { binDirectory })
+        return startPep(settings, { binDirectory, logTo: stderrLines })
       })
     })
 }

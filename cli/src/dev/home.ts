@@ -48,7 +48,7 @@ export async function openHome(path: string): Promise<Home> {
     path,
     readTokens: () => readTokens(tokensFile),
     writeTokens: (value) => writePrivate(tokensFile, JSON.stringify(value, null, 2)),
-    writeFacts: (value) => writePrivate(facts, JSON.stringify(value, null, 2)),
+    writeFacts: (value) => writePrivate(facts, `${JSON.stringify(value, null, 2)}\n`),
     removeFacts,
     close: async () => {
       await removeFacts()

@@ -10,6 +10,7 @@ import { openPglite, openPostgres, type Store } from '../../../pdp/src/store/ope
 import { createPep, type Pep } from '../../../pep/src/compose.ts'
 import { PEP_ROLE } from '../../../schemas/database/append.ts'
 import { formatToken, TOKEN_RANDOM_BYTES } from '../../../schemas/identifiers.ts'
+import { stderrLines } from '../log.ts'
 import type { Terminal } from '../output.ts'
 import { binDirectory } from '../package-root.ts'
 import { announce } from './announce.ts'
@@ -52,7 +53,7 @@ async function endAll(endings: Ending): Promise<void> {
 
 async function start(config: DevConfig, io: Terminal, ending: Ending): Promise<void> {
   process.umask(0o077)
-  const log = pino({ level: config.logLevel }, pino.destination(2))
+  const log = pino({ level: config.logLevel }, stderrLines)
   const home = await openHome(config.home)
   ending.push(home.close)
   const pepGate = await listenGated('CEDARGATE_PEP_PORT', config.pepPort)

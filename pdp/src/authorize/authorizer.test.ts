@@ -1,7 +1,9 @@
 // Deciding with scripted engines: what is refused before Cedar, and every way an engine can fail. Real decisions are
 // in ../bundle/decisions.test.ts.
+import { hash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import type { EngineAnswer, Evaluation } from '../../../schemas/cedar.ts'
+import type { JsonObject } from '../../../schemas/strict-json.ts'
 import { createAuthorizer } from './authorizer.ts'
 import { toolArguments } from './tool-arguments.ts'
 import type { AuthorizationRequest, AuthorizerBundle, DecidedTool, Evaluator } from './types.ts'
@@ -193,3 +195,15 @@ test('answers keep the order of the requests, lists and refusals between them', 
   ])
   expect(answers[1]?.visible?.tools).toEqual(['__proto__', 'read'])
 })
+
+test.each([65_536, 65_537])(
+  'arguments of %i characters are recorded: whole up to what can be decided, else by digest',
+  async (length) => {
+    const text = JSON.stringify({ x: 'x'.repeat(length - '{"x":""}'.length) })
+    const params = { name: 'read', arguments: JSON.parse(text) as JsonObject }
+    const answer = await decide({ params }, only())
+    const digest = `sha256:${hash('sha256', text)};length=${length}`
+    expect(answer?.arguments === text).toBe(length === 65_536)
+    expect(answer?.arguments === digest).toBe(length === 65_537)
+  },
+)

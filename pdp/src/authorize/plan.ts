@@ -1,5 +1,7 @@
 // Owns what is settled before Cedar is asked: which action a message is, and its typed arguments. Pure.
 // A message that cannot be put to Cedar is refused here, with its code.
+import { hash } from 'node:crypto'
+import { digestText } from '../../../schemas/args-digest.ts'
 import type { VerdictCode } from '../../../schemas/codes.ts'
 import { MAPPED_ARGS_BYTES_MAX } from '../../../schemas/limits.ts'
 import type { ItemAction, Listed } from '../../../schemas/mcp.ts'
@@ -15,7 +17,7 @@ import type {
   DecidedTool,
 } from './types.ts'
 
-/** `tool` and `arguments` are of the message, whether or not it can be decided. */
+/** `tool` and `arguments` (text, or a digest: schemas/args-digest.ts) are of the message, whether or not it can be decided. */
 export type Plan = { readonly tool: string | null; readonly arguments: string } & (
   | {
       readonly kind: 'ask'
@@ -31,7 +33,13 @@ export type Plan = { readonly tool: string | null; readonly arguments: string } 
 export function plan(request: AuthorizationRequest, bundle: AuthorizerBundle): Plan {
   const said = messageParts(request)
   const settled = settle(request, bundle, said)
-  return { tool: said.tool, arguments: said.text, ...settled }
+  return { tool: said.tool, arguments: keptArguments(said.text), ...settled }
+}
+
+/** What is recorded: the text, or its digest where it is longer than any that is decided on (it may fill the disk). */
+function keptArguments(text: string): string {
+  if (text.length <= MAPPED_ARGS_BYTES_MAX) return text
+  return digestText({ sha256: hash('sha256', text.toWellFormed()), length: text.length })
 }
 
 type Said = {

@@ -152,6 +152,23 @@ onEachDatabase((database) => {
     expect([row?.id, row?.argumentsLength, row?.arguments !== null]).toEqual([id, length, listed])
   })
 
+  test('arguments of which only a digest is kept are null, their length is told', async () => {
+    const ledger = await openTestLedger(database().store.sql, keys)
+    await ledger.prepare(['erin'], TIME)
+    const input = decisionInput({ user: 'erin' })
+    const kept = `sha256:${'a'.repeat(64)};length=70000`
+    const { id, record } = ledger.seal({
+      ...input,
+      authorization: { ...input.authorization, arguments: kept },
+    })
+    await appendAs(database().store.withRole(PEP_ROLE), [record])
+    await ledger.close()
+    expect(await showDecision(ports(), id)).toMatchObject({
+      arguments: null,
+      argumentsLength: 70_000,
+    })
+  })
+
   test('a page is put together from chunks, in order and without a gap', async () => {
     const ledger = await openTestLedger(database().store.sql, keys)
     await ledger.prepare(['dora'], TIME)

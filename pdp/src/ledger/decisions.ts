@@ -3,6 +3,7 @@
 // signed. `cedargate ledger fsck` finds those.
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { DecisionRow, DecisionsQuery } from '../../../schemas/admin-api.ts'
+import { readDigest } from '../../../schemas/args-digest.ts'
 import type { Row, Sql } from '../../../schemas/database/sql.ts'
 import { columnText, decisionLeaf, type OutcomeLeaf, outcomeLeaf } from '../../../schemas/leaf.ts'
 import { DECISIONS_CHUNK_ROWS, LISTED_ARGUMENTS_LENGTH_MAX } from '../../../schemas/limits.ts'
@@ -110,7 +111,7 @@ function decisionRow(vault: Vault, row: Row): DecisionRow | undefined {
     method: leaf.mt,
     tool: leaf.tl,
     arguments: argumentsOf(detail?.values),
-    argumentsLength: detail?.values.args.length ?? 0,
+    argumentsLength: lengthOf(detail?.values),
     verdict: leaf.dc.r,
     code: leaf.cd,
     policies: leaf.dc.by,
@@ -126,7 +127,12 @@ function userOf(values: DetailValues | undefined): string | null {
 }
 
 function argumentsOf(values: DetailValues | undefined): unknown {
-  return values === undefined || values.args === '' ? null : JSON.parse(values.args)
+  if (values === undefined || values.args === '' || readDigest(values.args)) return null
+  return JSON.parse(values.args)
+}
+
+function lengthOf(values: DetailValues | undefined): number {
+  return values === undefined ? 0 : (readDigest(values.args)?.length ?? values.args.length)
 }
 
 function outcomeOf(bytes: Uint8Array | null): DecisionRow['outcome'] {

@@ -7,11 +7,14 @@ import type { PdpEnv } from './roles.ts'
 /** There is one where the request came over a socket. */
 type NodeEnv = { readonly incoming?: IncomingMessage } | undefined
 
-/** Keeps the body as `body` of the context; answers 413 at the first byte more than `bytesMax`. */
+/** Keeps the body as `body` of the context; answers 413 at the first byte more than `bytesMax`, 400 when it ends early. */
 export function keepBody(bytesMax: number): MiddlewareHandler<PdpEnv> {
   return async function keep(c, next) {
     const body = await read(c, bytesMax)
-    if (body === undefined) return tooLarge(c)
+    if (body === 'too large')
+      return refuse(c, 413, 'body_too_large', 'larger than this route takes')
+    if (body === 'cut off')
+      return refuse(c, 400, 'invalid_request', 'not as long as its headers say')
     c.set('body', body)
     return next()
   }
@@ -26,27 +29,26 @@ export function jsonBody(c: Context<PdpEnv>): unknown {
   }
 }
 
-/** Undefined when it is too large. From the socket itself: as a web stream it takes a tenth of a decision's time. */
-async function read(c: Context<PdpEnv>, bytesMax: number): Promise<Buffer | undefined> {
+/** From the socket itself: as a web stream it takes a tenth of a decision's time. */
+async function read(
+  c: Context<PdpEnv>,
+  bytesMax: number,
+): Promise<Buffer | 'too large' | 'cut off'> {
   const incoming = (c.env as NodeEnv)?.incoming
   if (incoming === undefined) {
     const body = Buffer.from(await c.req.arrayBuffer())
-    return body.length > bytesMax ? undefined : body
+    return body.length > bytesMax ? 'too large' : body
   }
+  const length = incoming.headers['content-length'] ?? null
   try {
-    return await getRawBody(incoming, {
-      limit: bytesMax,
-      length: incoming.headers['content-length'] ?? null,
-    })
+    return await getRawBody(incoming, { limit: bytesMax, length })
   } catch (error) {
-    if ((error as { type?: unknown }).type === 'entity.too.large') return undefined
-    throw error
+    return (error as { type?: unknown }).type === 'entity.too.large' ? 'too large' : 'cut off'
   }
 }
 
-function tooLarge(c: Context): Response {
-  return c.json(
-    { code: 'body_too_large', message: 'the body is larger than this route takes' },
-    413,
-  )
+/** What is left of the body is not read, so the connection cannot go on. */
+function refuse(c: Context, status: 400 | 413, code: string, what: string): Response {
+  c.header('connection', 'close')
+  return c.json({ code, message: `the body is ${what}` }, status)
 }

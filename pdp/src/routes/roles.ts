@@ -1,6 +1,8 @@
 // Owns who may call which route: every route is registered with its caller's role, or it does not exist.
 // Never decides anything about MCP; it only says who is speaking.
 import type { Context, Handler, Hono, MiddlewareHandler } from 'hono'
+import { API_BODY_BYTES_MAX, DECIDE_BODY_BYTES_MAX } from '../../../schemas/limits.ts'
+import { keepBody } from './body.ts'
 
 /** `caller` is any authenticated enforcement point or an operator; `anyone` needs no credential. */
 export type Role = 'anyone' | 'pep' | 'caller' | 'operator'
@@ -9,7 +11,7 @@ export type Caller =
   | { readonly kind: 'operator' }
   | { readonly kind: 'pep'; readonly id: string; readonly servers: readonly string[] }
 
-/** `body` is set for every request below the three faces, `caller` where a role is needed. */
+/** Both are set where a route needs a role. */
 export type PdpEnv = { Variables: { caller: Caller; body: Buffer } }
 
 /** Who a bearer token speaks for; undefined for nobody. Resolves revocation, not permission. */
@@ -33,8 +35,13 @@ export function registerRoutes(
 ): void {
   for (const { method, path, role, handler } of routes) {
     if (role === 'anyone') app.on(method, path, handler)
-    else app.on(method, path, requireRole(identify, role), handler)
+    // INVARIANT: nobody's body is read before it is known who is speaking.
+    else app.on(method, path, requireRole(identify, role), keepBody(bytesMax(path)), handler)
   }
+}
+
+function bytesMax(path: string): number {
+  return path.startsWith('/pep/') ? DECIDE_BODY_BYTES_MAX : API_BODY_BYTES_MAX
 }
 
 function requireRole(identify: Identify, role: Role): MiddlewareHandler<PdpEnv> {

@@ -9,8 +9,9 @@ import { authenticate } from './authenticate.ts'
 import { type AddressRules, checkHost, checkOrigin } from './check-origin.ts'
 import { metaOf, readEra, readHeaderEra } from './era.ts'
 import { type Message, parseMessage, type RpcId } from './parse.ts'
-import { checkAccept, checkMediaTypes, readBody } from './read-body.ts'
+import { checkAccept, checkMediaTypes, declaredBytes, readBody } from './read-body.ts'
 import type { Sessions } from './session.ts'
+import type { Shares } from './shares.ts'
 
 /** One request of a client, read and checked; undecided. */
 export type Inbound = {
@@ -37,7 +38,12 @@ export type Inbound = {
 /** Whose message failed, as far as it was read: a refusal is worded by it. */
 export type Envelope = Pick<Inbound, 'kind' | 'method' | 'id' | 'era'>
 
-export type ReceivePorts = { readonly sessions: Sessions; readonly rules: AddressRules }
+export type ReceivePorts = {
+  readonly sessions: Sessions
+  readonly rules: AddressRules
+  /** What this request takes is given back by whoever called. */
+  readonly shares: Shares
+}
 export type Address = { readonly server: string; readonly requestId: string }
 
 /**
@@ -82,6 +88,7 @@ export async function receive(
   const token = authenticate(headers.authorization)
   if (incoming.method !== 'POST') return receiveBodiless(ports, incoming, address, token)
   checkMediaTypes(headers)
+  ports.shares.take(address.requestId, token, declaredBytes(incoming))
   const message = parseMessage(await readBody(incoming))
   const era = readEra(headers, message)
   const tool = message.method === 'tools/call' ? message.params?.['name'] : undefined

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { request } from 'undici'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Upstream, Visible } from '../../../schemas/pep-api.ts'
+import { CHILDREN_PER_GRANT_MAX } from '../limits.ts'
 import {
   clientHeaders,
   countingSql,
@@ -240,8 +241,38 @@ describe('what a child says', () => {
 test('two requests under one id at once: the second is turned away', async () => {
   const { url, headers } = await open('script')
   const both = await Promise.all([1, 2].map(() => post(url, toolCall('slow'), headers)))
-  expect(new Set(both.map(({ status }) => status))).toEqual(new Set([200, 400]))
+  const refused = both.filter(({ text }) => text.includes('not_a_message'))
+  expect(refused).toHaveLength(1)
+  expect(refused[0]?.json.result?.['isError']).toBe(true)
+  const results = () => pdp.outcomes.map(({ result }) => result).toSorted()
+  await until(() => results().filter((result) => result === 'refused').length === 1)
 })
+
+test('what the transport refuses is worded by the gateway, and was not forwarded', async () => {
+  const { url, headers } = await open('script')
+  await until(() => pdp.outcomes.length >= 2)
+  pdp.outcomes.length = 0
+  const params = { name: 'env', arguments: {}, _meta: { progressToken: { a: 1 } } }
+  const { status, json } = await post(url, { id: 5, method: 'tools/call', params }, headers)
+  expect([status, json.result?.['isError']]).toEqual([200, true])
+  await until(() => pdp.outcomes.length === 1)
+  expect(pdp.outcomes[0]).toMatchObject({ result: 'refused', status: 400, isError: true })
+})
+
+test('one grant has its share of children: the session after that ends its oldest, and nobody else’s', async () => {
+  const others = await open('script', 2)
+  const pid = await pidOf(others)
+  const first = await open('script', 3)
+  const firstPid = await pidOf(first)
+  const rest = []
+  for (let count = 1; count < CHILDREN_PER_GRANT_MAX; count++) rest.push(await open('script', 3))
+  expect(isRunning(firstPid)).toBe(true)
+  await open('script', 3)
+  await until(() => !isRunning(firstPid))
+  expect((await post(first.url, toolCall('env'), first.headers)).status).toBe(404)
+  expect(isRunning(pid)).toBe(true)
+  expect(isRunning(await pidOf(rest[0] ?? first))).toBe(true)
+}, 30_000)
 
 test('a command that is not there is unavailable', async () => {
   const { json } = await post(`${pep.url}/missing/mcp`, INITIALIZE)

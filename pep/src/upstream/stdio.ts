@@ -9,7 +9,7 @@ import type { Answer } from '../answer.ts'
 import { GatewayError } from '../gateway-error.ts'
 import type { Inbound } from '../inbound/receive.ts'
 import type { Sessions } from '../inbound/session.ts'
-import { CHILD_IDLE_MS_MAX, CHILDREN_MAX } from '../limits.ts'
+import { CHILD_IDLE_MS_MAX, CHILDREN_MAX, CHILDREN_PER_GRANT_MAX } from '../limits.ts'
 import { listFilterOf } from '../list.ts'
 import type { Log, Monotonic } from '../ports.ts'
 import type { RecordedCall } from '../record/record.ts'
@@ -38,7 +38,8 @@ export class StdioServer implements UpstreamServer {
   readonly #ports: StdioPorts
   readonly #open = new Map<string, Held>()
   readonly #timer: NodeJS.Timeout
-  #starting = 0
+  /** Whose sessions are starting. */
+  #starting: (string | null)[] = []
 
   constructor(upstream: Upstream, ports: StdioPorts) {
     this.id = upstream.id
@@ -95,10 +96,8 @@ export class StdioServer implements UpstreamServer {
   }
 
   async #start(token: string | null): Promise<Held> {
-    if (this.#open.size + this.#starting >= CHILDREN_MAX) {
-      throw new GatewayError('too_many_requests', `${CHILDREN_MAX} sessions of ${this.id} are open`)
-    }
-    this.#starting += 1
+    this.#makeRoom(token)
+    this.#starting.push(token)
     try {
       const { log, monotonic } = this.#ports
       const child = await this.#spawn()
@@ -109,7 +108,25 @@ export class StdioServer implements UpstreamServer {
       this.#open.set(sessionId, held)
       return held
     } finally {
-      this.#starting -= 1
+      this.#starting.splice(this.#starting.indexOf(token), 1)
+    }
+  }
+
+  /** Nobody's sessions shut others out: a grant that has its share gives up its oldest idle one, or gets no more. */
+  #makeRoom(token: string | null): void {
+    const own = [...this.#open.values()].filter(({ session }) => session.token === token)
+    const starting = this.#starting.filter((of) => of === token).length
+    if (own.length + starting >= CHILDREN_PER_GRANT_MAX) {
+      const idle = own.filter(({ session }) => session.isIdle())
+      const [oldest] = idle.toSorted((a, b) => a.usedAt - b.usedAt)
+      if (oldest === undefined) {
+        const message = `${CHILDREN_PER_GRANT_MAX} sessions of ${this.id} are busy for this token`
+        throw new GatewayError('too_many_requests', message)
+      }
+      void oldest.session.close()
+    }
+    if (this.#open.size + this.#starting.length >= CHILDREN_MAX) {
+      throw new GatewayError('too_many_requests', `${CHILDREN_MAX} sessions of ${this.id} are open`)
     }
   }
 
@@ -154,7 +171,13 @@ async function shape(
   const { status, body } = response
   if (body === null || !(headers['content-type'] ?? '').startsWith('text/event-stream')) {
     const text = await response.text()
-    sending.onEnded({ result: 'forwarded', status, isError: status >= 400, bytes: text.length })
+    const isError = status >= 400
+    // What the transport refuses never reached the child.
+    const result = isError ? 'refused' : 'forwarded'
+    sending.onEnded({ result, status, isError, bytes: text.length })
+    if (status === 400 && inbound.kind === 'request') {
+      throw new GatewayError('not_a_message', `the transport of the server refused it: ${text}`)
+    }
     return { status, headers, body: text === '' ? null : text }
   }
   const stream = Readable.fromWeb(body)
