@@ -6,24 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { SETTINGS } from '../../schemas/settings.ts'
-import { readConfig } from './config.ts'
-import { runProgram } from './program.ts'
-
-type Ended = { readonly code: number; readonly stdout: string; readonly stderr: string }
-
-async function run(words: readonly string[], env: Record<string, string> = {}): Promise<Ended> {
-  const printed = { stdout: '', stderr: '' }
-  const io = {
-    out: (text: string) => {
-      printed.stdout += `${text}\n`
-    },
-    err: (text: string) => {
-      printed.stderr += `${text}\n`
-    },
-  }
-  const code = await runProgram(words, readConfig(env), io, '1.2.3')
-  return { code, ...printed }
-}
+import { runHere as run } from '../../test/harness/in-process.ts'
 
 describe('--help', () => {
   test.each<{ words: string[]; names: string[] }>([
@@ -82,7 +65,7 @@ describe('usage', () => {
   }) // biome-ignore format: a table
 
   test('--version', async () => {
-    expect(await run(['--version'])).toEqual({ code: 0, stdout: '1.2.3\n', stderr: '' })
+    expect(await run(['--version'])).toEqual({ code: 0, stdout: '0.0.0-test\n', stderr: '' })
   })
 
   test('a command alone says what it has', async () => {

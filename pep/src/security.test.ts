@@ -1,10 +1,13 @@
 // The bypass list: every request that must go nowhere. Nothing is asked, recorded or sent for any
 // of them.
+import { once } from 'node:events'
 import { request as httpRequest } from 'node:http'
 import { Writable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { RefusalCode } from '../../schemas/codes.ts'
+import { BODY_BYTES_MAX } from '../../schemas/limits.ts'
 import { META } from '../../schemas/mcp.ts'
 import {
   countingSql,
@@ -255,4 +258,29 @@ describe('what stands beside a refusal', () => {
     expect(server.reached).toEqual([])
     expect((await send({})).status).toBe(200)
   })
+})
+
+test('clients that announce much and send little take nothing from others, nor from their own grant', async () => {
+  pdp.rule = () => ({ allow: true })
+  const stalled = Array.from({ length: 64 }, (_, index) => {
+    const request = httpRequest({
+      port: pep.port,
+      host: '127.0.0.1',
+      method: 'POST',
+      path: '/demo/mcp',
+      headers: {
+        authorization: `Bearer ${testToken(1 + (index % 32))}`,
+        'content-type': 'application/json',
+        accept: 'application/json, text/event-stream',
+        'content-length': String(BODY_BYTES_MAX),
+      },
+    })
+    request.on('error', () => undefined)
+    request.write('{')
+    return request
+  })
+  await Promise.all(stalled.map((request) => once(request, 'socket')))
+  await sleep(100)
+  expect((await send({})).status).toBe(200)
+  for (const request of stalled) request.destroy()
 })

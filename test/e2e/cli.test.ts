@@ -11,10 +11,10 @@ import { bundleInfo, createdGrant, createdPep, grantRow, pepRow } from '../../sc
 import { connectClient } from '../harness/client.ts'
 import { type Ended, runCommand, sleep } from '../harness/command.ts'
 import { type Dev, startDev } from '../harness/dev.ts'
+import { jsonHere, runHere } from '../harness/in-process.ts'
 import { EXAMPLE_BUNDLE } from '../harness/pdp.ts'
 import { createTestDatabase } from '../harness/store.ts'
 import { copyBundle } from './bundle-copy.ts'
-import { jsonHere, runHere } from './in-process.ts'
 import { filesBelow, findSecrets, tablesOf } from './secrets.ts'
 
 const DAY_MS = 86_400_000

@@ -12,8 +12,8 @@ import { decisionRow, grantRow } from '../../schemas/admin-api.ts'
 import { connectClient } from '../harness/client.ts'
 import { runCommand } from '../harness/command.ts'
 import { type Dev, startDev } from '../harness/dev.ts'
+import { jsonHere, runHere } from '../harness/in-process.ts'
 import { createTestDatabase } from '../harness/store.ts'
-import { jsonHere, runHere } from './in-process.ts'
 import { canLook, descendantsOf, isAlive, LOOPBACK, listeningAddresses } from './processes.ts'
 
 let home: string

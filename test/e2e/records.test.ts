@@ -18,8 +18,8 @@ import {
 import { type Called, connectClient, type TestClient } from '../harness/client.ts'
 import { type Ended, endCommand, sleep, startCommand } from '../harness/command.ts'
 import { type Dev, startDev } from '../harness/dev.ts'
+import { jsonHere, runHere } from '../harness/in-process.ts'
 import { createTestDatabase } from '../harness/store.ts'
-import { jsonHere, runHere } from './in-process.ts'
 import {
   changeCiphertext,
   changeColumn,

@@ -11,9 +11,9 @@ import { z } from 'zod'
 import { createdGrant, createdPep, decisionRow } from '../../schemas/admin-api.ts'
 import { connectClient, type TestClient } from '../harness/client.ts'
 import { type Ended, endCommand, type Running, sleep, startCommand } from '../harness/command.ts'
+import { jsonHere, runHere } from '../harness/in-process.ts'
 import { EXAMPLE_BUNDLE } from '../harness/pdp.ts'
 import { createTestDatabase } from '../harness/store.ts'
-import { jsonHere, runHere } from './in-process.ts'
 import { filesBelow, findSecrets, tablesOf } from './secrets.ts'
 
 const BUNDLE = { CEDARGATE_BUNDLE: EXAMPLE_BUNDLE }

@@ -3,6 +3,7 @@ import { hash, randomUUID } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Worker } from 'node:worker_threads'
 import { Client } from 'pg'
 import { describe, expect, test } from 'vitest'
 import { onEachDatabase } from '../../../test/harness/each-database.ts'
@@ -178,6 +179,23 @@ describe('a database that cannot be used', () => {
 })
 
 describe('the embedded database', () => {
+  test('whose thread is lost answers nothing more, says so, and lets go of its directory', async () => {
+    const threads: Worker[] = []
+    const keep = (worker: Worker): void => void threads.push(worker)
+    const { home, directory } = await freshPglite()
+    process.once('worker', keep)
+    const store = await openPglite(directory)
+    const under = store.sql.query('select pg_sleep(0), 1 as one').catch((error: unknown) => error)
+    await threads[0]?.terminate()
+    await under
+    await expect(store.sql.query('select 1')).rejects.toThrow(/the embedded database ended/)
+    await expect(store.close()).rejects.toThrow(/the embedded database ended/)
+    const again = await openPglite(directory)
+    expect(await again.sql.query('select 1 as one')).toEqual([{ one: 1 }])
+    await again.close()
+    await rm(home, { recursive: true, force: true })
+  })
+
   test('is for one process; its directory is closed to others', async () => {
     const { home, directory } = await freshPglite()
     const store = await openPglite(directory)

@@ -120,8 +120,11 @@ export async function openPglite(
     checkMigrated: () => checkMigrated(sql, migrations),
     withRole: (role) => remembered(roles, role, () => sqlOf(role)),
     close: async () => {
-      await client.close()
-      await lock?.release()
+      try {
+        await client.close()
+      } finally {
+        await lock?.release()
+      }
     },
   }
 }

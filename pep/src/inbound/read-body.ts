@@ -31,11 +31,6 @@ function mediaType(item: string): string {
   return (end < 0 ? item : item.slice(0, end)).trim()
 }
 
-/** How long the body may be, as far as its headers tell. */
-export function declaredBytes({ headers }: IncomingMessage): number {
-  return Math.min(Number(headers['content-length'] ?? BODY_BYTES_MAX), BODY_BYTES_MAX)
-}
-
 /** The whole body. Throws body_too_large at the first byte too many and reads no further, chunked bodies too. */
 export async function readBody(incoming: IncomingMessage): Promise<Buffer> {
   const length = incoming.headers['content-length'] ?? null

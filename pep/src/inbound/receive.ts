@@ -9,7 +9,7 @@ import { authenticate } from './authenticate.ts'
 import { type AddressRules, checkHost, checkOrigin } from './check-origin.ts'
 import { metaOf, readEra, readHeaderEra } from './era.ts'
 import { type Message, parseMessage, type RpcId } from './parse.ts'
-import { checkAccept, checkMediaTypes, declaredBytes, readBody } from './read-body.ts'
+import { checkAccept, checkMediaTypes, readBody } from './read-body.ts'
 import type { Sessions } from './session.ts'
 import type { Shares } from './shares.ts'
 
@@ -88,8 +88,10 @@ export async function receive(
   const token = authenticate(headers.authorization)
   if (incoming.method !== 'POST') return receiveBodiless(ports, incoming, address, token)
   checkMediaTypes(headers)
-  ports.shares.take(address.requestId, token, declaredBytes(incoming))
-  const message = parseMessage(await readBody(incoming))
+  const body = await readBody(incoming)
+  // What was only announced takes no share: a slow client would hold it.
+  ports.shares.take(address.requestId, token, body.length)
+  const message = parseMessage(body)
   const era = readEra(headers, message)
   const tool = message.method === 'tools/call' ? message.params?.['name'] : undefined
   return {

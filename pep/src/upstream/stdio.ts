@@ -116,18 +116,17 @@ export class StdioServer implements UpstreamServer {
   #makeRoom(token: string | null): void {
     const own = [...this.#open.values()].filter(({ session }) => session.token === token)
     const starting = this.#starting.filter((of) => of === token).length
-    if (own.length + starting >= CHILDREN_PER_GRANT_MAX) {
-      const idle = own.filter(({ session }) => session.isIdle())
-      const [oldest] = idle.toSorted((a, b) => a.usedAt - b.usedAt)
-      if (oldest === undefined) {
-        const message = `${CHILDREN_PER_GRANT_MAX} sessions of ${this.id} are busy for this token`
-        throw new GatewayError('too_many_requests', message)
-      }
-      void oldest.session.close()
-    }
-    if (this.#open.size + this.#starting.length >= CHILDREN_MAX) {
+    if (own.length + starting < CHILDREN_PER_GRANT_MAX) {
+      if (this.#open.size + this.#starting.length < CHILDREN_MAX) return
       throw new GatewayError('too_many_requests', `${CHILDREN_MAX} sessions of ${this.id} are open`)
     }
+    const idle = own.filter(({ session }) => session.isIdle())
+    const [oldest] = idle.toSorted((a, b) => a.usedAt - b.usedAt)
+    if (oldest === undefined) {
+      const message = `${CHILDREN_PER_GRANT_MAX} sessions of ${this.id} are busy for this token`
+      throw new GatewayError('too_many_requests', message)
+    }
+    void oldest.session.close()
   }
 
   async #spawn(): Promise<ChildProcess> {

@@ -2,7 +2,7 @@
 // to start one. For commands that end by themselves; what runs until told to stop is started by harness/command.ts.
 import { readConfig } from '../../cli/src/config.ts'
 import { runProgram } from '../../cli/src/program.ts'
-import type { Ended } from '../harness/command.ts'
+import type { Ended } from './command.ts'
 
 /** Runs it with `env` as its whole environment. The exit code is what main.ts would exit with. */
 export async function runHere(
