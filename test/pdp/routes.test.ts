@@ -103,9 +103,9 @@ test.each(['/pep/v1/decide', '/admin/v1/grants', '/access/v1/evaluation'])(
         socket.destroy()
         resolve(data.toString('utf8', 0, 12))
       })
+      socket.setTimeout(3_000, () => socket.destroy(new Error('it waits for the body')))
       socket.once('error', reject)
     })
-    expect(await answered).toBe('HTTP/1.1 401')
-    server.close()
+    await expect(answered.finally(() => server.close())).resolves.toBe('HTTP/1.1 401')
   },
 )
