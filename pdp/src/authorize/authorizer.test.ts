@@ -78,6 +78,8 @@ test.each<Refused>([
   { name: 'a held method', change: { method: 'tasks/get' }, code: 'unknown_method', detail: /cannot be decided on yet/ },
   { name: 'a call as a task', change: { params: { name: 'read', arguments: {}, task: { ttl: 1 } } }, code: 'unknown_method', detail: /as a task/ },
   { name: 'too many bytes of arguments', change: { params: { name: 'read', arguments: { x: 'x'.repeat(65_536) } } }, code: 'unrepresentable_argument', detail: /longer than 65536 bytes/ },
+  { name: 'too many bytes of arguments of a prompt', change: { method: 'prompts/get', params: { name: 'p', arguments: { x: 'x'.repeat(65_536) } } }, code: 'unrepresentable_argument', detail: /longer than 65536 bytes/ },
+  { name: 'too many bytes of arguments where none belong', change: { method: 'ping', params: { arguments: { x: 'x'.repeat(65_536) } } }, code: 'unrepresentable_argument', detail: /longer than 65536 bytes/ },
   { name: 'a method of the other era', change: { method: 'initialize', era: 'modern' }, code: 'unknown_method', detail: /revision/ },
   { name: 'a tool of a server that is none', change: { server: 'nope' }, code: 'unknown_tool', detail: /no server/ },
   { name: 'another method there', change: { server: 'nope', method: 'ping' }, code: 'invalid_request', detail: /no server/ },

@@ -75,6 +75,11 @@ function settle(
   if (rule.decide === 'held') {
     return refuse('unknown_method', `\`${method}\` is known, but cannot be decided on yet`)
   }
+  // INVARIANT: what is allowed is recorded whole; keptArguments keeps of these a digest only.
+  if (said.text.length > MAPPED_ARGS_BYTES_MAX) {
+    const detail = `the arguments are longer than ${MAPPED_ARGS_BYTES_MAX} bytes`
+    return refuse('unrepresentable_argument', detail)
+  }
   const server = bundle.servers.get(request.server)
   if (server === undefined) return unknownServer(request, said)
   if (rule.decide === 'tool') return settleTool(request, server, said)
@@ -101,10 +106,6 @@ function settleTool(
   if (said.tool === null) return refuse('invalid_request', '`params.name` must be a string')
   if (request.params !== undefined && 'task' in request.params) {
     return refuse('unknown_method', 'a call as a task is known, but cannot be decided on yet')
-  }
-  if (said.text.length > MAPPED_ARGS_BYTES_MAX) {
-    const detail = `the arguments are longer than ${MAPPED_ARGS_BYTES_MAX} bytes`
-    return refuse('unrepresentable_argument', detail)
   }
   const tool = server.tools.get(said.tool)
   if (tool === undefined) return refuse('unknown_tool', 'no tool of this name has been reviewed')
