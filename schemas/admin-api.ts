@@ -90,6 +90,17 @@ export const decisionRow = z.strictObject({
   verdict: z.enum(['allow', 'deny']),
   code: z.enum(VERDICT_CODES),
   policies: z.array(z.string()),
+  /** Policies that failed to evaluate. */
+  errors: z.array(z.string()),
+  /** What it would be if the shadow policies were enforced; null where none could apply. */
+  shadow: z
+    .strictObject({
+      verdict: z.enum(['allow', 'deny']),
+      code: z.enum(VERDICT_CODES),
+      policies: z.array(z.string()),
+      errors: z.array(z.string()),
+    })
+    .nullable(),
   bundle: sha256Hex,
   mode: z.enum(['enforced', 'advisory']),
   outcome: z
@@ -116,6 +127,38 @@ export const fsckLine = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('summary'), checked: z.int(), findings: z.int() }),
 ])
 export type FsckLine = z.infer<typeof fsckLine>
+
+/** What decides now, and why its source's bundle does not if it is another. Findings are `file:line:column: message`. */
+export const bundleState = z.strictObject({
+  id: sha256Hex,
+  source: z.string(),
+  commit: z.string().nullable(),
+  activatedAt: z.iso.datetime(),
+  confirmedAt: z.iso.datetime(),
+  stale: z.boolean(),
+  pinned: z.boolean(),
+  problem: z
+    .strictObject({
+      revision: z.string().nullable(),
+      message: z.string(),
+      findings: z.array(z.string()),
+    })
+    .nullable(),
+})
+export type BundleState = z.infer<typeof bundleState>
+
+/** One bundle that was ever active. `bytes`: of its content. */
+export const bundleRow = z.strictObject({
+  id: sha256Hex,
+  bytes: z.int(),
+  source: z.string().nullable(),
+  commit: z.string().nullable(),
+  active: z.boolean(),
+  pinned: z.boolean(),
+  firstActiveAt: z.iso.datetime(),
+  lastActiveAt: z.iso.datetime().nullable(),
+})
+export type BundleRow = z.infer<typeof bundleRow>
 
 export const serverRow = z.strictObject({
   id: z.string(),

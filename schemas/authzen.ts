@@ -27,6 +27,27 @@ export const evaluations = z.object({
 })
 export type Evaluations = z.infer<typeof evaluations>
 
+/** What is searched for is named by its type; an `id` it has is ignored. */
+const anySubject = subject.omit({ id: true })
+const anyResource = resource.omit({ id: true })
+export const subjectSearch = z.object({
+  subject: anySubject,
+  action,
+  resource,
+  context: context.optional(),
+})
+export const resourceSearch = z.object({
+  subject,
+  action,
+  resource: anyResource,
+  context: context.optional(),
+})
+export const actionSearch = z.object({ subject, resource, context: context.optional() })
+
+export type SearchResult =
+  | { readonly type: string; readonly id: string }
+  | { readonly name: string; readonly properties?: { readonly [name: string]: unknown } }
+
 /** The answer to one question. A deny is a 200. */
 export type EvaluationAnswer = {
   readonly decision: boolean

@@ -1,8 +1,17 @@
 // Owns the files of a policy bundle as a platform team writes them: gateway.yaml, server.yaml, tools.lock.json.
 // Unknown keys are errors everywhere: a misspelt setting must not look like a default.
 import { z } from 'zod'
+import { durationSetting } from './duration.ts'
 import { sha256Hex } from './identifiers.ts'
 import type { Upstream } from './pep-api.ts'
+
+/** `ssh-ed25519 AAAA…` as in an allowed-signers file, or the 40 or 64 hex digits of an OpenPGP key. */
+const signer = z
+  .string()
+  .regex(
+    /^(?:(?:ssh-|ecdsa-sha2-|sk-)[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2}(?: [^\n]*)?|[0-9A-F]{40}|[0-9A-F]{64})$/,
+    'an SSH public key (`ssh-ed25519 AAAA…`) or an OpenPGP fingerprint in upper-case hex',
+  )
 
 /** gateway.yaml */
 export const gatewayFile = z.strictObject({
@@ -12,6 +21,20 @@ export const gatewayFile = z.strictObject({
     .max(512)
     .default('ask your platform team')
     .describe('how to get access, added to refusals'),
+  maxBundleAge: durationSetting
+    .default('7d')
+    .describe(
+      'how long the last good bundle decides after its source was last confirmed: 30m, 12h, 7d',
+    ),
+  requireSignedBy: z
+    .array(signer)
+    .max(64)
+    .default([])
+    .describe('a commit must be signed by one of these: SSH public keys, OpenPGP fingerprints'),
+  trustRequestProperties: z
+    .boolean()
+    .default(false)
+    .describe('whether AuthZEN callers may say attributes of entities of the bundle’s own types'),
 })
 export type GatewayFile = z.infer<typeof gatewayFile>
 
@@ -47,6 +70,11 @@ export const serverFile = z
     env: z.record(z.string(), z.string()).default({}),
     cwd: z.string().optional(),
     derive: z.array(derivation).default([]),
+    /**
+     * What a person reads who calls a tool that is not listed for them: `explain` says that no policy permits it,
+     * `unknown` what a tool would answer that does not exist.
+     */
+    concealment: z.enum(['explain', 'unknown']).default('explain'),
   })
   .refine((file) => file.url !== undefined || file.command !== undefined, {
     error: 'set `url`, `command` or both',

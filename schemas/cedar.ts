@@ -116,6 +116,11 @@ export type ScopeJson = {
 }
 export type EntityJson = { readonly type: string; readonly id: string }
 
+/** `type::"id"`: one spelling of an entity, to compare and to look up by. */
+export function entityKey({ type, id }: EntityJson): string {
+  return `${type}::${JSON.stringify(id)}`
+}
+
 /** Everything one activation of a bundle gives the engine. Keys are ours, fixed per generation. */
 export type Generation = {
   readonly id: string
@@ -126,6 +131,23 @@ export type Generation = {
   }[]
   /** Schemas as JSON text. */
   readonly schemas: readonly { readonly key: string; readonly schema: string }[]
+}
+
+/**
+ * A generation as bytes that threads share: thousands of policies would hold up whoever copies them from thread to
+ * thread, and only the engine's threads read them.
+ */
+export type PackedGeneration = { readonly id: string; readonly bytes: Uint8Array }
+
+export function packGeneration(generation: Generation): PackedGeneration {
+  const text = new TextEncoder().encode(JSON.stringify(generation))
+  const bytes = new Uint8Array(new SharedArrayBuffer(text.length))
+  bytes.set(text)
+  return { id: generation.id, bytes }
+}
+
+export function unpackGeneration({ bytes }: PackedGeneration): Generation {
+  return JSON.parse(new TextDecoder().decode(Uint8Array.from(bytes))) as Generation
 }
 
 /** The JSON texts of one Cedar call: {principal, action, resource}, context, entities. */

@@ -52,6 +52,15 @@ export const decisionLeaf = z.strictObject({
     er: z.array(z.string()),
   }),
   cd: z.enum(VERDICT_CODES),
+  sh: z
+    .strictObject({
+      r: z.enum(['allow', 'deny']),
+      cd: z.enum(VERDICT_CODES),
+      by: z.array(z.string()),
+      er: z.array(z.string()),
+    })
+    .exactOptional()
+    .describe('what it would be with the shadow policies; absent where none could apply'),
   mode: z.enum(['enforced', 'advisory']),
   cls: z.literal('recorded'),
 })

@@ -15,11 +15,13 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'pdp/src/authorize/': ['node:crypto', 'schemas/', 'pdp/src/authorize/'],
   'pdp/src/decide/': ['node:crypto', 'schemas/', 'pdp/src/authorize/', 'pdp/src/decide/'],
   'pdp/src/engine/': ['@cedar-policy/cedar-wasm', 'node:assert', 'node:crypto', 'node:fs', 'node:module', 'node:path', 'node:url', 'node:worker_threads', 'schemas/', 'pdp/src/threads/', 'pdp/src/engine/'],
-  'pdp/src/bundle/': ['canonicalize', 'yaml', 'zod', 'node:crypto', 'node:fs', 'node:path', 'schemas/', 'pdp/src/authorize/', 'pdp/src/engine/', 'pdp/src/bundle/'],
+  'pdp/src/activation/': ['schemas/', 'pdp/src/activation/', 'pdp/src/authorize/', 'pdp/src/bundle/'],
+  'pdp/src/bundle/': ['canonicalize', 'yaml', 'zod', 'node:crypto', 'node:fs', 'node:path', 'node:worker_threads', 'schemas/', 'pdp/src/authorize/', 'pdp/src/engine/', 'pdp/src/threads/', 'pdp/src/bundle/'],
   'pdp/src/identity/': ['node:crypto', 'schemas/', 'pdp/src/identity/'],
   'pdp/src/keys/': ['node:crypto', 'node:fs', 'node:path', 'schemas/', 'pdp/src/keys/'],
   'pdp/src/ledger/': ['node:crypto', 'node:timers', 'schemas/', 'pdp/src/keys/', 'pdp/src/ledger/'],
-  'pdp/src/routes/': ['hono', 'prom-client', 'raw-body', 'zod', 'node:http', 'node:timers', 'schemas/', 'pdp/src/routes/'],
+  'pdp/src/routes/': ['hono', 'node:crypto', 'prom-client', 'raw-body', 'zod', 'node:http', 'node:timers', 'schemas/', 'pdp/src/routes/'],
+  'pdp/src/source/': ['node:child_process', 'node:crypto', 'node:fs', 'node:path', 'node:timers', 'schemas/', 'pdp/src/bundle/', 'pdp/src/source/'],
   'pdp/src/store/': ['drizzle-orm', 'pg', '@electric-sql/pglite', 'node:crypto', 'node:fs', 'node:path', 'node:url', 'node:worker_threads', 'schemas/', 'pdp/src/threads/', 'pdp/src/store/'],
   'pdp/src/threads/': ['node:module', 'node:worker_threads', 'pdp/src/threads/'],
   'pep/src/': ['canonicalize', 'hono', '@hono/node-server', 'undici', 'pino', 'prom-client', 'raw-body', 'zod', 'node:buffer', 'node:crypto', 'node:http', 'node:net', 'node:stream', 'node:timers', 'schemas/', 'pep/src/'],
@@ -42,7 +44,7 @@ const TYPE_SIDES: Readonly<Record<string, readonly string[]>> = {
 
 type Ban = { readonly token: RegExp; readonly instead: string; readonly allowed: RegExp }
 const NOWHERE = /^$/
-const PURE = /^pdp\/src\/(authorize|decide|identity|ledger|routes)\//
+const PURE = /^pdp\/src\/(activation|authorize|decide|identity|ledger|routes)\//
 const BANS: readonly Ban[] = [
   { token: /(?<![.\w])import\(/, instead: 'a static import, which the room table can see', allowed: /^(pdp\/src\/engine|cli\/src\/main|cli\/src\/program|cli\/src\/commands)/ },
   { token: /\b(TODO|FIXME|XXX)\b/, instead: 'an issue', allowed: NOWHERE },

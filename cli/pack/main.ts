@@ -21,6 +21,7 @@ const NODE_ENGINE = '>=24'
 const ENTRIES = {
   'cli/src/main': 'cli/src/main.ts',
   'pdp/src/engine/cedar-worker': 'pdp/src/engine/cedar-worker.ts',
+  'pdp/src/bundle/load-worker': 'pdp/src/bundle/load-worker.ts',
   'pdp/src/store/pglite-worker': 'pdp/src/store/pglite-worker.ts',
 }
 /** Files that the code opens relative to itself, and what a reader of the package expects. */

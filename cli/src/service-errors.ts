@@ -5,6 +5,8 @@ import { CommandError } from './errors.ts'
 /** Errors that a person can act on, by the name their room gave them, and the exit code each means. */
 const ACTIONABLE: ReadonlyMap<string, 1 | 2 | 3> = new Map([
   ['ConfigError', EXIT.usage],
+  ['SourceError', EXIT.usage],
+  ['Refused', EXIT.invalid],
   ['StoreError', EXIT.internal],
   ['KeysError', EXIT.usage],
   ['BundleError', EXIT.invalid],

@@ -9,8 +9,18 @@ type Env = Readonly<Record<string, string | undefined>>
 const settings = z.object({
   /** PostgreSQL, `postgres://user:password@host/database`; the role needs the tables of `cedargate db migrate`. */
   DATABASE_URL: z.string().min(1, 'is required, e.g. postgres://user:password@host/database'),
-  /** Directory of the policy bundle (gateway.yaml, servers/, cedar/). */
-  CEDARGATE_BUNDLE: z.string().min(1, 'is required: the directory of your policy bundle'),
+  /** Directory of the policy bundle, or the repository it lies in: git+https://…, git+ssh://… or git+file:///…. */
+  CEDARGATE_BUNDLE: z
+    .string()
+    .min(1, 'is required: the directory of your policy bundle, or git+https://…'),
+  /** Of a repository: branch, tag or commit; folder of the bundle in it; seconds between two looks. */
+  CEDARGATE_BUNDLE_REF: z.string().default('main'),
+  CEDARGATE_BUNDLE_FOLDER: z.string().default(''),
+  CEDARGATE_BUNDLE_POLL_SECONDS: numberSetting(1, 86_400).default(30),
+  /** Signs calls of POST /hooks/bundle, which make the PDP look at once; at least 16 characters. */
+  CEDARGATE_BUNDLE_WEBHOOK_SECRET: z.string().min(16, 'must be at least 16 characters').optional(),
+  /** File with one key a line, as in requireSignedBy: commits must be signed by one of them, whatever the bundle says. */
+  CEDARGATE_BUNDLE_SIGNERS_FILE: z.string().optional(),
   /** Directory with `keys/`, made by `cedargate keys create`. */
   CEDARGATE_HOME: z.string().default('.cedargate'),
   /** Loopback address to listen on. PEPs on other hosts need TLS in front, see SECURITY.md. */
@@ -30,9 +40,19 @@ const settings = z.object({
   CEDARGATE_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
 })
 
+/** Where bundles come from. `location`: a directory, or a git URL behind `git+`. */
+export type BundleConfig = {
+  readonly location: string
+  readonly ref: string
+  readonly folder: string
+  readonly pollMs: number
+  readonly webhookSecret: string | undefined
+  readonly signersFile: string | undefined
+}
+
 export type PdpConfig = {
   readonly databaseUrl: string
-  readonly bundle: string
+  readonly bundle: BundleConfig
   readonly home: string
   readonly host: string
   readonly port: number
@@ -58,7 +78,14 @@ export function readPdpConfig(env: Env = process.env): PdpConfig {
   const read = parsed.data
   return {
     databaseUrl: read.DATABASE_URL,
-    bundle: read.CEDARGATE_BUNDLE,
+    bundle: {
+      location: read.CEDARGATE_BUNDLE,
+      ref: read.CEDARGATE_BUNDLE_REF,
+      folder: read.CEDARGATE_BUNDLE_FOLDER,
+      pollMs: read.CEDARGATE_BUNDLE_POLL_SECONDS * 1_000,
+      webhookSecret: read.CEDARGATE_BUNDLE_WEBHOOK_SECRET,
+      signersFile: read.CEDARGATE_BUNDLE_SIGNERS_FILE,
+    },
     home: read.CEDARGATE_HOME,
     host: read.CEDARGATE_PDP_HOST,
     port: read.CEDARGATE_PDP_PORT,

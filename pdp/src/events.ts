@@ -11,6 +11,8 @@ export type Events = {
 
 type Ports = {
   readonly revokedSince: (since: number) => Promise<readonly RevokedGrant[]>
+  /** Calls back with each bundle that becomes active, until the signal aborts. */
+  readonly activated: (onActivated: (bundle: string) => void, signal: AbortSignal) => void
   readonly clock: Clock
   readonly onFailure: (error: unknown) => void
 }
@@ -20,7 +22,7 @@ const POLL_INTERVAL_MS = 250
 /** Looked back at each poll: clocks of PDPs differ, and a revocation may commit after it was stamped. */
 const OVERLAP_MS = 5_000
 
-export function watchEvents({ revokedSince, clock, onFailure }: Ports): Events {
+export function watchEvents({ revokedSince, activated, clock, onFailure }: Ports): Events {
   const subscribers = new Set<(event: PepEvent) => void>()
   const told = new Map<string, number>()
   const poll = async (): Promise<void> => {
@@ -44,11 +46,18 @@ export function watchEvents({ revokedSince, clock, onFailure }: Ports): Events {
       })
   }, POLL_INTERVAL_MS)
   timer.unref()
+  const stopping = new AbortController()
+  activated((bundle) => {
+    for (const tell of subscribers) tell({ kind: 'bundle', bundle })
+  }, stopping.signal)
   return {
     subscribe: (onEvent, signal) => {
       subscribers.add(onEvent)
       signal.addEventListener('abort', () => subscribers.delete(onEvent), { once: true })
     },
-    stop: () => clearInterval(timer),
+    stop: () => {
+      clearInterval(timer)
+      stopping.abort()
+    },
   }
 }

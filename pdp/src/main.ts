@@ -8,6 +8,8 @@ import type { Clock } from '../../schemas/ports.ts'
 import { createPdp, openDecider } from './compose.ts'
 import { ConfigError, type PdpConfig } from './config.ts'
 import { loadKeys } from './keys/keys.ts'
+import { openSource, readSigners } from './source/open-source.ts'
+import { type Bundles, openBundles } from './store/bundles.ts'
 import { openPostgres } from './store/open.ts'
 
 export const systemClock: Clock = { now: () => Date.now(), monotonic: () => performance.now() }
@@ -28,15 +30,22 @@ export async function startPdp(
   try {
     await store.checkMigrated()
     const decider = await openDecider({
-      bundleDirectory: config.bundle,
+      source: openSource(config.bundle, config),
+      trust: {
+        signers: await readSigners(config.bundle.signersFile),
+        unsignedDirectory: 'refuse',
+      },
       env: config.env,
       engineWorkers: config.engineWorkers,
+      clock: systemClock,
+      before: () => lastBundle(openBundles(store.sql, systemClock.now)),
     })
     const pdp = await createPdp({
       store,
       keys,
       decider,
       operatorTokenSha256: config.operatorTokenSha256,
+      webhookSecret: config.bundle.webhookSecret,
       publicUrl: config.publicUrl ?? `http://${config.host}:${config.port}`,
       clock: systemClock,
       random: (bytes) => randomBytes(bytes),
@@ -57,6 +66,13 @@ export async function startPdp(
     await store.close()
     throw error
   }
+}
+
+/** What any PDP on this database decided by last. */
+async function lastBundle(bundles: Bundles) {
+  const last = await bundles.last()
+  const content = last && (await bundles.content(last.id))
+  return last === undefined || content === undefined ? undefined : { ...last, content }
 }
 
 type Fetch = Parameters<typeof createAdaptorServer>[0]['fetch']

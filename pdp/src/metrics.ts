@@ -1,14 +1,23 @@
 // Owns what the PDP counts. Labels are bounded sets; no person, tool or argument is ever one.
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { DecideResult } from '../../schemas/pep-api.ts'
+import type { ActivationStatus } from './activation/activation.ts'
+import type { Authorization } from './authorize/types.ts'
 import type { LedgerStats } from './ledger/types.ts'
 
 export type Metrics = {
   readonly registry: Registry
+  /** Counts what policies that fail, and shadow policies, make of one decision. */
+  readonly countAuthorization: (authorization: Authorization) => void
   readonly countResults: (results: readonly DecideResult[], seconds: number) => void
 }
 
-export function createMetrics(ledgerStats: () => LedgerStats): Metrics {
+type Sources = {
+  readonly ledger: () => LedgerStats
+  readonly bundle: () => ActivationStatus
+}
+
+export function createMetrics({ ledger: ledgerStats, bundle }: Sources): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   const decisions = new Counter({
@@ -47,8 +56,25 @@ export function createMetrics(ledgerStats: () => LedgerStats): Metrics {
       }),
     )
   }
+  const policyErrors = new Counter({
+    name: 'cedargate_policy_errors_total',
+    help: 'Decisions denied because this policy failed to evaluate',
+    labelNames: ['policy'],
+    registers: [registry],
+  })
+  const shadowed = new Counter({
+    name: 'cedargate_shadow_total',
+    help: 'Decisions that shadow policies could apply to: what was decided, what they would decide',
+    labelNames: ['verdict', 'shadow'],
+    registers: [registry],
+  })
+  registerBundle(registry, bundle)
   return {
     registry,
+    countAuthorization: ({ decision, errors, shadow }) => {
+      for (const policy of errors) policyErrors.inc({ policy })
+      if (shadow !== null) shadowed.inc({ verdict: decision, shadow: shadow.decision })
+    },
     countResults: (results, seconds) => {
       duration.observe(seconds)
       for (const result of results) {
@@ -57,4 +83,50 @@ export function createMetrics(ledgerStats: () => LedgerStats): Metrics {
       }
     },
   }
+}
+
+/** Findings told by name; whoever has more has one trouble, not hundreds. */
+const FINDINGS_MAX = 20
+
+/** Which bundle decides, since when it is confirmed, and where the one that is refused is wrong. */
+function registerBundle(registry: Registry, status: () => ActivationStatus): void {
+  const gauge = (
+    name: string,
+    help: string,
+    labelNames: string[],
+    collect: (to: Gauge) => void,
+  ) => {
+    const made: Gauge = new Gauge({
+      name,
+      help,
+      labelNames,
+      registers: [registry],
+      collect() {
+        made.reset()
+        collect(made)
+      },
+    })
+  }
+  gauge('cedargate_bundle_info', 'The bundle that decides', ['bundle', 'commit'], (to) => {
+    const { bundle, commit } = status()
+    to.set({ bundle: bundle.id, commit: commit ?? '' }, 1)
+  })
+  gauge(
+    'cedargate_bundle_confirmed_seconds',
+    'When its source was last seen to hold it',
+    [],
+    (to) => to.set(status().confirmedAt / 1000),
+  )
+  gauge('cedargate_bundle_stale', '1: too old, every call is denied', [], (to) =>
+    to.set(Number(status().stale)),
+  )
+  gauge('cedargate_bundle_refused', '1: what the source holds is not active', [], (to) =>
+    to.set(Number(status().problem !== null)),
+  )
+  const labels = ['file', 'line', 'column']
+  gauge('cedargate_bundle_finding', 'Where the refused bundle is wrong', labels, (to) => {
+    for (const { file, line, column } of status().problem?.findings.slice(0, FINDINGS_MAX) ?? []) {
+      to.set({ file, line: String(line), column: String(column) }, 1)
+    }
+  })
 }

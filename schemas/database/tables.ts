@@ -4,6 +4,7 @@
 import { sql } from 'drizzle-orm'
 import {
   bigint,
+  boolean,
   customType,
   index,
   pgTable,
@@ -119,4 +120,19 @@ export const bundle = pgTable('bundle', {
   id: text().primaryKey(),
   content: text().notNull(),
   firstActive: instant('first_active').notNull(),
+  lastActive: instant('last_active'),
+  /** When a PDP last saw that its source still holds this bundle. */
+  confirmed: instant('confirmed'),
+  /** Where it was last read from, and the git commit it was. */
+  source: text(),
+  commit: text(),
+})
+
+/** The bundle an operator holds every PDP at, whatever their source says. At most one row. */
+export const bundlePin = pgTable('bundle_pin', {
+  only: boolean().primaryKey().default(true),
+  bundle: text()
+    .notNull()
+    .references(() => bundle.id),
+  pinned: instant('pinned').notNull(),
 })

@@ -2,7 +2,7 @@
 
 import type { Keys } from '../../pdp/src/keys/keys.ts'
 import { fsck } from '../../pdp/src/ledger/fsck.ts'
-import { keepBundle } from '../../pdp/src/store/bundles.ts'
+import { openBundles } from '../../pdp/src/store/bundles.ts'
 import { PEP_ROLE } from '../../schemas/database/append.ts'
 import type { Sql } from '../../schemas/database/sql.ts'
 import type { TestDatabase } from './each-database.ts'
@@ -27,7 +27,12 @@ export const LATER = WRITTEN + 3_600_000
  * policies, and an outcome. Answers the ids of the three decisions.
  */
 export async function writeGoodLedger({ store }: TestDatabase, keys: Keys): Promise<string[]> {
-  await keepBundle(store, { id: BUNDLE_ID, content: BUNDLE_CONTENT }, WRITTEN)
+  await openBundles(store.sql, () => WRITTEN).keep({
+    id: BUNDLE_ID,
+    content: BUNDLE_CONTENT,
+    source: 'test',
+    commit: null,
+  })
   const ledger = await openTestLedger(store.sql, keys, testClock(WRITTEN))
   await ledger.prepare(['alice', 'bob', null], WRITTEN)
   const denied = { decision: 'deny', code: 'no_permit', policies: [], tool: null } as const

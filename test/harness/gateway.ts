@@ -15,6 +15,7 @@ import { createPdp, openDecider, type Pdp } from '../../pdp/src/compose.ts'
 import type { Engine } from '../../pdp/src/engine/engine.ts'
 import { createKeys, type Keys, loadKeys } from '../../pdp/src/keys/keys.ts'
 import { systemClock } from '../../pdp/src/main.ts'
+import { directorySource } from '../../pdp/src/source/directory-source.ts'
 import { openPglite, openPostgres, type Store } from '../../pdp/src/store/open.ts'
 import { createPep } from '../../pep/src/compose.ts'
 import { listen } from '../../pep/src/listen.ts'
@@ -255,8 +256,13 @@ function closedOnce(store: Store): Store {
 async function startPdp(home: string, store: Store, env: Record<string, string>) {
   await createKeys(join(home, 'keys'))
   const keys = await loadKeys(join(home, 'keys'))
-  const bundleDirectory = join(home, 'bundle')
-  const decider = await openDecider({ bundleDirectory, env, engineWorkers: 2 })
+  const decider = await openDecider({
+    source: directorySource(join(home, 'bundle')),
+    trust: { signers: [], unsignedDirectory: 'accept' },
+    env,
+    engineWorkers: 2,
+    clock: systemClock,
+  })
   const pdp = await createPdp({
     store,
     keys,

@@ -82,6 +82,7 @@ export function decisionInput(change: Change = {}): DecisionInput {
       code: 'permit',
       policies: ['platform/reads', 'engineering/drafts'],
       errors: [],
+      shadow: null,
       tool: 'write_file',
       cedar: {
         request: '{"principal":{"type":"MCP::User","id":"alice"}}',

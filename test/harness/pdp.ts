@@ -8,6 +8,7 @@ import { pino } from 'pino'
 import { createPdp, openDecider, type Pdp } from '../../pdp/src/compose.ts'
 import { createKeys, loadKeys } from '../../pdp/src/keys/keys.ts'
 import { systemClock } from '../../pdp/src/main.ts'
+import { directorySource } from '../../pdp/src/source/directory-source.ts'
 import type { Store } from '../../pdp/src/store/open.ts'
 import { formatToken } from '../../schemas/identifiers.ts'
 import { openTestStore } from './store.ts'
@@ -33,9 +34,11 @@ export async function startTestPdp(bundleDirectory: string = EXAMPLE_BUNDLE): Pr
     store,
     keys: await loadKeys(join(home, 'keys')),
     decider: await openDecider({
-      bundleDirectory,
+      source: directorySource(bundleDirectory),
+      trust: { signers: [], unsignedDirectory: 'accept' },
       env: { CEDARGATE_HOME: home },
       engineWorkers: 2,
+      clock: systemClock,
     }),
     operatorTokenSha256: sha256(operator),
     publicUrl: PUBLIC_URL,

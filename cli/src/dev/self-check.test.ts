@@ -33,6 +33,8 @@ const ROW: DecisionRow = {
   argumentsLength: 20,
   verdict: 'allow',
   code: 'permit',
+  errors: [],
+  shadow: null,
   policies: ['a', 'b'],
   bundle: 'b'.repeat(64),
   mode: 'enforced',

@@ -6,6 +6,7 @@ import { type Logger, pino } from 'pino'
 import { createPdp, openDecider, type Pdp } from '../../../pdp/src/compose.ts'
 import { createKeys, type Keys, loadKeys } from '../../../pdp/src/keys/keys.ts'
 import { systemClock } from '../../../pdp/src/main.ts'
+import { directorySource } from '../../../pdp/src/source/directory-source.ts'
 import { openPglite, openPostgres, type Store } from '../../../pdp/src/store/open.ts'
 import { createPep, type Pep } from '../../../pep/src/compose.ts'
 import { PEP_ROLE } from '../../../schemas/database/append.ts'
@@ -108,9 +109,11 @@ async function openBoth(config: DevConfig, ending: Ending) {
   const [opened, decided] = await Promise.allSettled([
     openStore(config),
     openDecider({
-      bundleDirectory: config.bundle,
+      source: directorySource(config.bundle),
+      trust: { signers: [], unsignedDirectory: 'accept' },
       env: config.env,
       engineWorkers: config.engineWorkers,
+      clock: systemClock,
     }),
   ])
   if (opened.status === 'fulfilled') ending.push(opened.value.close)

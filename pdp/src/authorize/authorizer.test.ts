@@ -10,7 +10,11 @@ import type { AuthorizationRequest, AuthorizerBundle, DecidedTool, Evaluator } f
 
 const keys = (name: string) => {
   const engine = { policySet: `set ${name}`, schema: `schema ${name}`, reads: 'all' } as const
-  return { call: engine, listing: { ...engine, policySet: `list ${name}`, group: name } }
+  return {
+    call: engine,
+    shadow: null,
+    listing: { ...engine, policySet: `list ${name}`, group: name },
+  }
 }
 const SHA = 'a'.repeat(64)
 const tool = (name: string): [string, DecidedTool] => {
@@ -28,8 +32,8 @@ const BUNDLE: AuthorizerBundle = {
   generation: { id: 'g' },
   policies: new Map([['f', { reason: 'not on a Sunday' }], ['h', { reason: null }]]),
   servers: new Map([
-    ['files', { tools: new Map([tool('read'), tool('__proto__')]), actions }],
-    ['other', { tools: new Map(), actions }],
+    ['files', { concealment: 'explain' as const, tools: new Map([tool('read'), tool('__proto__')]), actions }],
+    ['other', { concealment: 'explain' as const, tools: new Map(), actions }],
   ]),
 } // biome-ignore format: maps
 

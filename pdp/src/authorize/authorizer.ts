@@ -3,18 +3,19 @@
 import type { CedarTexts, EngineAnswer, Evaluation } from '../../../schemas/cedar.ts'
 import type { Listed } from '../../../schemas/mcp.ts'
 import type { Visible } from '../../../schemas/pep-api.ts'
-import type { Interpretation } from './interpret.ts'
 import { interpret } from './interpret.ts'
 import type { Plan } from './plan.ts'
-import { namedTool, plan } from './plan.ts'
+import { NO_SUCH_TOOL, namedTool, plan } from './plan.ts'
 import { toCedarRequest } from './request.ts'
 import type {
   ActionKeys,
   Authorization,
   AuthorizationRequest,
   AuthorizerBundle,
+  DecidedTool,
   EngineKeys,
   Evaluator,
+  Outcome,
 } from './types.ts'
 
 export type Authorizer = {
@@ -29,11 +30,13 @@ export type Authorizer = {
 export function createAuthorizer(ports: {
   readonly bundle: AuthorizerBundle
   readonly engine: Evaluator
+  /** Whether the bundle is too old to decide by. Default: never. */
+  readonly isStale?: () => boolean
 }): Authorizer {
-  const { bundle, engine } = ports
+  const { bundle, engine, isStale = () => false } = ports
   return {
     async authorize(requests) {
-      const prepared = requests.map((request) => prepare(request, bundle))
+      const prepared = requests.map((request) => prepare(request, bundle, isStale()))
       const evaluations = prepared.flatMap((one) => one.evaluations)
       const answers = await ask(engine, evaluations)
       let from = 0
@@ -69,10 +72,17 @@ async function ask(
   }
 }
 
-function prepare(request: AuthorizationRequest, bundle: AuthorizerBundle): Prepared {
+function prepare(
+  request: AuthorizationRequest,
+  bundle: AuthorizerBundle,
+  stale: boolean,
+): Prepared {
   try {
     const planned = plan(request, bundle)
-    return planned.kind === 'refuse' ? refused(planned) : asked(planned, request, bundle)
+    if (stale) return refused({ ...planned, ...STALE })
+    const prepared = planned.kind === 'refuse' ? refused(planned) : asked(planned, request, bundle)
+    const { concealable } = planned
+    return concealable === null ? prepared : concealing(prepared, concealable, request, bundle)
   } catch {
     // Reading the message failed (too deep to write as text, a time that is no date): nothing was asked.
     const detail = 'the message cannot be read'
@@ -81,30 +91,60 @@ function prepare(request: AuthorizationRequest, bundle: AuthorizerBundle): Prepa
 }
 
 function asked(planned: Asked, request: AuthorizationRequest, bundle: AuthorizerBundle): Prepared {
-  const { action, context, filter } = planned
+  const { action, context, filter, keys } = planned
   const { texts, reading } = toCedarRequest(request, action, context)
   const evaluation = (of: string, { policySet, schema, reads }: EngineKeys): Evaluation => {
     return { generation: bundle.generation.id, policySet, schema, texts: reading(of, reads) }
   }
   const listed = filter === null ? [] : listedGroups(filter, request.server, bundle)
-  const said = { tool: planned.tool, cedar: texts, arguments: planned.arguments }
+  const said = { tool: planned.tool, cedar: texts, arguments: planned.arguments, concealed: false }
+  const shadowed = keys.shadow === null ? [] : [evaluation(action, keys.shadow)]
   return {
     evaluations: [
-      evaluation(action, planned.keys.call),
+      evaluation(action, keys.call),
+      ...shadowed,
       ...listed.map((group) => evaluation(group.action, group.keys.listing)),
     ],
     conclude([answer = NO_ANSWER, ...rest]) {
       const outcome = interpret(answer)
+      const shadow = keys.shadow === null ? null : interpret(rest[0] ?? NO_ANSWER)
       if (outcome.decision === 'deny' || filter === null) {
-        return { ...said, ...outcome, detail: detailOf(outcome, bundle), visible: null }
+        return { ...said, ...outcome, shadow, detail: detailOf(outcome, bundle), visible: null }
       }
-      const visible = visibleOf(filter, listed, rest)
-      if (visible !== undefined) return { ...said, ...outcome, detail: '', visible }
-      return { ...said, ...UNDECIDED, detail: detailOf(UNDECIDED, bundle), visible: null }
+      const visible = visibleOf(filter, listed, rest.slice(shadowed.length))
+      if (visible !== undefined) return { ...said, ...outcome, shadow, detail: '', visible }
+      const detail = detailOf(UNDECIDED, bundle)
+      return { ...said, ...UNDECIDED, shadow: null, detail, visible: null }
     },
   }
 }
 
+/** Asks for the tool's visibility too: a denied caller who may not see it must not learn that there is one. */
+function concealing(
+  { evaluations, conclude }: Prepared,
+  tool: DecidedTool,
+  request: AuthorizationRequest,
+  bundle: AuthorizerBundle,
+): Prepared {
+  const { policySet, schema, reads } = tool.keys.listing
+  const { reading } = toCedarRequest(request, tool.action, {})
+  const texts = reading(tool.action, reads)
+  return {
+    evaluations: [...evaluations, { generation: bundle.generation.id, policySet, schema, texts }],
+    conclude(answers) {
+      const authorization = conclude(answers.slice(0, evaluations.length))
+      const listed = answers[evaluations.length] ?? NO_ANSWER
+      const seen = listed.kind === 'success' && listed.decision === 'allow'
+      if (seen || authorization.decision === 'allow') return authorization
+      return { ...authorization, concealed: true, detail: NO_SUCH_TOOL }
+    },
+  }
+}
+
+const STALE = {
+  code: 'stale_bundle',
+  detail: 'the policies could not be confirmed for longer than `maxBundleAge` allows',
+} as const
 const UNDECIDED = { decision: 'deny', code: 'engine_fault', policies: [], errors: [] } as const
 
 function refused({
@@ -118,6 +158,8 @@ function refused({
     code,
     tool,
     detail,
+    shadow: null,
+    concealed: false,
     visible: null,
     cedar: NOT_ASKED,
     arguments: text,
@@ -167,7 +209,7 @@ function visibleOf(
   }
 }
 
-function detailOf({ code, policies }: Interpretation, bundle: AuthorizerBundle): string {
+function detailOf({ code, policies }: Outcome, bundle: AuthorizerBundle): string {
   switch (code) {
     case 'permit':
       return ''

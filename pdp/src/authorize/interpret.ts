@@ -2,19 +2,13 @@
 // An allow needs all of: an answer, `allow`, no error, at least one determining policy. Everything else denies.
 import type { EngineAnswer } from '../../../schemas/cedar.ts'
 import type { VerdictCode } from '../../../schemas/codes.ts'
-
-export type Interpretation = {
-  readonly decision: 'allow' | 'deny'
-  readonly code: VerdictCode
-  readonly policies: readonly string[]
-  readonly errors: readonly string[]
-}
+import type { Outcome } from './types.ts'
 
 /**
  * Cedar skips a policy that fails to evaluate, so a failing forbid disappears and its request could be allowed:
  * any evaluation error denies. Ids are sorted, for Cedar's order differs between identical calls.
  */
-export function interpret(answer: EngineAnswer): Interpretation {
+export function interpret(answer: EngineAnswer): Outcome {
   if (answer.kind === 'fault') return deny('engine_fault', [], [])
   if (answer.kind === 'failure') return deny('invalid_request', [], [])
   const policies = answer.reason.toSorted()
@@ -27,10 +21,6 @@ export function interpret(answer: EngineAnswer): Interpretation {
   return deny(policies.length > 0 ? 'forbid' : 'no_permit', policies, errors)
 }
 
-function deny(
-  code: VerdictCode,
-  policies: readonly string[],
-  errors: readonly string[],
-): Interpretation {
+function deny(code: VerdictCode, policies: readonly string[], errors: readonly string[]): Outcome {
   return { decision: 'deny', code, policies, errors }
 }

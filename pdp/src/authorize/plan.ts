@@ -18,7 +18,12 @@ import type {
 } from './types.ts'
 
 /** `tool` and `arguments` (text, or a digest: schemas/args-digest.ts) are of the message, whether or not it can be decided. */
-export type Plan = { readonly tool: string | null; readonly arguments: string } & (
+export type Plan = {
+  readonly tool: string | null
+  readonly arguments: string
+  /** The tool that a call turned out to be of, where the server conceals those a caller may not see. */
+  readonly concealable: DecidedTool | null
+} & (
   | {
       readonly kind: 'ask'
       readonly action: string
@@ -33,7 +38,7 @@ export type Plan = { readonly tool: string | null; readonly arguments: string } 
 export function plan(request: AuthorizationRequest, bundle: AuthorizerBundle): Plan {
   const said = messageParts(request)
   const settled = settle(request, bundle, said)
-  return { tool: said.tool, arguments: keptArguments(said.text), ...settled }
+  return { tool: said.tool, arguments: keptArguments(said.text), concealable: null, ...settled }
 }
 
 /** What is recorded: the text, or its digest where it is longer than any that is decided on (it may fill the disk). */
@@ -48,7 +53,8 @@ type Said = {
   readonly text: string
 }
 type Refusal = { readonly kind: 'refuse'; readonly code: VerdictCode; readonly detail: string }
-type Asked = Omit<Extract<Plan, { kind: 'ask' }>, 'tool' | 'arguments'>
+type Asked = Omit<Extract<Plan, { kind: 'ask' }>, 'tool' | 'arguments' | 'concealable'>
+type Settled = (Asked | Refusal) & { readonly concealable?: DecidedTool }
 
 /** The tool a message names, whether or not there is one. */
 export function namedTool({ method, params }: AuthorizationRequest): string | null {
@@ -61,11 +67,7 @@ function messageParts(request: AuthorizationRequest): Said {
   return { tool: namedTool(request), given, text: given === undefined ? '' : JSON.stringify(given) }
 }
 
-function settle(
-  request: AuthorizationRequest,
-  bundle: AuthorizerBundle,
-  said: Said,
-): Asked | Refusal {
+function settle(request: AuthorizationRequest, bundle: AuthorizerBundle, said: Said): Settled {
   const { method, era } = request
   const rule = METHODS.get(method)
   if (rule === undefined) return refuse('unknown_method', 'the gateway does not know this method')
@@ -98,17 +100,21 @@ function unknownServer({ server }: AuthorizationRequest, { tool }: Said): Refusa
   return refuse(code, `no server \`${server}\` in the active bundle`)
 }
 
-function settleTool(
-  request: AuthorizationRequest,
-  server: DecidedServer,
-  said: Said,
-): Asked | Refusal {
+function settleTool(request: AuthorizationRequest, server: DecidedServer, said: Said): Settled {
   if (said.tool === null) return refuse('invalid_request', '`params.name` must be a string')
   if (request.params !== undefined && 'task' in request.params) {
     return refuse('unknown_method', 'a call as a task is known, but cannot be decided on yet')
   }
   const tool = server.tools.get(said.tool)
-  if (tool === undefined) return refuse('unknown_tool', 'no tool of this name has been reviewed')
+  if (tool === undefined) return refuse('unknown_tool', NO_SUCH_TOOL)
+  const settled = settleCall(request, tool, said)
+  return server.concealment === 'unknown' ? { ...settled, concealable: tool } : settled
+}
+
+/** Why a call of a tool that does not exist is refused, and of one that is concealed. */
+export const NO_SUCH_TOOL = 'no tool of this name has been reviewed'
+
+function settleCall(request: AuthorizationRequest, tool: DecidedTool, said: Said): Asked | Refusal {
   const sha256 = variantOf(request, tool)
   const variant = tool.variants.get(sha256)
   if (sha256 === '') return refuse('unknown_tool', 'the server does not serve this tool now')

@@ -31,18 +31,24 @@ export type AuthorizationRequest = {
   readonly sourceIp: string | null
 }
 
-/** The answer to one request. A deny is a value; nothing here says that the decision was recorded. */
-export type Authorization = {
+/** A verdict and what brought it about; ids are sorted. */
+export type Outcome = {
   readonly decision: 'allow' | 'deny'
   readonly code: VerdictCode
-  /** Determining policies, sorted. */
   readonly policies: readonly string[]
-  /** Ids of policies that failed to evaluate, sorted. */
   readonly errors: readonly string[]
+}
+
+/** The answer to one request. A deny is a value; nothing here says that the decision was recorded. */
+export type Authorization = Outcome & {
+  /** What the decision would be if the shadow policies were enforced too; null where none could apply. */
+  readonly shadow: Outcome | null
   /** Tool name for tools/call, even when no such tool is known. */
   readonly tool: string | null
   /** Why, for the person at the client; '' on an allow. Names argument paths, never a value. */
   readonly detail: string
+  /** The caller must not learn that there is such a tool: they get the answer of one that does not exist. */
+  readonly concealed: boolean
   /** What a list answer may show: for methods with `filter` in schemas/mcp.ts, when allowed. */
   readonly visible: Visible | null
   /**
@@ -67,6 +73,7 @@ export type AuthorizerBundle = {
 }
 
 export type DecidedServer = {
+  readonly concealment: 'explain' | 'unknown'
   readonly tools: ReadonlyMap<string, DecidedTool>
   readonly actions: { readonly [action in 'connect' | ItemAction]: ActionKeys }
 }
@@ -83,6 +90,8 @@ export type DecidedTool = {
 /** How this action is decided, and how its visibility in a list is. */
 export type ActionKeys = {
   readonly call: EngineKeys
+  /** With the shadow policies; null when none could apply. */
+  readonly shadow: EngineKeys | null
   /** Two actions of one server and one `group` are always listed alike. */
   readonly listing: EngineKeys & { readonly group: string }
 }

@@ -1,7 +1,8 @@
 // Owns what a loaded bundle is: everything that decides, and what people want to know of it. No behaviour.
 import type { Risk, ToolsLock } from '../../../schemas/bundle.ts'
-import type { Generation } from '../../../schemas/cedar.ts'
+import type { PackedGeneration } from '../../../schemas/cedar.ts'
 import type { Upstream } from '../../../schemas/pep-api.ts'
+import type { OwnBundle } from '../authorize/own.ts'
 import type { DecidedServer, DecidedTool } from '../authorize/types.ts'
 import type { Finding, Place } from './findings.ts'
 
@@ -13,6 +14,8 @@ export type BundleServer = Omit<DecidedServer, 'tools'> & {
   readonly tools: ReadonlyMap<string, BundleTool>
 }
 
+export type PolicyMode = 'enforced' | 'shadow'
+
 /** One policy, and where its team wrote it. `text` is as written; what decides is Cedar's own form of it. */
 export type BundlePolicy = {
   readonly id: string
@@ -20,6 +23,8 @@ export type BundlePolicy = {
   readonly owner: string | null
   readonly severity: string | null
   readonly reason: string | null
+  /** A shadow policy is evaluated and recorded beside, and decides nothing. */
+  readonly mode: PolicyMode
   readonly file: string
   readonly place: Place
   readonly text: string
@@ -31,11 +36,16 @@ export type Bundle = {
   readonly id: string
   readonly name: string
   readonly access: string
+  /** Milliseconds. */
+  readonly maxAgeMs: number
+  readonly requireSignedBy: readonly string[]
   /** For the leaf, hex SHA-256: policy set and schema as RFC 8785 JSON, and the mapper's version. */
   readonly digests: { readonly policySet: string; readonly schema: string; readonly mapper: string }
   readonly servers: ReadonlyMap<string, BundleServer>
   readonly policies: ReadonlyMap<string, BundlePolicy>
-  readonly generation: Generation
+  /** Types beyond MCP that the bundle brings, how their actions are decided, and their entities. */
+  readonly own: OwnBundle['own']
+  readonly generation: PackedGeneration
   /** RFC 8785 JSON of all that makes the bundle, to be stored whole. */
   readonly content: string
   readonly warnings: readonly Finding[]

@@ -2,13 +2,21 @@
 // and the types each tool's arguments are mapped by. Never reads a file.
 import type { Risk } from '../../../schemas/bundle.ts'
 import type { Generation, PolicyJson } from '../../../schemas/cedar.ts'
-import { LISTING_CONTEXT, serverGroup, toolAction } from '../../../schemas/cedar.ts'
+import {
+  ENTITY,
+  entityKey,
+  LISTING_CONTEXT,
+  serverGroup,
+  toolAction,
+} from '../../../schemas/cedar.ts'
 import { contextReads, readsAction } from '../authorize/context-paths.ts'
 import type { ToolArguments } from '../authorize/tool-arguments.ts'
 import { opaqueArguments, toolArguments } from '../authorize/tool-arguments.ts'
 import type { ActionKeys, EngineKeys } from '../authorize/types.ts'
 import { listingPolicy } from '../authorize/visibility.ts'
 import type { Candidate } from '../engine/candidate.ts'
+import type { PolicyMode } from './bundle.ts'
+import type { OwnTypes } from './own-types.ts'
 import type { SourcePolicy } from './policies.ts'
 import type { ActionType } from './schema.ts'
 import {
@@ -20,7 +28,7 @@ import {
   withAncestors,
 } from './schema.ts'
 import type { ReviewedServer } from './servers.ts'
-import { mayApply } from './slices.ts'
+import { PolicyIndex } from './slices.ts'
 
 /** One tool of one server, all its variants together. The riskiest variant decides its group. */
 export type CompiledTool = {
@@ -42,24 +50,26 @@ export type CompiledSchema = {
   readonly schema: object
 }
 
-/** Every tool typed. When Cedar cannot hold them, each is tried by itself: the culprits become opaque, the others stay. */
+/**
+ * Every tool typed, beside the bundle's own types. When Cedar cannot hold them, each tool is tried by itself: the
+ * culprits become opaque, the others stay. Does NOT find that the bundle's own types and ours exclude each other.
+ */
 export async function compileSchema(
   servers: readonly ReviewedServer[],
+  own: OwnTypes,
   candidate: Candidate,
 ): Promise<CompiledSchema> {
   const groups = actionGroups(servers.map(({ id }) => id))
   const typed = servers.flatMap(compileTools)
-  const schema = schemaOf(typed, groups)
-  const [problem] = await candidate.check([JSON.stringify(schema)])
-  if (problem === null) return { tools: typed, groups, schema }
+  const schemaOf = (tools: readonly CompiledTool[]): object =>
+    cedarSchema([...SERVER_ACTIONS, ...tools.map(({ action }) => action)], groups)
+  const whole = (tools: readonly CompiledTool[]): object => ({ ...own.schema, ...schemaOf(tools) })
+  const [problem] = await candidate.check([JSON.stringify(schemaOf(typed))])
+  if (problem === null) return { tools: typed, groups, schema: whole(typed) }
   const schemas = typed.map(({ action }) => JSON.stringify(actionSchema(action, groups)))
   const problems = await candidate.check(schemas)
   const tools = typed.map((tool, index) => withProblem(tool, problems[index] ?? null))
-  return { tools, groups, schema: schemaOf(tools, groups) }
-}
-
-function schemaOf(tools: readonly CompiledTool[], groups: CompiledSchema['groups']): object {
-  return cedarSchema([...SERVER_ACTIONS, ...tools.map(({ action }) => action)], groups)
+  return { tools, groups, schema: whole(tools) }
 }
 
 function compileTools({ id, lock, derived }: ReviewedServer): CompiledTool[] {
@@ -92,9 +102,10 @@ function withProblem(tool: CompiledTool, problem: string | null): CompiledTool {
   return { ...tool, arguments: opaqueArguments(tool.arguments), problem, action }
 }
 
-/** How one action on one server is decided and listed. */
+/** How one action is decided and listed. `server` is null for an action of the bundle's own schema. */
 export type CompiledAction = {
-  readonly server: string
+  readonly server: string | null
+  /** `type::"id"`. */
   readonly action: string
   readonly keys: ActionKeys
 }
@@ -104,45 +115,98 @@ export type CompiledPolicies = {
   readonly generation: Omit<Generation, 'id'>
 }
 
-/** `texts`: each policy as Cedar prints it, by id. */
+type PolicySources = {
+  readonly servers: readonly ReviewedServer[]
+  readonly own: OwnTypes
+  readonly policies: readonly SourcePolicy[]
+  /** Each policy as Cedar prints it, by id. */
+  readonly texts: ReadonlyMap<string, string>
+}
+
+/** The slice of every action: what decides it, what would with the shadow policies, what lists it. */
 export async function compilePolicies(
   { tools, groups }: CompiledSchema,
-  servers: readonly ReviewedServer[],
-  policies: readonly SourcePolicy[],
-  texts: ReadonlyMap<string, string>,
+  { servers, own, policies, texts }: PolicySources,
   candidate: Candidate,
 ): Promise<CompiledPolicies> {
-  const calls = policies.map(({ id, policy }) => ({ id, policy, text: texts.get(id) ?? '' }))
-  const listings = await listingPolicies(policies, candidate)
+  const all = policies.map((source) => enginePolicy(source, texts))
+  const enforced = policies.filter(({ mode }) => mode === 'enforced')
+  const calls = new PolicyIndex(all)
+  const listings = new PolicyIndex(await listingPolicies(enforced, candidate))
   const generation = new GenerationKeys(groups)
   const targets = [
     ...servers.flatMap(({ id }) => SERVER_ACTIONS.map((action) => ({ server: id, action }))),
     ...tools.map(({ server, action }) => ({ server, action })),
   ]
   const actions = targets.map(({ server, action }): CompiledAction => {
-    const target = { server, action: action.id, groups: withAncestors(action.groups, groups) }
-    const applies = ({ policy }: EnginePolicy) => mayApply(policy, target)
-    const listed = listings.filter(applies)
-    const call = generation.keys(action, calls.filter(applies))
+    const key = actionKey(action.id)
+    const above = [...withAncestors(action.groups, groups)].map(actionKey)
+    const target = { server, action: key, groups: new Set(above) }
+    const listed = listings.matching(target)
     const listing = generation.keys({ ...action, context: LISTING_CONTEXT }, listed)
     const alike = !listed.some(({ policy }) => readsAction(policy.conditions))
     const group = alike ? listing.policySet : action.id
-    return { server, action: action.id, keys: { call, listing: { ...listing, group } } }
+    const sliced = sliceKeys(calls.matching(target), (slice) => generation.keys(action, slice))
+    return { server, action: key, keys: { ...sliced, listing: { ...listing, group } } }
   })
-  return { actions, generation: generation.all() }
+  return {
+    actions: [...actions, ...ownActions(own, calls, generation)],
+    generation: generation.all(),
+  }
+}
+
+function actionKey(id: string): string {
+  return entityKey({ type: ENTITY.action, id })
+}
+
+/** An action of the bundle's own schema is decided by its slice on the whole of that schema, and is in no list. */
+function ownActions(
+  { actions, schema }: OwnTypes,
+  calls: PolicyIndex<EnginePolicy>,
+  generation: GenerationKeys,
+): CompiledAction[] {
+  return actions.map((action) => {
+    const key = entityKey(action)
+    const slice = calls.matching({ action: key, groups: action.groups, server: null })
+    const sliced = sliceKeys(slice, (some) => generation.ownKeys(schema, some))
+    const listing = { ...sliced.call, group: key }
+    return { server: null, action: key, keys: { ...sliced, listing } }
+  })
+}
+
+/** A slice without its shadow policies, and with them where it has some. */
+function sliceKeys(
+  slice: readonly EnginePolicy[],
+  keys: (slice: readonly EnginePolicy[]) => EngineKeys,
+): Pick<ActionKeys, 'call' | 'shadow'> {
+  const enforced = slice.filter(({ mode }) => mode === 'enforced')
+  const call = keys(enforced)
+  return { call, shadow: enforced.length === slice.length ? null : keys(slice) }
 }
 
 /** A policy as the engine is given it. */
-type EnginePolicy = { readonly id: string; readonly policy: PolicyJson; readonly text: string }
+type EnginePolicy = {
+  readonly id: string
+  readonly mode: PolicyMode
+  readonly policy: PolicyJson
+  readonly text: string
+}
+
+function enginePolicy(
+  { id, mode, policy }: SourcePolicy,
+  texts: ReadonlyMap<string, string>,
+): EnginePolicy {
+  return { id, mode, policy, text: texts.get(id) ?? '' }
+}
 
 /** What of each policy decides visibility; a policy that cannot is left out. */
 async function listingPolicies(
   policies: readonly SourcePolicy[],
   candidate: Candidate,
 ): Promise<EnginePolicy[]> {
-  const kept = policies.flatMap(({ id, policy }) => {
+  const kept = policies.flatMap(({ id, mode, policy }) => {
     const listed = listingPolicy(policy)
-    return listed === null ? [] : [{ id, policy: listed }]
+    return listed === null ? [] : [{ id, mode, policy: listed }]
   })
   const texts = await candidate.print(kept.map(({ policy }) => policy))
   return kept.map((one, index) => ({ ...one, text: texts[index] ?? '' }))
@@ -162,6 +226,12 @@ class GenerationKeys {
     const reads = contextReads(slice.map(({ policy }) => policy.conditions))
     const schema = JSON.stringify(actionSchema(action, this.#groups, reads))
     return { policySet: this.#policySet(slice), schema: this.#schema(schema), reads }
+  }
+
+  /** With the bundle's own schema, and all of a context. */
+  ownKeys(schema: object, slice: readonly EnginePolicy[]): EngineKeys {
+    const text = JSON.stringify(schema)
+    return { policySet: this.#policySet(slice), schema: this.#schema(text), reads: 'all' }
   }
 
   all(): Omit<Generation, 'id'> {

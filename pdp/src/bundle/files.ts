@@ -1,11 +1,9 @@
-// Owns reading the files of a bundle from a directory. Never follows a symbolic link out of it, never reads a file
-// above the size limit, and never overlooks a file that looks like a part of the bundle but is none.
-import { readdir, readFile, realpath, stat } from 'node:fs/promises'
-import { join, sep } from 'node:path'
+// Owns which files make a bundle. Never overlooks a file that looks like a part of it but is none.
 import { serverId } from '../../../schemas/identifiers.ts'
-import { BUNDLE_FILE_BYTES_MAX, BUNDLE_SERVERS_MAX } from '../../../schemas/limits.ts'
+import { BUNDLE_SERVERS_MAX } from '../../../schemas/limits.ts'
 import type { Finding } from './findings.ts'
 import { BundleError, errorAt } from './findings.ts'
+import type { BundleTree } from './tree.ts'
 
 export type SourceFile = { readonly file: string; readonly text: string }
 export type ServerFiles = {
@@ -17,15 +15,26 @@ export type BundleFiles = {
   readonly gateway: SourceFile
   readonly servers: readonly ServerFiles[]
   readonly policies: readonly SourceFile[]
+  /** Types of the bundle's own, beside those of MCP. */
+  readonly schemas: readonly SourceFile[]
+  /** Entities of those types. */
+  readonly entities: readonly SourceFile[]
 }
 
+/** Folders of the bundle whose files are all of one kind. */
+const FOLDERS = {
+  cedar: { endings: ['.cedar'], what: '*.cedar' },
+  schema: { endings: ['.cedarschema', '.cedarschema.json'], what: '*.cedarschema' },
+  entities: { endings: ['.json'], what: '*.json' },
+} as const
+
 /**
- * Every file of the bundle as text, in the order of their names. Beside `gateway.yaml`, `servers/` and `cedar/` the
- * directory may hold anything (a README, tests); inside those two only what belongs there, a README and dot files.
- * `servers/` and `cedar/` may be missing. Throws BundleError with every file that is wrong.
+ * Every file of the bundle as text, in the order of their names. Beside `gateway.yaml` and the folders `servers`,
+ * `cedar`, `schema` and `entities` it may hold anything (a README, tests); inside those only what belongs there, a
+ * README and dot files. Each folder may be missing. Throws BundleError with every file that is wrong.
  */
-export async function readBundleFiles(directory: string): Promise<BundleFiles> {
-  const reader = await startReader(directory)
+export async function readBundleFiles(tree: BundleTree): Promise<BundleFiles> {
+  const reader = createReader(tree)
   const gateway = await reader.text('gateway.yaml')
   const servers: ServerFiles[] = []
   for (const id of await reader.names('servers')) {
@@ -33,14 +42,22 @@ export async function readBundleFiles(directory: string): Promise<BundleFiles> {
     const found = await readServer(reader, id)
     if (found !== undefined) servers.push(found)
   }
-  const policies: SourceFile[] = []
-  for (const name of await reader.names('cedar')) {
-    const file = `cedar/${name}`
-    if (name.endsWith('.cedar')) policies.push(await reader.text(file))
-    else reader.refuse(file, 'only *.cedar files belong here')
-  }
+  const policies = await readFolder(reader, 'cedar')
+  const schemas = await readFolder(reader, 'schema')
+  const entities = await readFolder(reader, 'entities')
   reader.done()
-  return { gateway, servers, policies }
+  return { gateway, servers, policies, schemas, entities }
+}
+
+async function readFolder(reader: Reader, folder: keyof typeof FOLDERS): Promise<SourceFile[]> {
+  const { endings, what } = FOLDERS[folder]
+  const files: SourceFile[] = []
+  for (const name of await reader.names(folder)) {
+    const file = `${folder}/${name}`
+    if (endings.some((ending) => name.endsWith(ending))) files.push(await reader.text(file))
+    else reader.refuse(file, `only ${what} files belong here`)
+  }
+  return files
 }
 
 async function readServer(reader: Reader, id: string): Promise<ServerFiles | undefined> {
@@ -67,17 +84,8 @@ type Reader = {
   done(): void
 }
 
-async function startReader(directory: string): Promise<Reader> {
+function createReader(tree: BundleTree): Reader {
   const findings: Finding[] = []
-  const root = await realpath(directory).catch(() => undefined)
-  if (root === undefined) {
-    throw new BundleError([errorAt('gateway.yaml', `there is no bundle in \`${directory}\``)])
-  }
-  const inside = async (file: string): Promise<string> => {
-    const real = await realpath(join(root, file))
-    if (real === root || real.startsWith(root + sep)) return real
-    throw new Error('a symbolic link leads out of the bundle')
-  }
   const refuse = (file: string, message: string): undefined => {
     findings.push(errorAt(file, message))
   }
@@ -85,7 +93,8 @@ async function startReader(directory: string): Promise<Reader> {
     refuse,
     async text(file) {
       try {
-        return { file, text: await readText(await inside(file)) }
+        const bytes = await tree.read(file)
+        return { file, text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) }
       } catch (error) {
         refuse(file, problem(error))
         return { file, text: '' }
@@ -93,10 +102,10 @@ async function startReader(directory: string): Promise<Reader> {
     },
     async names(folder) {
       try {
-        const names = await readdir(await inside(folder))
+        const names = await tree.names(folder)
         return names.filter((name) => !/^(\.|README)/.test(name)).toSorted()
       } catch (error) {
-        if (problem(error) !== MISSING) refuse(folder, problem(error))
+        refuse(folder, problem(error))
         return []
       }
     },
@@ -106,18 +115,7 @@ async function startReader(directory: string): Promise<Reader> {
   }
 }
 
-const MISSING = 'the file is missing'
-
-async function readText(path: string): Promise<string> {
-  const { size } = await stat(path)
-  if (size > BUNDLE_FILE_BYTES_MAX) {
-    throw new Error(`the file is larger than ${BUNDLE_FILE_BYTES_MAX / 1024 / 1024} MiB`)
-  }
-  return new TextDecoder('utf-8', { fatal: true }).decode(await readFile(path))
-}
-
 function problem(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException
-  if (code === 'ENOENT') return MISSING
   return code === 'ERR_ENCODING_INVALID_ENCODED_DATA' ? 'the file is not UTF-8' : message
 }

@@ -3,11 +3,15 @@
 import { tmpdir } from 'node:os'
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { packGeneration, unpackGeneration } from '../../../schemas/cedar.ts'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
 import { createAuthorizer } from '../authorize/authorizer.ts'
-import type { Interpretation } from '../authorize/interpret.ts'
 import { interpret } from '../authorize/interpret.ts'
-import type { Authorization, AuthorizationRequest } from '../authorize/types.ts'
+import type {
+  Authorization,
+  AuthorizationRequest,
+  Outcome as Interpretation,
+} from '../authorize/types.ts'
 import type { Engine } from '../engine/engine.ts'
 import { startEngine } from '../engine/engine.ts'
 import { loadBundle } from './load.ts'
@@ -148,12 +152,14 @@ async function decideAll(index: number): Promise<Outcome[]> {
   const files = bundleFiles(SERVERS, policies(of, more as Rule))
   const bundle = await withFiles(tmpdir(), files, (folder) => loadBundle(folder, { env: {} }))
   const content = JSON.parse(bundle.content) as { policies: Record<string, string>; schema: object }
-  const { id, policySets, schemas } = bundle.generation
-  await engine.activate({
-    id,
-    policySets: [...policySets, { key: 'whole', policies: content.policies }],
-    schemas: [...schemas, { key: 'whole', schema: JSON.stringify(content.schema) }],
-  })
+  const { id, policySets, schemas } = unpackGeneration(bundle.generation)
+  await engine.activate(
+    packGeneration({
+      id,
+      policySets: [...policySets, { key: 'whole', policies: content.policies }],
+      schemas: [...schemas, { key: 'whole', schema: JSON.stringify(content.schema) }],
+    }),
+  )
   const { authorize } = createAuthorizer({ bundle, engine })
   const requests = fc.sample(request, { numRuns: REQUESTS_EACH, seed })
   const decided = await authorize(requests)

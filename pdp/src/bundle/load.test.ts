@@ -3,6 +3,7 @@ import { mkdir, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { unpackGeneration } from '../../../schemas/cedar.ts'
 import type { Bundle } from './bundle.ts'
 import { BundleError, findingLine } from './findings.ts'
 import { loadBundle } from './load.ts'
@@ -52,7 +53,7 @@ test('a bundle knows its servers, tools and policies', async () => {
 }) // biome-ignore format: long rows
 
 const sorted = (of: Bundle) =>
-  of.generation.policySets.map(({ policies }) => Object.keys(policies).toSorted())
+  unpackGeneration(of.generation).policySets.map(({ policies }) => Object.keys(policies).toSorted())
 
 describe('the id', () => {
   const files = bundleFiles(SERVERS, { p: PERMIT, q: FORBID })

@@ -3,6 +3,8 @@
 import { createHash } from 'node:crypto'
 import canonicalize from 'canonicalize'
 import { gatewayFile } from '../../../schemas/bundle.ts'
+import { ENTITY, entityKey, packGeneration } from '../../../schemas/cedar.ts'
+import { durationMs } from '../../../schemas/duration.ts'
 import { MAPPER_VERSION } from '../authorize/arguments.ts'
 import type { ActionKeys } from '../authorize/types.ts'
 import type { Candidate } from '../engine/candidate.ts'
@@ -10,15 +12,21 @@ import { startCandidate } from '../engine/candidate.ts'
 import type { Bundle, BundlePolicy, BundleServer, BundleTool } from './bundle.ts'
 import type { CompiledAction, CompiledSchema } from './compile.ts'
 import { compilePolicies, compileSchema } from './compile.ts'
+import { contentText } from './content.ts'
+import { openDirectory } from './directory.ts'
 import type { BundleFiles } from './files.ts'
 import { readBundleFiles } from './files.ts'
 import type { Finding } from './findings.ts'
 import { BundleError, errorAt, placeOf } from './findings.ts'
+import { readOwnTypes } from './own-types.ts'
 import type { SourcePolicy } from './policies.ts'
 import { findingIn, readPolicies } from './policies.ts'
 import type { ReviewedServer } from './servers.ts'
 import { readServer } from './servers.ts'
+import { validatePolicies } from './validate.ts'
 import { readYaml } from './yaml.ts'
+
+type Environment = Readonly<Record<string, string | undefined>>
 
 /**
  * The bundle in `directory`. `env` is only used for the roots of derived paths. Throws BundleError with every finding
@@ -26,9 +34,16 @@ import { readYaml } from './yaml.ts'
  */
 export async function loadBundle(
   directory: string,
-  { env }: { readonly env: Readonly<Record<string, string | undefined>> },
+  { env }: { readonly env: Environment },
 ): Promise<Bundle> {
-  const files = await readBundleFiles(directory)
+  return loadFiles(await readBundleFiles(await openDirectory(directory)), { env })
+}
+
+/** The bundle that these files make; else as loadBundle. */
+export async function loadFiles(
+  files: BundleFiles,
+  { env }: { readonly env: Environment },
+): Promise<Bundle> {
   const candidate = await startCandidate()
   try {
     return await load(files, env, candidate)
@@ -37,77 +52,87 @@ export async function loadBundle(
   }
 }
 
-async function load(
-  files: BundleFiles,
-  env: Readonly<Record<string, string | undefined>>,
-  candidate: Candidate,
-): Promise<Bundle> {
-  const gateway = readYaml(files.gateway, gatewayFile)
-  const read = files.servers.map((server) => readServer(server, env))
-  const servers = read.flatMap(({ server }) => server ?? [])
-  const ids = new Set(files.servers.map(({ id }) => id))
-  const { policies, findings } = await readPolicies(files.policies, ids, candidate)
-  const written = [
-    ...(gateway.ok ? [] : gateway.findings),
-    ...read.flatMap((it) => it.findings),
-    ...findings,
-  ]
-  if (!gateway.ok || written.length > 0) throw new BundleError(written)
-
-  const compiled = await compileSchema(servers, candidate)
-  const validated = await validate(compiled, policies, candidate)
+async function load(files: BundleFiles, env: Environment, candidate: Candidate): Promise<Bundle> {
+  const { gateway, servers, own, policies } = await readSources(files, env, candidate)
+  const compiled = await compileSchema(servers, own, candidate)
+  await assertTogether(compiled, files, candidate)
+  const validated = await validatePolicies(compiled, policies, candidate)
   const warnings = [...toolWarnings(compiled, files), ...validated]
   if (warnings.some(({ severity }) => severity === 'error')) throw new BundleError(warnings)
 
   const texts = await printed(policies, candidate)
-  const { actions, generation } = await compilePolicies(
-    compiled,
-    servers,
-    policies,
-    texts,
-    candidate,
-  )
-  const byId = Object.fromEntries(texts)
-  const content = canonical({
+  const sources = { servers, own, policies, texts }
+  const { actions, generation } = await compilePolicies(compiled, sources, candidate)
+  const content = contentText({
     format: 'cedargate-bundle/v1',
     engine: candidate.identity,
-    gateway: gateway.value,
-    policies: byId,
+    gateway,
+    policies: Object.fromEntries(texts),
     schema: compiled.schema,
+    own: { schema: own.schema, entities: [...own.entities] },
     servers: Object.fromEntries(servers.map(({ id, file, lock }) => [id, { server: file, lock }])),
   })
   const id = sha256(content)
   return {
     id,
-    ...gateway.value,
+    name: gateway.name,
+    access: gateway.access,
+    maxAgeMs: durationMs(gateway.maxBundleAge) ?? 0,
+    requireSignedBy: gateway.requireSignedBy,
     digests: {
       policySet: sha256(
-        canonical({ format: 'cedar-set/v1', policies: byId, templates: {}, links: [] }),
+        canonical({
+          format: 'cedar-set/v1',
+          policies: Object.fromEntries(texts),
+          templates: {},
+          links: [],
+        }),
       ),
       schema: sha256(canonical(compiled.schema)),
       mapper: sha256(MAPPER_VERSION),
     },
     servers: new Map(servers.map((server) => [server.id, bundleServer(server, compiled, actions)])),
     policies: new Map(policies.map((policy) => [policy.id, bundlePolicy(policy)])),
-    generation: { id, ...generation },
+    own: {
+      actions: own.actions,
+      types: own.types,
+      entities: own.entities,
+      keys: keysOf(actions, null),
+      trustRequestProperties: gateway.trustRequestProperties,
+    },
+    generation: packGeneration({ id, ...generation }),
     content,
     warnings,
   }
 }
 
-/** Strict validation against the whole schema, each finding where the policy is written. */
-async function validate(
+/** Everything as it is written. Throws BundleError with all that is wrong by itself. */
+async function readSources(files: BundleFiles, env: Environment, candidate: Candidate) {
+  const gateway = readYaml(files.gateway, gatewayFile)
+  const read = files.servers.map((server) => readServer(server, env))
+  const servers = read.flatMap(({ server }) => server ?? [])
+  const ids = new Set(files.servers.map(({ id }) => id))
+  const own = await readOwnTypes(files.schemas, files.entities, candidate)
+  const { policies, findings } = await readPolicies(files.policies, ids, candidate)
+  const written = [
+    ...(gateway.ok ? [] : gateway.findings),
+    ...read.flatMap((it) => it.findings),
+    ...own.findings,
+    ...findings,
+  ]
+  if (!gateway.ok || written.length > 0) throw new BundleError(written)
+  return { gateway: gateway.value, servers, own: own.own, policies }
+}
+
+/** The bundle's own types and ours, each right by itself, may still not stand in one schema. */
+async function assertTogether(
   { schema }: CompiledSchema,
-  policies: readonly SourcePolicy[],
+  { schemas: [first] }: BundleFiles,
   candidate: Candidate,
-): Promise<Finding[]> {
-  const byId = new Map(policies.map((policy) => [policy.id, policy]))
-  const texts = Object.fromEntries(policies.map(({ id, text }) => [id, text]))
-  const problems = await candidate.validate(JSON.stringify(schema), texts)
-  return problems.flatMap(({ policy, severity, message, start }) => {
-    const source = byId.get(policy)
-    return source === undefined ? [] : [findingIn(source, start, message, severity)]
-  })
+): Promise<void> {
+  if (first === undefined) return
+  const [problem = null] = await candidate.check([JSON.stringify(schema)])
+  if (problem !== null) throw new BundleError([errorAt(first.file, problem)])
 }
 
 /** Each policy as Cedar prints it. A policy that would mean something else then is refused. */
@@ -137,15 +162,13 @@ function toolWarnings({ tools }: CompiledSchema, { servers }: BundleFiles): Find
 }
 
 function bundleServer(
-  { id, upstream, lock }: ReviewedServer,
+  { id, file, upstream, lock }: ReviewedServer,
   compiled: CompiledSchema,
   actions: readonly CompiledAction[],
 ): BundleServer {
-  const own = new Map(
-    actions.filter(({ server }) => server === id).map((it) => [it.action, it.keys]),
-  )
+  const own = keysOf(actions, id)
   const keys = (action: string): ActionKeys => {
-    const found = own.get(action)
+    const found = own.get(entityKey({ type: ENTITY.action, id: action }))
     if (found === undefined) throw new Error(`the action \`${action}\` was not compiled`)
     return found
   }
@@ -157,6 +180,7 @@ function bundleServer(
   return {
     upstream,
     lock,
+    concealment: file.concealment,
     tools: new Map(tools.map((tool) => [tool.name, tool])),
     actions: {
       connect: keys('connect'),
@@ -167,7 +191,11 @@ function bundleServer(
   }
 }
 
-function bundlePolicy({ id, policy, text, offset, source }: SourcePolicy): BundlePolicy {
+function keysOf(actions: readonly CompiledAction[], of: string | null): Map<string, ActionKeys> {
+  return new Map(actions.filter(({ server }) => server === of).map((it) => [it.action, it.keys]))
+}
+
+function bundlePolicy({ id, mode, policy, text, offset, source }: SourcePolicy): BundlePolicy {
   const { owner, severity, reason } = policy.annotations ?? {}
   return {
     id,
@@ -175,6 +203,7 @@ function bundlePolicy({ id, policy, text, offset, source }: SourcePolicy): Bundl
     owner: owner ?? null,
     severity: severity ?? null,
     reason: reason ?? null,
+    mode,
     file: source.file,
     place: placeOf(source.text, offset),
     text,

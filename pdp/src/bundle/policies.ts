@@ -4,6 +4,7 @@ import { ENTITY } from '../../../schemas/cedar.ts'
 import { BUNDLE_POLICIES_MAX, ID_LENGTH_MAX } from '../../../schemas/limits.ts'
 import type { Candidate } from '../engine/candidate.ts'
 import type { ParsedPolicy } from '../engine/messages.ts'
+import type { PolicyMode } from './bundle.ts'
 import type { SourceFile } from './files.ts'
 import type { Finding } from './findings.ts'
 import { errorAt, placeOf } from './findings.ts'
@@ -13,6 +14,7 @@ import { splitPolicies, unitOffset } from './split.ts'
 /** One policy as its team wrote it. `offset`: of `text` in `source`. */
 export type SourcePolicy = {
   readonly id: string
+  readonly mode: PolicyMode
   readonly policy: PolicyJson
   readonly text: string
   readonly offset: number
@@ -20,7 +22,7 @@ export type SourcePolicy = {
 }
 
 /** Annotations with a meaning; any other is a mistake, so that a misspelt one is not silently without effect. */
-const ANNOTATIONS: ReadonlySet<string> = new Set(['id', 'owner', 'severity', 'reason'])
+const ANNOTATIONS: ReadonlySet<string> = new Set(['id', 'owner', 'severity', 'reason', 'mode'])
 const SEVERITIES: ReadonlySet<string> = new Set(['low', 'medium', 'high'])
 const ID = /^[a-z0-9][a-z0-9_-]*\/[a-z0-9][a-z0-9_.-]*$/
 
@@ -85,14 +87,15 @@ function readPolicy(piece: Piece, parsed: ParsedPolicy, servers: ReadonlySet<str
   ]
   const findings = problems.map((message) => findingIn(piece, 0, message))
   const id = annotations['id'] ?? ''
-  return ID.test(id) ? { policy: { id, policy, ...piece }, findings } : { findings }
+  const mode = annotations['mode'] === 'shadow' ? 'shadow' : 'enforced'
+  return ID.test(id) ? { policy: { id, mode, policy, ...piece }, findings } : { findings }
 }
 
 function annotationProblems(annotations: NonNullable<PolicyJson['annotations']>): string[] {
   const problems = Object.keys(annotations)
     .filter((name) => !ANNOTATIONS.has(name))
     .map((name) => `unknown annotation @${name}; known are @${[...ANNOTATIONS].join(', @')}`)
-  const { id, severity, reason } = annotations
+  const { id, severity, reason, mode } = annotations
   if (typeof id !== 'string') problems.push('the policy needs an @id("team/slug")')
   else if (!ID.test(id) || id.length > ID_LENGTH_MAX) {
     problems.push(
@@ -102,6 +105,7 @@ function annotationProblems(annotations: NonNullable<PolicyJson['annotations']>)
   if (severity !== undefined && !SEVERITIES.has(severity ?? '')) {
     problems.push('@severity must be "low", "medium" or "high"')
   }
+  if (mode !== undefined && mode !== 'shadow') problems.push('@mode must be "shadow"')
   if (reason === null || reason === '') problems.push('@reason needs a text for the person refused')
   return problems
 }
@@ -122,7 +126,8 @@ function hasUnsafeInteger(value: unknown): boolean {
   return typeof value === 'object' && value !== null && Object.values(value).some(hasUnsafeInteger)
 }
 
-function entitiesIn(value: unknown): EntityJson[] {
+/** Every entity that stands anywhere in a policy. */
+export function entitiesIn(value: unknown): EntityJson[] {
   if (typeof value !== 'object' || value === null) return []
   const { type, id } = value as Partial<EntityJson>
   const self = typeof type === 'string' && typeof id === 'string' ? [{ type, id }] : []

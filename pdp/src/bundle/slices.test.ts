@@ -1,14 +1,14 @@
 // Which scopes can match an action on a server. That cutting changes no decision is shown in decisions.test.ts.
 import { expect, test } from 'vitest'
 import type { PolicyJson, ScopeJson } from '../../../schemas/cedar.ts'
-import { mayApply } from './slices.ts'
+import { PolicyIndex } from './slices.ts'
 
 const action = (id: string) => ({ type: 'MCP::Action', id })
 const server = (id: string) => ({ type: 'MCP::Server', id })
 const ALL: ScopeJson = { op: 'All' }
 const TARGET = {
-  action: 'files/read',
-  groups: new Set(['read', 'all', 'server:files']),
+  action: 'MCP::Action::"files/read"',
+  groups: new Set(['read', 'all', 'server:files'].map((id) => `MCP::Action::"${id}"`)),
   server: 'files',
 }
 
@@ -33,5 +33,5 @@ test.each<{ name: string; scope: Partial<PolicyJson>; want: boolean }>([
   { name: 'a scope that is not known', scope: { resource: { op: 'near', entity: server('mail') } }, want: true },
 ])('$name: $want', ({ scope, want }) => {
   const policy: PolicyJson = { effect: 'permit', principal: ALL, action: ALL, resource: ALL, conditions: [], ...scope }
-  expect(mayApply(policy, TARGET)).toBe(want)
+  expect(new PolicyIndex([{ policy }]).matching(TARGET).length).toBe(want ? 1 : 0)
 }) // biome-ignore format: a table

@@ -3,70 +3,79 @@
 import type { Evaluation, EvaluationAnswer } from '../../../schemas/authzen.ts'
 import type { Clock } from '../../../schemas/ports.ts'
 import { type Json, type JsonObject } from '../../../schemas/strict-json.ts'
-import type { Authorizer } from '../authorize/authorizer.ts'
-import type { AuthorizationRequest } from '../authorize/types.ts'
-import type { Bundle } from '../bundle/bundle.ts'
+import type { OwnRequest } from '../authorize/own.ts'
+import type { Authorization, AuthorizationRequest } from '../authorize/types.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { Advise } from '../routes/access.ts'
 import type { Caller } from '../routes/roles.ts'
+import type { Active } from './decide.ts'
 
 /** Who the PDP itself is as a writer of records. */
 const OWN_PEP = 'pdp'
 /** Agent of a question that names none: it belongs to no group, so a rule about agents does not match it. */
-const UNNAMED_AGENT = 'unknown'
+export const UNNAMED_AGENT = 'unknown'
 
 export type AdvisePorts = {
-  readonly bundle: Bundle
-  readonly authorizer: Authorizer
+  readonly active: () => Active
   /** Teams of a user as the gateway knows them; none for a user it does not know. */
   readonly teamsOf: (user: string) => Promise<readonly string[]>
   readonly ledger: Ledger
   readonly clock: Clock
+  /** Told of each decision; must not throw. */
+  readonly onDecided: (authorization: Authorization) => void
 }
 
-type Mapped = { readonly request: AuthorizationRequest } | { readonly unmapped: string }
+/** What a record says of a question beside its answer. */
+type Named = Pick<AuthorizationRequest, 'user' | 'agent' | 'server' | 'method'>
+type Mapped =
+  | { readonly kind: 'mcp'; readonly named: Named; readonly request: AuthorizationRequest }
+  | { readonly kind: 'own'; readonly named: Named; readonly request: OwnRequest }
+  | { readonly kind: 'unmapped'; readonly why: string }
+type Asked = Exclude<Mapped, { kind: 'unmapped' }>
 
 export function createAdvise(ports: AdvisePorts): Advise {
   return async function advise(caller, questions) {
-    const mapped = await Promise.all(questions.map((question) => map(ports, caller, question)))
-    const requests = mapped.flatMap((item) => ('request' in item ? [item.request] : []))
-    const answers = (await decideAndRecord(ports, caller, requests)).values()
+    const active = ports.active()
+    const mapped = await Promise.all(
+      questions.map((question) => mapQuestion(ports, active, caller, question)),
+    )
+    const asked = mapped.filter((item): item is Asked => item.kind !== 'unmapped')
+    const answers = (await decideAndRecord(ports, active, caller, asked)).values()
     return mapped.map((item) =>
-      'request' in item
-        ? (answers.next().value ?? { decision: false })
-        : { decision: false, context: { error: { status: 422, message: item.unmapped } } },
+      item.kind === 'unmapped'
+        ? { decision: false, context: { error: { status: 422, message: item.why } } }
+        : (answers.next().value ?? { decision: false }),
     )
   }
 }
 
 async function decideAndRecord(
-  { authorizer, bundle, ledger, clock }: AdvisePorts,
+  { ledger, clock, onDecided }: AdvisePorts,
+  active: Active,
   caller: Caller,
-  requests: readonly AuthorizationRequest[],
+  asked: readonly Asked[],
 ): Promise<EvaluationAnswer[]> {
   const time = clock.now()
+  const { bundle } = active
   const [authorizations] = await Promise.all([
-    authorizer.authorize(requests),
-    ledger.prepare(requests.map(({ user }) => user), time),
+    authorizeAll(active, asked),
+    ledger.prepare(asked.map(({ named }) => named.user), time),
   ]) // biome-ignore format: two independent waits
-  const sealed = authorizations.map((authorization, index) => {
-    const request = requests[index] as AuthorizationRequest
-    return ledger.seal({
+  authorizations.forEach(onDecided)
+  const sealed = authorizations.map((authorization, index) =>
+    ledger.seal({
       pep: caller.kind === 'pep' ? caller.id : OWN_PEP,
-      user: request.user,
-      agent: request.agent,
+      ...(asked[index] as Asked).named,
       grantId: null,
-      server: request.server,
-      method: request.method,
       definition: null,
       bundle: bundle.id,
       digests: bundle.digests,
       authorization,
-      time: request.time,
+      time,
       mode: 'advisory',
       identity: '',
-    })
-  })
+    }),
+  )
   await ledger.append(sealed.map(({ record }) => record))
   return authorizations.map(({ decision, code, policies }, index) => ({
     decision: decision === 'allow',
@@ -74,35 +83,97 @@ async function decideAndRecord(
   }))
 }
 
-async function map(ports: AdvisePorts, caller: Caller, question: Evaluation): Promise<Mapped> {
+/** Each in its place, MCP's and the bundle's own side by side. */
+export async function authorizeAll(
+  { authorizer, own }: Active,
+  asked: readonly Asked[],
+): Promise<Authorization[]> {
+  const mcp = asked.flatMap((one) => (one.kind === 'mcp' ? [one.request] : []))
+  const others = asked.flatMap((one) => (one.kind === 'own' ? [one.request] : []))
+  const [first, second] = await Promise.all([authorizer.authorize(mcp), own.authorize(others)])
+  const [mcpAnswers, ownAnswers] = [first.values(), second.values()]
+  return asked.map(({ kind }) => {
+    const answer = (kind === 'mcp' ? mcpAnswers : ownAnswers).next().value
+    if (answer === undefined) throw new Error('the authorizer answered too few requests')
+    return answer
+  })
+}
+
+/** One question in our words, or why there are none for it. */
+export async function mapQuestion(
+  ports: Pick<AdvisePorts, 'teamsOf' | 'clock'>,
+  active: Active,
+  caller: Caller,
+  question: Evaluation,
+): Promise<Mapped> {
+  return active.own.knowsType(question.resource.type)
+    ? mapOwn(caller, question)
+    : mapMcp(ports, active, caller, question)
+}
+
+/** A PEP is enrolled for servers alone; types beyond MCP are for whoever holds the operator's token. */
+function mapOwn(caller: Caller, { subject, action, resource, context }: Evaluation): Mapped {
+  if (caller.kind !== 'operator') {
+    return { kind: 'unmapped', why: 'types beyond MCP are for operators' }
+  }
+  const described = (of: typeof subject) => {
+    return { type: of.type, id: of.id, properties: (of.properties ?? {}) as JsonObject }
+  }
+  return {
+    kind: 'own',
+    named: {
+      user: `${subject.type}::${subject.id}`,
+      agent: textOf(context?.['agent']) ?? UNNAMED_AGENT,
+      server: `${resource.type}::${resource.id}`,
+      method: action.name,
+    },
+    request: {
+      subject: described(subject),
+      action: { name: action.name, properties: (action.properties ?? {}) as JsonObject },
+      resource: described(resource),
+      context: (context ?? {}) as JsonObject,
+    },
+  }
+}
+
+async function mapMcp(
+  ports: Pick<AdvisePorts, 'teamsOf' | 'clock'>,
+  { bundle }: Active,
+  caller: Caller,
+  question: Evaluation,
+): Promise<Mapped> {
   const { subject, action } = question
   const target = targetOf(question)
   if (target === undefined) {
-    return {
-      unmapped: `cannot map action \`${action.name}\` on a resource of type \`${question.resource.type}\``,
-    }
+    const on = `on a resource of type \`${question.resource.type}\``
+    return { kind: 'unmapped', why: `cannot map action \`${action.name}\` ${on}` }
   }
   const asked = caller.kind === 'operator' || caller.servers.includes(target.server)
-  if (!asked || !ports.bundle.servers.has(target.server)) return { unmapped: 'unknown server' }
-  const isUser = subject.type === 'user' || subject.type === 'identity'
-  if (!isUser && subject.type !== 'agent')
-    return { unmapped: `unknown subject type \`${subject.type}\`` }
-  return {
-    request: {
-      user: isUser ? subject.id : null,
-      teams: isUser ? await ports.teamsOf(subject.id) : [],
-      agent: isUser ? (textOf(question.context?.['agent']) ?? UNNAMED_AGENT) : subject.id,
-      grant: null,
-      server: target.server,
-      method: action.name,
-      params: target.params,
-      definition: null,
-      definitionRequired: false,
-      time: ports.clock.now(),
-      era: 'modern',
-      sourceIp: null,
-    },
+  if (!asked || !bundle.servers.has(target.server)) {
+    return { kind: 'unmapped', why: 'unknown server' }
   }
+  const isUser = subject.type === 'user' || subject.type === 'identity'
+  if (!isUser && subject.type !== 'agent') {
+    return { kind: 'unmapped', why: `unknown subject type \`${subject.type}\`` }
+  }
+  const named = {
+    user: isUser ? subject.id : null,
+    agent: isUser ? (textOf(question.context?.['agent']) ?? UNNAMED_AGENT) : subject.id,
+    server: target.server,
+    method: action.name,
+  }
+  const request: AuthorizationRequest = {
+    ...named,
+    teams: isUser ? await ports.teamsOf(subject.id) : [],
+    grant: null,
+    params: target.params,
+    definition: null,
+    definitionRequired: false,
+    time: ports.clock.now(),
+    era: 'modern',
+    sourceIp: null,
+  }
+  return { kind: 'mcp', named, request }
 }
 
 type Target = { readonly server: string; readonly params: JsonObject | undefined }

@@ -5,6 +5,7 @@ import { OWN_AGENT } from '../../../schemas/identifiers.ts'
 import type { DecideCall, DecideResult, Rejection, Verdict } from '../../../schemas/pep-api.ts'
 import type { Clock } from '../../../schemas/ports.ts'
 import type { Authorizer } from '../authorize/authorizer.ts'
+import type { OwnAuthorizer } from '../authorize/own.ts'
 import type { Authorization, AuthorizationRequest } from '../authorize/types.ts'
 import type { Bundle } from '../bundle/bundle.ts'
 import type { Grant, ResolveGrants } from '../identity/grants.ts'
@@ -15,11 +16,21 @@ import { readMessage } from './read-message.ts'
 export type Enforcer = { readonly id: string; readonly servers: readonly string[] }
 
 export type DecidePorts = {
-  readonly bundle: Bundle
-  readonly authorizer: Authorizer
+  /** What decides now. Asked once per request: all its calls are decided by one bundle. */
+  readonly active: () => Active
   readonly resolveGrants: ResolveGrants
   readonly ledger: Ledger
   readonly clock: Clock
+  /** Told of each decision; must not throw. */
+  readonly onDecided: (authorization: Authorization) => void
+}
+
+/** A bundle, and what decides by it. */
+export type Active = {
+  readonly bundle: Bundle
+  readonly authorizer: Authorizer
+  /** Decides on types beyond MCP that the bundle brings. */
+  readonly own: OwnAuthorizer
 }
 
 /** Decides a list of calls of one PEP. Same length, same order; a call that cannot be decided denies by itself. */
@@ -35,14 +46,15 @@ type Asked = {
 
 export function createDecide(ports: DecidePorts): Decide {
   return async function decide(pep, calls) {
+    const { bundle, authorizer } = ports.active()
     const digests = calls.flatMap(({ token }) => (token === null ? [] : [token]))
     const grants = await ports.resolveGrants(digests)
     const now = ports.clock.now()
-    const asked = calls.map((call) => identify(ports, pep, call, grants, now))
+    const asked = calls.map((call) => identify(bundle, pep, call, grants, now))
     const accepted = asked.filter((item): item is Asked => 'request' in item)
     const readable = accepted.filter(({ unreadable }) => unreadable === undefined)
     const [authorizations] = await Promise.all([
-      ports.authorizer.authorize(readable.map(({ request }) => request)),
+      authorizer.authorize(readable.map(({ request }) => request)),
       ports.ledger.prepare(accepted.map(({ request }) => request.user), now),
     ]) // biome-ignore format: two independent waits
     const answers = authorizations.values()
@@ -51,13 +63,14 @@ export function createDecide(ports: DecidePorts): Decide {
       const authorization =
         item.unreadable === undefined ? answers.next().value : undecidable(item.unreadable)
       if (authorization === undefined) throw new Error('the authorizer answered too few requests')
-      return seal(ports, pep, item, authorization)
+      ports.onDecided(authorization)
+      return seal(ports.ledger, bundle, { pep, asked: item, authorization })
     })
   }
 }
 
 function identify(
-  { bundle }: DecidePorts,
+  bundle: Bundle,
   pep: Enforcer,
   call: DecideCall,
   grants: ReadonlyMap<string, Grant>,
@@ -103,20 +116,25 @@ function undecidable(detail: string): Authorization {
     errors: [],
     tool: null,
     detail,
+    shadow: null,
+    concealed: false,
     visible: null,
     cedar: { request: '', context: '', entities: '' },
     arguments: '',
   }
 }
 
-function seal(
-  ports: DecidePorts,
-  pep: Enforcer,
-  asked: Asked,
-  authorization: Authorization,
-): Verdict {
+type Decided = {
+  readonly pep: Enforcer
+  readonly asked: Asked
+  readonly authorization: Authorization
+}
+
+/** What is said of a tool that does not exist; the record keeps what was decided of the one that does. */
+const NONEXISTENT = { code: 'unknown_tool', policies: [], errors: [] } as const
+
+function seal(ledger: Ledger, bundle: Bundle, { pep, asked, authorization }: Decided): Verdict {
   const { call, grant, request } = asked
-  const { bundle, ledger } = ports
   const { id, record } = ledger.seal({
     pep: pep.id,
     user: request.user,
@@ -135,6 +153,7 @@ function seal(
   const what = authorization.tool
     ? `${call.server}/${authorization.tool}`
     : `${call.method} on ${call.server}`
+  const shown = authorization.concealed ? { ...authorization, ...NONEXISTENT } : authorization
   return {
     kind: 'verdict',
     requestId: call.requestId,
@@ -142,12 +161,12 @@ function seal(
     messageDigest: hash('sha256', call.message),
     decisionId: id,
     decision: authorization.decision,
-    code: authorization.code,
-    policies: [...authorization.policies],
+    code: shown.code,
+    policies: [...shown.policies],
     text:
       authorization.decision === 'allow'
         ? ''
-        : explainRefusal({ ...authorization, what, decisionId: id, access: bundle.access }),
+        : explainRefusal({ ...shown, what, decisionId: id, access: bundle.access }),
     visible: authorization.visible,
     record,
   }

@@ -3,7 +3,13 @@
 import type { PolicyJson } from '../../../schemas/cedar.ts'
 import type { EngineIdentity } from './engine.ts'
 import { identify } from './engine.ts'
-import type { ParsedPolicy, PolicyProblem, WorkerAnswer, WorkerMessage } from './messages.ts'
+import type {
+  ParsedPolicy,
+  ParsedSchema,
+  PolicyProblem,
+  WorkerAnswer,
+  WorkerMessage,
+} from './messages.ts'
 import { startThread } from './thread.ts'
 import { loadCedarWasm } from './wasm.ts'
 
@@ -18,6 +24,13 @@ export type Candidate = {
   readonly print: (policies: readonly PolicyJson[]) => Promise<readonly string[]>
   /** Per schema (JSON text), why Cedar cannot read it; null when it can. */
   readonly check: (schemas: readonly string[]) => Promise<readonly (string | null)[]>
+  /** Each text as a schema in Cedar's human syntax. */
+  readonly schemas: (texts: readonly string[]) => Promise<readonly ParsedSchema[]>
+  /** Per list of entities (JSON text), why it does not fit the schema (JSON text); null when it does. */
+  readonly entities: (
+    schema: string,
+    texts: readonly string[],
+  ) => Promise<readonly (string | null)[]>
   /** Strict validation of policies (id → text) against a schema (JSON text): errors and warnings. */
   readonly validate: (
     schema: string,
@@ -49,6 +62,9 @@ export async function startCandidate(): Promise<Candidate> {
     parse: async (texts) => (await ask({ kind: 'parse', texts }, 'parsed')).policies,
     print: async (policies) => (await ask({ kind: 'print', policies }, 'printed')).texts,
     check: async (schemas) => (await ask({ kind: 'check', schemas }, 'checked')).problems,
+    schemas: async (texts) => (await ask({ kind: 'schemas', texts }, 'schemas')).schemas,
+    entities: async (schema, texts) =>
+      (await ask({ kind: 'entities', schema, texts }, 'entities')).problems,
     validate: async (schema, policies) =>
       (await ask({ kind: 'validate', schema, policies }, 'validated')).problems,
     close: () => thread.stop(),

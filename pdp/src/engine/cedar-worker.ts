@@ -3,9 +3,11 @@ import { parentPort, workerData } from 'node:worker_threads'
 import {
   activate,
   cedarVersion,
+  checkEntities,
   checkSchemas,
   evaluate,
   parsePolicies,
+  parseSchemas,
   printPolicies,
   startCedar,
   validatePolicies,
@@ -41,6 +43,10 @@ function answerUnguarded(message: WorkerMessage): WorkerAnswer {
       return { kind: 'printed', texts: printPolicies(message.policies) }
     case 'check':
       return { kind: 'checked', problems: checkSchemas(message.schemas) }
+    case 'schemas':
+      return { kind: 'schemas', schemas: parseSchemas(message.texts) }
+    case 'entities':
+      return { kind: 'entities', problems: checkEntities(message.schema, message.texts) }
     default:
       return { kind: 'validated', problems: validatePolicies(message.schema, message.policies) }
   }

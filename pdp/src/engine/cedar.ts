@@ -1,6 +1,7 @@
 // Owns every call into cedar-wasm. Runs in worker threads only: a wasm instance can be lost for good, and then goes
 // with its thread. Hands nothing to Cedar that was not seen to be plain JSON.
 import {
+  checkParseEntities,
   checkParseSchema,
   getCedarVersion,
   initSync,
@@ -8,12 +9,26 @@ import {
   policyToText,
   preparsePolicySet,
   preparseSchema,
+  schemaToJson,
+  schemaToJsonWithResolvedTypes,
   statefulIsAuthorized,
   validate,
 } from '@cedar-policy/cedar-wasm/web'
-import type { EngineAnswer, Generation, PolicyJson } from '../../../schemas/cedar.ts'
+import type {
+  EngineAnswer,
+  Generation,
+  PackedGeneration,
+  PolicyJson,
+} from '../../../schemas/cedar.ts'
+import { unpackGeneration } from '../../../schemas/cedar.ts'
 import { CANARIES, CANARY_GENERATION } from './canary.ts'
-import type { ParsedPolicy, PolicyProblem, WorkerAnswer, WorkerCall } from './messages.ts'
+import type {
+  ParsedPolicy,
+  ParsedSchema,
+  PolicyProblem,
+  WorkerAnswer,
+  WorkerCall,
+} from './messages.ts'
 import { plainJsonFault } from './plain-json.ts'
 
 /** The one instance of this thread. */
@@ -29,9 +44,9 @@ const policySets = new Set<string>()
 const schemas = new Set<string>()
 
 /** Parses everything a generation needs, then proves the instance. Throws when either fails. Once per thread. */
-export function activate(generation: Generation): void {
+export function activate(generation: PackedGeneration): void {
   preparse(CANARY_GENERATION)
-  preparse(generation)
+  preparse(unpackGeneration(generation))
   for (const { call, decision, reason } of CANARIES) {
     const answer = evaluateOne(call)
     const said = answer.kind === 'success' ? answer.decision : answer.kind
@@ -140,6 +155,35 @@ export function printPolicies(policies: readonly PolicyJson[]): string[] {
 export function checkSchemas(texts: readonly string[]): (string | null)[] {
   return texts.map((text) => {
     const answer = checkParseSchema(JSON.parse(text))
+    return answer.type === 'success' ? null : answer.errors.map((e) => e.message).join('; ')
+  })
+}
+
+/** Each text as a schema in Cedar's human syntax. */
+export function parseSchemas(texts: readonly string[]): ParsedSchema[] {
+  return texts.map((text) => {
+    const json = schemaToJson(text)
+    if (json.type === 'failure') return unparsed(json.errors)
+    const resolved = schemaToJsonWithResolvedTypes(text)
+    if (resolved.type === 'failure') return unparsed(resolved.errors)
+    return { ok: true, json: json.json, resolved: resolved.json }
+  })
+}
+
+type Unparsed = Extract<ReturnType<typeof schemaToJson>, { type: 'failure' }>['errors']
+
+function unparsed([first]: Unparsed): ParsedSchema {
+  const message = first?.message ?? 'not a schema'
+  return { ok: false, problem: { message, start: first?.sourceLocations?.[0]?.start ?? 0 } }
+}
+
+/** Per list of entities (JSON text), why it does not fit the schema (JSON text); null when it does. */
+export function checkEntities(schema: string, texts: readonly string[]): (string | null)[] {
+  return texts.map((text) => {
+    const entities = JSON.parse(text) as Parameters<typeof checkParseEntities>[0]['entities']
+    const fault = plainJsonFault(entities)
+    if (fault !== undefined) return fault
+    const answer = checkParseEntities({ entities, schema: JSON.parse(schema) })
     return answer.type === 'success' ? null : answer.errors.map((e) => e.message).join('; ')
   })
 }

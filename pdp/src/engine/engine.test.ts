@@ -1,6 +1,7 @@
 // The engine with the real cedar-wasm: swapping generations, poison, and threads that throw, hang or die.
 import { afterEach, describe, expect, test } from 'vitest'
-import type { EngineAnswer, Evaluation, Generation } from '../../../schemas/cedar.ts'
+import type { EngineAnswer, Evaluation, PackedGeneration } from '../../../schemas/cedar.ts'
+import { packGeneration } from '../../../schemas/cedar.ts'
 import { CANARIES, CANARY_GENERATION } from './canary.ts'
 import { startCandidate } from './candidate.ts'
 import type { Engine } from './engine.ts'
@@ -14,10 +15,10 @@ import { loadCedarWasm } from './wasm.ts'
 const SCHEMA = CANARY_GENERATION.schemas[0]?.schema ?? ''
 
 /** A generation of its own keys, whose policies can be anything. */
-function generation(id: string, policies: Record<string, string>): Generation {
+function generation(id: string, policies: Record<string, string>): PackedGeneration {
   const [set] = CANARY_GENERATION.policySets
   const own = { key: 'own', policies: { ...set?.policies, ...policies } }
-  return { id, policySets: [own], schemas: [{ key: 'own', schema: SCHEMA }] }
+  return packGeneration({ id, policySets: [own], schemas: [{ key: 'own', schema: SCHEMA }] })
 }
 function song(id: string, index = 0): Evaluation {
   const texts = CANARIES[index]?.call.texts ?? { request: '', context: '', entities: '' }
@@ -81,10 +82,10 @@ describe('generations', () => {
       .toEqual(KNOWN.map(() => 'fault'))
   })
 
-  test.each<{ name: string; bad: Generation }>([
+  test.each<{ name: string; bad: PackedGeneration }>([
     { name: 'a policy that is none', bad: generation('b', { 'x/y': 'permit(principal' }) },
     { name: 'a policy that kills an instance', bad: generation('b', { 'x/y': `permit(principal,action,resource) when { ${'('.repeat(5_000)}true${')'.repeat(5_000)} };` }) },
-    { name: 'a schema that is none', bad: { ...generation('b', {}), schemas: [{ key: 'own', schema: '{"A":1}' }] } },
+    { name: 'a schema that is none', bad: packGeneration({ id: 'b', policySets: [], schemas: [{ key: 'own', schema: '{"A":1}' }] }) },
   ])('$name never becomes active, and the one before stays', async ({ bad }) => {
     const engine = await started()
     await engine.activate(generation('a', {}))
@@ -256,6 +257,7 @@ test('an instance that answers the canary wrongly never decides anything', async
   const engine = await started()
   const policies = { 'a/b': 'permit(principal, action, resource);' }
   const [set] = CANARY_GENERATION.policySets
-  const lying = { ...generation('a', {}), policySets: [{ key: set?.key ?? '', policies }] }
+  const policySets = [{ key: set?.key ?? '', policies }]
+  const lying = packGeneration({ id: 'a', policySets, schemas: [] })
   await expect(engine.activate(lying)).rejects.toThrow(/its own check/)
 })

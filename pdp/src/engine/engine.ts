@@ -1,6 +1,6 @@
 // Owns the Cedar engine of a process: which generations are active, and who answers for them. Nothing outside this
 // room imports cedar-wasm. Never decides: it answers what Cedar said, and interpreting it is for authorize.
-import type { EngineAnswer, Evaluation, Generation } from '../../../schemas/cedar.ts'
+import type { EngineAnswer, Evaluation, PackedGeneration } from '../../../schemas/cedar.ts'
 import { ENGINE_THROWS_MAX, ENGINE_TIMEOUT_MS } from '../../../schemas/limits.ts'
 import type { Pool, PoolCounts } from './pool.ts'
 import { startPool } from './pool.ts'
@@ -35,7 +35,7 @@ export type Engine = {
    * Parses `generation` in new threads, proves them, and only then puts them in place; calls of the generation
    * before are still answered until they are done. Throws, and changes nothing, when any of it fails.
    */
-  readonly activate: (generation: Generation) => Promise<void>
+  readonly activate: (generation: PackedGeneration) => Promise<void>
   /** One answer per evaluation, in order; never rejects. What is not of an active generation is a fault. */
   readonly evaluate: (batch: readonly Evaluation[]) => Promise<EngineAnswer[]>
   readonly stats: () => EngineStats
@@ -87,7 +87,7 @@ export async function startEngine(settings: EngineSettings): Promise<Engine> {
     setTimeout(() => void end(), timeoutMs).unref()
   }
 
-  const activate = async (generation: Generation): Promise<void> => {
+  const activate = async (generation: PackedGeneration): Promise<void> => {
     const kept = pools.get(generation.id)
     const pool =
       kept ??

@@ -1,5 +1,10 @@
 // Owns the words between the engine and its worker threads. No behaviour.
-import type { CedarTexts, EngineAnswer, Generation, PolicyJson } from '../../../schemas/cedar.ts'
+import type {
+  CedarTexts,
+  EngineAnswer,
+  PackedGeneration,
+  PolicyJson,
+} from '../../../schemas/cedar.ts'
 
 /** What a worker is started with. The module is compiled once and shared. */
 export type WorkerStart = { readonly module: WebAssembly.Module }
@@ -14,11 +19,13 @@ export type WorkerCall = {
 /** A worker handles one message at a time and answers it with exactly one WorkerAnswer. */
 export type WorkerMessage =
   | { readonly kind: 'identify' }
-  | { readonly kind: 'activate'; readonly generation: Generation }
+  | { readonly kind: 'activate'; readonly generation: PackedGeneration }
   | { readonly kind: 'evaluate'; readonly calls: readonly WorkerCall[] }
   | { readonly kind: 'parse'; readonly texts: readonly string[] }
   | { readonly kind: 'print'; readonly policies: readonly PolicyJson[] }
   | { readonly kind: 'check'; readonly schemas: readonly string[] }
+  | { readonly kind: 'schemas'; readonly texts: readonly string[] }
+  | { readonly kind: 'entities'; readonly schema: string; readonly texts: readonly string[] }
   | {
       readonly kind: 'validate'
       readonly schema: string
@@ -41,11 +48,18 @@ export type WorkerAnswer =
   | { readonly kind: 'parsed'; readonly policies: readonly ParsedPolicy[] }
   | { readonly kind: 'printed'; readonly texts: readonly string[] }
   | { readonly kind: 'checked'; readonly problems: readonly (string | null)[] }
+  | { readonly kind: 'schemas'; readonly schemas: readonly ParsedSchema[] }
+  | { readonly kind: 'entities'; readonly problems: readonly (string | null)[] }
   | { readonly kind: 'validated'; readonly problems: readonly PolicyProblem[] }
   | { readonly kind: 'failed'; readonly message: string }
 
 export type ParsedPolicy =
   | { readonly ok: true; readonly policy: PolicyJson }
+  | { readonly ok: false; readonly problem: CedarProblem }
+
+/** `json` is the schema in Cedar's JSON form; `resolved` the same with every type name written out. */
+export type ParsedSchema =
+  | { readonly ok: true; readonly json: object; readonly resolved: object }
   | { readonly ok: false; readonly problem: CedarProblem }
 
 /** What Cedar finds in a policy text; `start` is a byte offset into that text. */

@@ -1,7 +1,7 @@
 // Owns the threads of one generation and the queue before them. Whatever gathers while threads are busy goes in one
 // message to the next free one. Never answers for Cedar: what no thread answered is a fault.
 import assert from 'node:assert/strict'
-import type { EngineAnswer, Generation } from '../../../schemas/cedar.ts'
+import type { EngineAnswer, PackedGeneration } from '../../../schemas/cedar.ts'
 import { DECIDE_CALLS_MAX } from '../../../schemas/limits.ts'
 import type { WorkerCall } from './messages.ts'
 import type { Thread } from './thread.ts'
@@ -21,7 +21,7 @@ export type PoolCounts = {
 }
 export type PoolSettings = {
   readonly module: WebAssembly.Module
-  readonly generation: Generation
+  readonly generation: PackedGeneration
   readonly threads: number
   readonly timeoutMs: number
   readonly throwsMax: number

@@ -5,7 +5,13 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { DecisionRow, DecisionsQuery } from '../../../schemas/admin-api.ts'
 import { readDigest } from '../../../schemas/args-digest.ts'
 import type { Row, Sql } from '../../../schemas/database/sql.ts'
-import { columnText, decisionLeaf, type OutcomeLeaf, outcomeLeaf } from '../../../schemas/leaf.ts'
+import {
+  columnText,
+  type DecisionLeaf,
+  decisionLeaf,
+  type OutcomeLeaf,
+  outcomeLeaf,
+} from '../../../schemas/leaf.ts'
 import { DECISIONS_CHUNK_ROWS, LISTED_ARGUMENTS_LENGTH_MAX } from '../../../schemas/limits.ts'
 import type { Vault } from '../keys/vault.ts'
 import type { DetailValues } from './commitments.ts'
@@ -115,10 +121,16 @@ function decisionRow(vault: Vault, row: Row): DecisionRow | undefined {
     verdict: leaf.dc.r,
     code: leaf.cd,
     policies: leaf.dc.by,
+    errors: leaf.dc.er,
+    shadow: shadowOf(leaf),
     bundle: leaf.b,
     mode: leaf.mode,
     outcome: outcomeOf(row['outcome'] as Uint8Array | null),
   }
+}
+
+function shadowOf({ sh }: DecisionLeaf): DecisionRow['shadow'] {
+  return sh === undefined ? null : { verdict: sh.r, code: sh.cd, policies: sh.by, errors: sh.er }
 }
 
 function userOf(values: DetailValues | undefined): string | null {

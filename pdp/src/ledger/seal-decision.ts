@@ -2,13 +2,14 @@
 // are passed in.
 import { hash } from 'node:crypto'
 import { canonicalJson } from '../../../schemas/canonical-json.ts'
+import type { DecisionLeaf } from '../../../schemas/leaf.ts'
 import type { Random } from '../../../schemas/ports.ts'
 import { NONCE_BYTES } from '../keys/vault.ts'
 import { commit, type DetailValues, SALT_BYTES } from './commitments.ts'
 import { encryptDetail } from './detail.ts'
 import type { Instance } from './instance.ts'
 import type { SubjectKey } from './subject-keys.ts'
-import type { DecisionInput, EngineIdentity, Sealed } from './types.ts'
+import type { DecisionInput, EngineIdentity, Sealed, Shadow } from './types.ts'
 
 type SealPorts = {
   readonly instance: Instance
@@ -48,6 +49,7 @@ export function sealDecision(
         er: authorization.errors.toSorted(),
       },
       cd: authorization.code,
+      ...shadowOf(authorization.shadow),
       mode: input.mode,
       cls: 'recorded',
     },
@@ -63,6 +65,12 @@ export function sealDecision(
       detail: { key: subject.ref, ct: ct.toString('base64') },
     },
   }
+}
+
+function shadowOf(shadow: Shadow | null): Pick<DecisionLeaf, 'sh'> {
+  if (shadow === null) return {}
+  const { decision, code, policies, errors } = shadow
+  return { sh: { r: decision, cd: code, by: policies.toSorted(), er: errors.toSorted() } }
 }
 
 function detailValues({ user, grantId, identity, authorization }: DecisionInput): DetailValues {

@@ -6,6 +6,14 @@ import type { Outcome } from '../../../schemas/pep-api.ts'
 /** The engine that decides here: name, version, SHA-256 of its wasm. */
 export type EngineIdentity = { readonly n: string; readonly v: string; readonly h: string }
 
+/** What a decision would be with the shadow policies. */
+export type Shadow = {
+  readonly decision: 'allow' | 'deny'
+  readonly code: VerdictCode
+  readonly policies: readonly string[]
+  readonly errors: readonly string[]
+}
+
 /** One decision to seal. Texts are committed to and stored byte for byte as given. */
 export type DecisionInput = {
   /** Enrolment id of the PEP that asked; `pdp` for what the PDP records itself. */
@@ -25,6 +33,7 @@ export type DecisionInput = {
     readonly code: VerdictCode
     readonly policies: readonly string[]
     readonly errors: readonly string[]
+    readonly shadow: Shadow | null
     readonly tool: string | null
     readonly cedar: {
       readonly request: string

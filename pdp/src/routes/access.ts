@@ -1,7 +1,7 @@
 // Owns the AuthZEN face of the PDP: words in, words out, every 400 of the specification. One decision core behind it.
 // Never releases a credential, reserves a meter or consumes an approval: its decisions are advisory.
 import type { Context } from 'hono'
-import { z } from 'zod'
+import type { z } from 'zod'
 import {
   type Evaluation,
   type EvaluationAnswer,
@@ -9,8 +9,9 @@ import {
   evaluations,
   type Semantic,
 } from '../../../schemas/authzen.ts'
-import { type Json, parseStrictJson } from '../../../schemas/strict-json.ts'
+import { invalid, readBody } from './access-body.ts'
 import type { Caller, GuardedRoute, PdpEnv } from './roles.ts'
+import { SEARCH_PATHS, type Search, searchRoutes } from './search.ts'
 
 /** Answers well-formed questions in order. A question it cannot map is a deny, not an error. */
 export type Advise = (
@@ -20,11 +21,12 @@ export type Advise = (
 
 type AccessPorts = {
   readonly advise: Advise
+  readonly search: Search
   /** Base URL of this PDP, no trailing slash: AuthZEN §9.1 wants it identical to where the document was found. */
   readonly publicUrl: string
 }
 
-export function accessRoutes({ advise, publicUrl }: AccessPorts): GuardedRoute[] {
+export function accessRoutes({ advise, search, publicUrl }: AccessPorts): GuardedRoute[] {
   return [
     {
       method: 'GET',
@@ -34,6 +36,7 @@ export function accessRoutes({ advise, publicUrl }: AccessPorts): GuardedRoute[]
     },
     { method: 'POST', path: '/access/v1/evaluation', role: 'caller', handler: evaluate },
     { method: 'POST', path: '/access/v1/evaluations', role: 'caller', handler: evaluateAll },
+    ...searchRoutes(search),
   ]
 
   function discover(c: Context<PdpEnv>): Response {
@@ -41,6 +44,9 @@ export function accessRoutes({ advise, publicUrl }: AccessPorts): GuardedRoute[]
       policy_decision_point: publicUrl,
       access_evaluation_endpoint: `${publicUrl}/access/v1/evaluation`,
       access_evaluations_endpoint: `${publicUrl}/access/v1/evaluations`,
+      ...Object.fromEntries(
+        Object.entries(SEARCH_PATHS).map(([name, path]) => [name, `${publicUrl}${path}`]),
+      ),
     })
   }
 
@@ -98,38 +104,4 @@ type Question = ReturnType<typeof evaluation.safeParse>
 
 function inError(error: z.ZodError): EvaluationAnswer {
   return { decision: false, context: { error: { status: 400, message: invalid(error).message } } }
-}
-
-type ErrorBody = { readonly code: 'invalid_request'; readonly message: string }
-
-function readBody<Value>(
-  c: Context<PdpEnv>,
-  schema: z.ZodType<Value>,
-): { ok: true; value: Value } | { ok: false; error: ErrorBody } {
-  const type = c.req.header('content-type')?.split(';')[0]?.trim().toLowerCase()
-  if (type !== 'application/json')
-    return { ok: false, error: refuse('content type must be application/json') }
-  const body = parseStrictJson(decode(c.get('body')))
-  if (!body.ok) return { ok: false, error: refuse(body.message) }
-  const parsed = schema.safeParse(body.value satisfies Json)
-  return parsed.success
-    ? { ok: true, value: parsed.data }
-    : { ok: false, error: invalid(parsed.error) }
-}
-
-/** Bytes that are not UTF-8 become a text that is not JSON, and are refused as such. */
-function decode(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
-  } catch {
-    return ''
-  }
-}
-
-function invalid(error: z.ZodError): ErrorBody {
-  return refuse(z.prettifyError(error).replaceAll(/\s*\n\s*/g, ' '))
-}
-
-function refuse(message: string): ErrorBody {
-  return { code: 'invalid_request', message }
 }

@@ -4,6 +4,8 @@ import { stream } from 'hono/streaming'
 import { z } from 'zod'
 import {
   type BundleInfo,
+  type BundleRow,
+  type BundleState,
   type CreatedGrant,
   type CreatedPep,
   type DecisionRow,
@@ -31,6 +33,12 @@ export type AdminPorts = {
   readonly showDecision: (id: string) => Promise<DecisionRow | undefined>
   readonly fsck: () => AsyncIterable<FsckLine>
   readonly bundleInfo: () => BundleInfo
+  readonly bundleState: () => BundleState
+  /** All that were ever active, newest first. */
+  readonly listBundles: () => Promise<readonly BundleRow[]>
+  readonly bundleContent: (id: string) => Promise<string | undefined>
+  /** Holds every PDP at a stored bundle, or lets them follow their source. false: there is no such bundle. */
+  readonly pinBundle: (id: string | undefined) => Promise<boolean>
 }
 
 export function adminRoutes(ports: AdminPorts): GuardedRoute[] {
@@ -45,6 +53,10 @@ export function adminRoutes(ports: AdminPorts): GuardedRoute[] {
     { method: 'GET', path: '/admin/v1/decisions/:id', role: 'operator', handler: showDecision },
     { method: 'GET', path: '/admin/v1/ledger/fsck', role: 'operator', handler: fsck },
     { method: 'GET', path: '/admin/v1/bundle', role: 'operator', handler: bundle },
+    { method: 'GET', path: '/admin/v1/bundles', role: 'operator', handler: listBundles },
+    { method: 'GET', path: '/admin/v1/bundles/:id', role: 'operator', handler: showBundle },
+    { method: 'POST', path: '/admin/v1/bundles/:id/pin', role: 'operator', handler: pinBundle },
+    { method: 'DELETE', path: '/admin/v1/bundles/pin', role: 'operator', handler: unpinBundle },
   ]
 
   async function createGrant(c: Context<PdpEnv>): Promise<Response> {
@@ -102,6 +114,27 @@ export function adminRoutes(ports: AdminPorts): GuardedRoute[] {
         await lines.write(`${JSON.stringify(line)}\n`)
       }
     })
+  }
+
+  async function listBundles(c: Context<PdpEnv>): Promise<Response> {
+    return c.json({ state: ports.bundleState(), bundles: await ports.listBundles() })
+  }
+
+  async function showBundle(c: Context<PdpEnv>): Promise<Response> {
+    const content = await ports.bundleContent(identifier(c))
+    if (content === undefined) return missing(c, 'bundle', 'cedargate bundles ls')
+    return c.body(content, 200, { 'content-type': 'application/json' })
+  }
+
+  async function pinBundle(c: Context<PdpEnv>): Promise<Response> {
+    const found = await ports.pinBundle(identifier(c))
+    if (!found) return missing(c, 'bundle', 'cedargate bundles ls')
+    return c.json({ state: ports.bundleState() })
+  }
+
+  async function unpinBundle(c: Context<PdpEnv>): Promise<Response> {
+    await ports.pinBundle(undefined)
+    return c.json({ state: ports.bundleState() })
   }
 
   function bundle(c: Context<PdpEnv>): Response {

@@ -8,7 +8,7 @@ import { Client } from 'pg'
 import { describe, expect, test } from 'vitest'
 import { onEachDatabase } from '../../../test/harness/each-database.ts'
 import { freshPglite } from '../../../test/harness/pglite.ts'
-import { keepBundle } from './bundles.ts'
+import { openBundles } from './bundles.ts'
 import { openPglite, openPostgres } from './open.ts'
 
 const ROLE = 'cedargate_pep'
@@ -57,10 +57,17 @@ onEachDatabase((database, name) => {
   test('a bundle is kept once, as it was first', async () => {
     const { store } = database()
     const id = hash('sha256', 'b')
-    await keepBundle(store, { id, content: 'b' }, 1_000)
-    await keepBundle(store, { id, content: 'other' }, 2_000)
+    const kept = { id, source: 'test', commit: null }
+    await openBundles(store.sql, () => 1_000).keep({ ...kept, content: 'b' })
+    await openBundles(store.sql, () => 2_000).keep({ ...kept, content: 'other' })
     expect(await store.sql.query('select * from bundle where id = $1', [id])).toEqual([
-      { id, content: 'b', first_active: new Date(1_000) },
+      {
+        ...kept,
+        content: 'b',
+        first_active: new Date(1_000),
+        last_active: new Date(2_000),
+        confirmed: new Date(2_000),
+      },
     ])
   })
 

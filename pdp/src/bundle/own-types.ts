@@ -1,0 +1,225 @@
+// Owns what a bundle brings of its own beside MCP: a Cedar schema, and entities of its types. Checked here; never decides.
+import { entityKey, NAMESPACE } from '../../../schemas/cedar.ts'
+import { parseStrictJson } from '../../../schemas/strict-json.ts'
+import type { AttributeNames, OwnAction, OwnEntity } from '../authorize/own.ts'
+import type { Candidate } from '../engine/candidate.ts'
+import type { SourceFile } from './files.ts'
+import type { Finding } from './findings.ts'
+import { errorAt, placeOf } from './findings.ts'
+import { unitOffset } from './split.ts'
+
+/** `type` is its entity type: `Action`, or `Photo::Action`. */
+type GroupedAction = OwnAction & {
+  /** Every group the action is in, at any distance, as `type::"id"`. */
+  readonly groups: ReadonlySet<string>
+}
+
+export type OwnTypes = {
+  /** The schema in Cedar's JSON form, by namespace. */
+  readonly schema: { readonly [namespace: string]: object }
+  readonly actions: readonly GroupedAction[]
+  /** Entity types and the attributes they declare. */
+  readonly types: ReadonlyMap<string, AttributeNames>
+  readonly entities: readonly OwnEntity[]
+}
+
+export const NO_OWN_TYPES: OwnTypes = {
+  schema: {},
+  actions: [],
+  types: new Map(),
+  entities: [],
+}
+
+type Read = { readonly own: OwnTypes; readonly findings: readonly Finding[] }
+
+/** Reads the schemas, which are one schema together, and the entities against it. */
+export async function readOwnTypes(
+  schemas: readonly SourceFile[],
+  entities: readonly SourceFile[],
+  candidate: Candidate,
+): Promise<Read> {
+  const [first] = schemas
+  if (first === undefined) {
+    const without = entities.map(({ file }) => errorAt(file, 'there is no schema/ for entities'))
+    return { own: NO_OWN_TYPES, findings: without }
+  }
+  const parsed = await parseSchemas(schemas, candidate)
+  if (parsed.findings.length > 0) return { own: NO_OWN_TYPES, findings: parsed.findings }
+  const { schema, resolved } = parsed
+  if (Object.hasOwn(schema, NAMESPACE)) {
+    const taken = errorAt(first.file, `the namespace ${NAMESPACE} is the gateway's own`)
+    return { own: NO_OWN_TYPES, findings: [taken] }
+  }
+  const [problem = null] = await candidate.check([JSON.stringify(schema)])
+  if (problem !== null) return { own: NO_OWN_TYPES, findings: [errorAt(first.file, problem)] }
+  const read = await readEntities(entities, schema, candidate)
+  return {
+    own: { schema, entities: read.entities, ...declared(resolved) },
+    findings: read.findings,
+  }
+}
+
+type Schema = { readonly [namespace: string]: SchemaNamespace }
+type SchemaNamespace = {
+  readonly commonTypes?: { readonly [name: string]: SchemaType }
+  readonly entityTypes?: { readonly [name: string]: { readonly shape?: SchemaType } }
+  readonly actions?: { readonly [id: string]: SchemaAction }
+}
+type SchemaType = {
+  readonly type: string
+  readonly attributes?: { readonly [name: string]: SchemaType }
+}
+type SchemaAction = {
+  readonly memberOf?: readonly { readonly id: string; readonly type?: string }[]
+  readonly appliesTo?: {
+    readonly principalTypes: readonly string[]
+    readonly resourceTypes: readonly string[]
+    readonly context?: SchemaType
+  }
+}
+
+/** Texts in the human syntax are one text; one in JSON stands by itself, which is how a stored bundle keeps it. */
+async function parseSchemas(files: readonly SourceFile[], candidate: Candidate) {
+  const findings: Finding[] = []
+  const [json] = files.filter(({ file }) => file.endsWith('.json'))
+  if (json !== undefined && files.length > 1) {
+    findings.push(errorAt(json.file, 'a schema in JSON must be the only one'))
+  }
+  if (json !== undefined && findings.length === 0) {
+    const parsed = parseStrictJson(json.text)
+    if (parsed.ok) {
+      const schema = parsed.value as unknown as Schema
+      return { schema, resolved: schema, findings }
+    }
+    findings.push(errorAt(json.file, parsed.message, placeOf(json.text, parsed.at)))
+  }
+  const whole = files.map(({ text }) => text).join('\n')
+  const [answer] = json === undefined ? await candidate.schemas([whole]) : []
+  if (answer?.ok === true) {
+    return { schema: answer.json as Schema, resolved: answer.resolved as Schema, findings }
+  }
+  if (answer?.ok === false) {
+    findings.push(findingOf(files, whole, answer.problem.start, answer.problem.message))
+  }
+  return { schema: {}, resolved: {}, findings }
+}
+
+/** Where byte `start` of the joined texts lies. */
+function findingOf(
+  files: readonly SourceFile[],
+  whole: string,
+  start: number,
+  message: string,
+): Finding {
+  let at = unitOffset(whole, start)
+  for (const { file, text } of files) {
+    if (at <= text.length) return errorAt(file, message, placeOf(text, at))
+    at -= text.length + 1
+  }
+  return errorAt(files.at(-1)?.file ?? 'schema', message)
+}
+
+async function readEntities(
+  files: readonly SourceFile[],
+  schema: object,
+  candidate: Candidate,
+): Promise<{ readonly entities: readonly OwnEntity[]; readonly findings: readonly Finding[] }> {
+  const findings: Finding[] = []
+  const good: SourceFile[] = []
+  for (const source of files) {
+    const problem = arrayProblem(source)
+    if (problem === undefined) good.push(source)
+    else findings.push(problem)
+  }
+  const problems = await candidate.entities(
+    JSON.stringify(schema),
+    good.map(({ text }) => text),
+  )
+  for (const [index, { file }] of good.entries()) {
+    const problem = problems[index]
+    if (typeof problem === 'string') findings.push(errorAt(file, problem))
+  }
+  if (findings.length > 0) return { entities: [], findings }
+  const entities = good.flatMap(({ text }) => JSON.parse(text) as OwnEntity[])
+  const twice = duplicate(entities.map(({ uid }) => entityKey(uid)))
+  const where = good[0]?.file ?? 'entities'
+  return {
+    entities,
+    findings: twice === undefined ? [] : [errorAt(where, `the entity ${twice} is there twice`)],
+  }
+}
+
+function arrayProblem({ file, text }: SourceFile): Finding | undefined {
+  const parsed = parseStrictJson(text)
+  if (!parsed.ok) return errorAt(file, parsed.message, placeOf(text, parsed.at))
+  return Array.isArray(parsed.value) ? undefined : errorAt(file, 'a list of entities is expected')
+}
+
+function duplicate(keys: readonly string[]): string | undefined {
+  return keys.find((key, index) => keys.indexOf(key) !== index)
+}
+
+function declared(schema: Schema): Pick<OwnTypes, 'actions' | 'types'> {
+  const types = new Map<string, AttributeNames>()
+  const actions: GroupedAction[] = []
+  const groups = groupsOf(schema)
+  for (const [namespace, of] of Object.entries(schema)) {
+    for (const [name, { shape }] of Object.entries(of.entityTypes ?? {})) {
+      types.set(qualified(namespace, name), attributeNames(shape, schema))
+    }
+    for (const [id, { appliesTo }] of Object.entries(of.actions ?? {})) {
+      if (appliesTo === undefined) continue
+      const type = qualified(namespace, 'Action')
+      const { principalTypes, resourceTypes, context } = appliesTo
+      actions.push({
+        type,
+        id,
+        groups: above(entityKey({ type, id }), groups),
+        principalTypes,
+        resourceTypes,
+        context: attributeNames(context, schema),
+      })
+    }
+  }
+  return { types, actions }
+}
+
+function qualified(namespace: string, name: string): string {
+  return namespace === '' ? name : `${namespace}::${name}`
+}
+
+function groupsOf(schema: Schema): ReadonlyMap<string, readonly string[]> {
+  const groups = new Map<string, readonly string[]>()
+  for (const [namespace, of] of Object.entries(schema)) {
+    const type = qualified(namespace, 'Action')
+    for (const [id, { memberOf = [] }] of Object.entries(of.actions ?? {})) {
+      const parents = memberOf.map((one) => entityKey({ type: one.type ?? type, id: one.id }))
+      groups.set(entityKey({ type, id }), parents)
+    }
+  }
+  return groups
+}
+
+function above(key: string, groups: ReadonlyMap<string, readonly string[]>): ReadonlySet<string> {
+  const found = new Set(groups.get(key) ?? [])
+  for (const group of found) for (const parent of groups.get(group) ?? []) found.add(parent)
+  return found
+}
+
+/** Names of a record, or of the common type it is. A type that is no record has none. */
+function attributeNames(type: SchemaType | undefined, schema: Schema): AttributeNames {
+  const record = type === undefined ? undefined : recordOf(type, schema)
+  return new Map(
+    Object.entries(record?.attributes ?? {}).map(([name, inner]) => {
+      return [name, recordOf(inner, schema) === undefined ? null : attributeNames(inner, schema)]
+    }),
+  )
+}
+
+function recordOf(type: SchemaType, schema: Schema): SchemaType | undefined {
+  if (type.type === 'Record') return type
+  const cut = type.type.lastIndexOf('::')
+  const namespace = cut === -1 ? '' : type.type.slice(0, cut)
+  const common = schema[namespace]?.commonTypes?.[type.type.slice(cut === -1 ? 0 : cut + 2)]
+  return common === undefined ? undefined : recordOf(common, schema)
+}
