@@ -14,6 +14,10 @@ export type AdminClient = {
     schema: Schema,
   ) => Promise<z.infer<Schema>>
   readonly delete: (path: string) => Promise<void>
+  readonly deleteFor: <Schema extends z.ZodType>(
+    path: string,
+    schema: Schema,
+  ) => Promise<z.infer<Schema>>
   /** Lines of an NDJSON answer as they come. */
   readonly lines: <Schema extends z.ZodType>(
     path: string,
@@ -48,6 +52,8 @@ export async function connectAdmin(config: CliConfig): Promise<AdminClient> {
     post: async (path, body, schema) =>
       read(schema, await textOf(await request('POST', path, body)), url),
     delete: async (path) => void (await request('DELETE', path)),
+    deleteFor: async (path, schema) =>
+      read(schema, await textOf(await request('DELETE', path)), url),
     lines: async function* lines(path, schema) {
       for await (const line of linesOf(await request('GET', path))) yield read(schema, line, url)
     },

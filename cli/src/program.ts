@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander'
 import { EXIT, type ExitCode } from '../../schemas/codes.ts'
 import { connectAdmin } from './admin-client.ts'
+import { addBundles } from './commands/bundles.ts'
 import type { Context } from './commands/context.ts'
 import { addDecisions } from './commands/decisions.ts'
 import { addGrants } from './commands/grants.ts'
@@ -46,6 +47,7 @@ function createProgram(context: Context, version: string): Command {
   addServices(program, context)
   addGrants(program, context)
   addPeps(program, context)
+  addBundles(program, context)
   addDecisions(program, context)
   addLedger(program, context)
   addTools(program, context)

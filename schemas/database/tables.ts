@@ -131,8 +131,6 @@ export const bundle = pgTable('bundle', {
 /** The bundle an operator holds every PDP at, whatever their source says. At most one row. */
 export const bundlePin = pgTable('bundle_pin', {
   only: boolean().primaryKey().default(true),
-  bundle: text()
-    .notNull()
-    .references(() => bundle.id),
+  bundle: text().notNull(),
   pinned: instant('pinned').notNull(),
 })

@@ -33,6 +33,8 @@ export async function openCommit(
       return contents.get(entry.object) ?? new Uint8Array()
     },
     async names(within) {
+      const file = entries.get(within)
+      if (file !== undefined) throw problemOf(file) ?? new Error('a file where a folder belongs')
       const inside = [...entries.keys()].filter((path) => path.startsWith(`${within}/`))
       return [...new Set(inside.map((path) => path.slice(within.length + 1).split('/')[0] ?? ''))]
     },

@@ -79,7 +79,7 @@ const LIST = `select id, octet_length(content) as bytes, first_active, last_acti
   from bundle order by last_active desc nulls last, first_active desc, id limit $1`
 
 const PIN = `insert into bundle_pin (bundle, pinned) select id, $2::timestamptz from bundle where id = $1
-  on conflict (only) do update set bundle = excluded.bundle, pinned = excluded.pinned
+  on conflict ("only") do update set bundle = excluded.bundle, pinned = excluded.pinned
   returning bundle`
 
 function storedBundle(row: Row): StoredBundle {

@@ -8,5 +8,4 @@ ALTER TABLE "bundle" ADD COLUMN "last_active" timestamp with time zone;--> state
 ALTER TABLE "bundle" ADD COLUMN "confirmed" timestamp with time zone;--> statement-breakpoint
 ALTER TABLE "bundle" ADD COLUMN "source" text;--> statement-breakpoint
 ALTER TABLE "bundle" ADD COLUMN "commit" text;--> statement-breakpoint
-ALTER TABLE "bundle_pin" ADD CONSTRAINT "bundle_pin_bundle_bundle_id_fk" FOREIGN KEY ("bundle") REFERENCES "public"."bundle"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 REVOKE ALL ON "bundle_pin" FROM PUBLIC, "cedargate_pep";

@@ -1,0 +1,236 @@
+// Bundles that change while PDPs run: what is saved decides within two seconds, what is wrong never does, two PDPs agree,
+// an operator can go back, and a source that is gone ends in a closed gate.
+import { hash, randomBytes } from 'node:crypto'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pino } from 'pino'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { bundleFiles, withFiles } from '../../pdp/src/bundle/testing.ts'
+import { createPdp, openDecider, type Pdp } from '../../pdp/src/compose.ts'
+import { createKeys, type Keys, loadKeys } from '../../pdp/src/keys/keys.ts'
+import { systemClock } from '../../pdp/src/main.ts'
+import { directorySource } from '../../pdp/src/source/directory-source.ts'
+import { openBundles } from '../../pdp/src/store/bundles.ts'
+import type { Store } from '../../pdp/src/store/open.ts'
+import { formatToken } from '../../schemas/identifiers.ts'
+import type { Clock } from '../../schemas/ports.ts'
+import { openTestStore } from '../harness/store.ts'
+
+const TOOLS = { tools: [{ name: 'read' }, { name: 'write', risk: 'write' as const }] }
+const PERMIT = '@id("a/read") permit(principal, action == MCP::Action::"files/read", resource);'
+const BOTH = `${PERMIT}\n@id("a/write") permit(principal, action == MCP::Action::"files/write", resource);`
+const BROKEN = `${PERMIT}\n\n  @id("a/x") permit(principal, action == MCP::Action::"files/reed", resource);`
+const sha256 = (text: string): string => hash('sha256', text)
+const operator = formatToken('operator', randomBytes(32), sha256)
+
+let home: string
+let keys: Keys
+let store: Store
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), 'cedargate-bundles-'))
+  await createKeys(join(home, 'keys'))
+  keys = await loadKeys(join(home, 'keys'))
+  store = await openTestStore()
+}, 60_000)
+afterAll(async () => {
+  await store.close()
+  await rm(home, { recursive: true })
+})
+
+type Logged = { readonly level: number; readonly msg: string }
+type Running = { readonly pdp: Pdp; readonly logged: Logged[] }
+const running: Running[] = []
+
+async function start(directory: string, clock: Clock = systemClock): Promise<Running> {
+  const logged: Logged[] = []
+  const decider = await openDecider({
+    source: directorySource(directory),
+    trust: { signers: [], unsignedDirectory: 'accept' },
+    env: {},
+    engineWorkers: 1,
+    clock,
+    before: async () => {
+      const bundles = openBundles(store.sql, clock.now)
+      const last = await bundles.last()
+      const content = last && (await bundles.content(last.id))
+      return last && content !== undefined ? { ...last, content } : undefined
+    },
+  })
+  const pdp = await createPdp({
+    store,
+    keys,
+    decider,
+    operatorTokenSha256: sha256(operator),
+    publicUrl: 'http://127.0.0.1:8181',
+    clock,
+    random: (bytes) => randomBytes(bytes),
+    log: pino({}, { write: (line) => void logged.push(JSON.parse(line) as Logged) }),
+  })
+  running.push({ pdp, logged })
+  return { pdp, logged }
+}
+
+/** What an AuthZEN caller hears of one tool: the code, and the bundle of the record. */
+async function decide({ pdp }: Running, tool: string): Promise<{ code: string; bundle: string }> {
+  const answer = await pdp.app.request('/access/v1/evaluation', {
+    method: 'POST',
+    headers: { authorization: `Bearer ${operator}`, 'content-type': 'application/json' },
+    body: JSON.stringify({
+      subject: { type: 'user', id: 'alice' },
+      action: { name: 'tools/call' },
+      resource: { type: 'tool', id: `files/${tool}` },
+    }),
+  })
+  const { context } = (await answer.json()) as { context: { id: string; code: string } }
+  const decision = await pdp.admin.showDecision(context.id)
+  return { code: context.code, bundle: decision?.bundle ?? '' }
+}
+const codeOf = async (of: Running, tool: string): Promise<string> => (await decide(of, tool)).code
+const readyz = async ({ pdp }: Running) => {
+  const answer = await pdp.app.request('/readyz')
+  return { status: answer.status, text: await answer.text() }
+}
+
+const LIMIT_MS = 2_000
+/** Polls no longer than what is promised. */
+const soon = <Value>(ask: () => Promise<Value>) =>
+  expect.poll(ask, { timeout: LIMIT_MS, interval: 50 })
+
+let directory: string
+let release: () => void
+let removed: Promise<unknown>
+beforeEach(async () => {
+  const files = bundleFiles({ files: TOOLS }, { p: PERMIT })
+  await new Promise<void>((resolve) => {
+    removed = withFiles(home, files, async (made) => {
+      directory = made
+      resolve()
+      await new Promise<void>((done) => {
+        release = done
+      })
+    })
+  })
+})
+afterEach(async () => {
+  for (const { pdp } of running.splice(0)) await pdp.stop()
+  await store.sql.query('delete from bundle_pin')
+  release()
+  await removed
+})
+const save = (text: string): Promise<void> => writeFile(join(directory, 'cedar/p.cedar'), text)
+
+test('what is saved decides within two seconds, and every decision names what decided it', async () => {
+  const one = await start(directory)
+  const before = await decide(one, 'write')
+  expect(before).toEqual({ code: 'no_permit', bundle: one.pdp.bundle.id })
+  await save(BOTH)
+  await soon(() => codeOf(one, 'write')).toBe('permit')
+  const after = await decide(one, 'write')
+  expect(after.bundle).toBe(one.pdp.bundle.id)
+  expect(after.bundle).not.toBe(before.bundle)
+})
+
+test('a comment or another formatting is the same bundle', async () => {
+  const one = await start(directory)
+  const { id } = one.pdp.bundle
+  await save(`// because\n${PERMIT.replaceAll(' ', '\n  ')}\n`)
+  await new Promise((resolve) => setTimeout(resolve, LIMIT_MS))
+  expect(one.pdp.bundle.id).toBe(id)
+  expect(one.pdp.activation.status().problem).toBeNull()
+})
+
+describe('a bundle that is wrong', () => {
+  test('never decides; readyz stays 200, and it, the metrics and the log name the place', async () => {
+    const one = await start(directory)
+    const { id } = one.pdp.bundle
+    await save(BROKEN)
+    await soon(async () => (await readyz(one)).text).toContain('cedar/p.cedar:3:')
+    expect((await readyz(one)).status).toBe(200)
+    expect(await decide(one, 'read')).toEqual({ code: 'permit', bundle: id })
+    const metrics = await (await one.pdp.app.request('/metrics')).text()
+    expect(metrics).toMatch(
+      /cedargate_bundle_finding\{file="cedar\/p\.cedar",line="3",column="\d+"\} 1/,
+    )
+    expect(metrics).toContain('cedargate_bundle_refused 1')
+    const told = one.logged.filter(
+      ({ level, msg }) => level === 50 && msg.includes('cedar/p.cedar:3:'),
+    )
+    expect(told).toHaveLength(1)
+    await save(BOTH)
+    await soon(() => codeOf(one, 'write')).toBe('permit')
+    expect((await readyz(one)).text).toContain('"problem":null')
+    expect(await (await one.pdp.app.request('/metrics')).text()).toContain(
+      'cedargate_bundle_refused 0',
+    )
+  })
+
+  const deep = `${'('.repeat(150)}true${')'.repeat(150)}`
+  test.each([
+    { name: '150 nested parentheses', file: 'cedar/p.cedar', text: `@id("a/x") permit(principal, action, resource) when { ${deep} };`, want: 'too deeply nested' },
+    { name: 'a policy file of 10 MB', file: 'cedar/p.cedar', text: `//${'x'.repeat(10 * 1024 * 1024)}`, want: 'cedar/p.cedar:1:1: the file is larger than 4 MiB' },
+    { name: 'a reserved server id', file: 'servers/admin/server.yaml', text: 'url: http://x\n', want: 'servers/admin:1:1: this server id is reserved' },
+    { name: 'no gateway.yaml', file: 'gateway.yaml', text: '', want: 'gateway.yaml:1:1:' },
+  ])('$name: a clear error, and the old bundle decides throughout', async ({ file, text, want }) => {
+    const one = await start(directory)
+    const { id } = one.pdp.bundle
+    await withFolderOf(file)
+    await writeFile(join(directory, file), text)
+    await soon(async () => (await readyz(one)).text).toContain(want)
+    expect(await decide(one, 'read')).toEqual({ code: 'permit', bundle: id })
+  }) // biome-ignore format: a table
+
+  test('does not keep a PDP from starting again on the one before', async () => {
+    const one = await start(directory)
+    const { id } = one.pdp.bundle
+    await save(BROKEN)
+    const two = await start(directory)
+    expect(two.pdp.bundle.id).toBe(id)
+    expect((await readyz(two)).text).toContain('cedar/p.cedar:3:')
+    await save(BOTH)
+    await soon(() => codeOf(two, 'write')).toBe('permit')
+  })
+})
+
+test('two PDPs converge on one id', async () => {
+  const [one, two] = [await start(directory), await start(directory)]
+  expect(two.pdp.bundle.id).toBe(one.pdp.bundle.id)
+  await save(BOTH)
+  for (const each of [one, two]) await soon(() => codeOf(each, 'write')).toBe('permit')
+  expect(two.pdp.bundle.id).toBe(one.pdp.bundle.id)
+})
+
+test('an operator holds every PDP at an earlier bundle, and lets them follow again', async () => {
+  const [one, two] = [await start(directory), await start(directory)]
+  const { id } = one.pdp.bundle
+  await save(BOTH)
+  for (const each of [one, two]) await soon(() => codeOf(each, 'write')).toBe('permit')
+  expect(await one.pdp.admin.pinBundle(id)).toBe(true)
+  expect(await codeOf(one, 'write')).toBe('no_permit')
+  await soon(() => codeOf(two, 'write')).toBe('no_permit')
+  expect(one.pdp.admin.bundleState()).toMatchObject({ id, pinned: true, problem: null })
+  await one.pdp.admin.pinBundle(undefined)
+  for (const each of [one, two]) await soon(() => codeOf(each, 'write')).toBe('permit')
+  expect(await one.pdp.admin.pinBundle('f'.repeat(64))).toBe(false)
+})
+
+test('a source that cannot be confirmed for longer than maxBundleAge closes the gate', async () => {
+  await writeFile(join(directory, 'gateway.yaml'), 'name: Test\nmaxBundleAge: 1m\n')
+  let ahead = 0
+  const one = await start(directory, { ...systemClock, now: () => Date.now() + ahead })
+  await save(BROKEN)
+  await soon(async () => (await readyz(one)).text).toContain('cedar/p.cedar:3:')
+  ahead = 50_000
+  expect(await codeOf(one, 'read')).toBe('permit')
+  ahead = 61_000
+  expect(await codeOf(one, 'read')).toBe('stale_bundle')
+  expect((await readyz(one)).status).toBe(200)
+  expect(await (await one.pdp.app.request('/metrics')).text()).toContain('cedargate_bundle_stale 1')
+  await save(BOTH)
+  await soon(() => codeOf(one, 'read')).toBe('permit')
+})
+
+async function withFolderOf(file: string): Promise<void> {
+  const { mkdir } = await import('node:fs/promises')
+  await mkdir(join(directory, file, '..'), { recursive: true })
+}
