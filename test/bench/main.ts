@@ -48,5 +48,12 @@ if (bench === undefined) {
   if (loadBefore > LOAD_MAX)
     console.log(`the machine is busy (load ${loadBefore.toFixed(1)}): these figures mean little`)
   const figures = await bench.run({ quick: values.quick, say: (text) => console.log(text) })
+  const goals = figures.goals ?? []
+  for (const { name, value, most } of goals) {
+    console.log(
+      `${value <= most ? 'reached' : 'MISSED '}  ${name}: ${value.toFixed(2)} (at most ${most})`,
+    )
+  }
+  if (goals.some(({ value, most }) => value > most)) process.exitCode = 1
   if (!values.quick) await keep(bench.name, figures)
 }

@@ -8,9 +8,9 @@ import { openDirectory } from '../bundle/directory.ts'
 import type { BundleSource } from './source.ts'
 
 /** A save is seen within two of these and one pause, well inside the promised two seconds. */
-const INTERVAL_MS = 400
+const INTERVAL_MS = 250
 /** Whoever writes several files is waited for, at most so often. */
-const SETTLE_MS = 100
+const SETTLE_MS = 50
 const SETTLES_MAX = 10
 
 export function directorySource(directory: string): BundleSource {
