@@ -62,7 +62,7 @@ function schemaOf(tools: readonly CompiledTool[], groups: CompiledSchema['groups
   return cedarSchema([...SERVER_ACTIONS, ...tools.map(({ action }) => action)], groups)
 }
 
-function compileTools({ id, lock, derived }: ReviewedServer): CompiledTool[] {
+function compileTools({ id, file, lock, derived }: ReviewedServer): CompiledTool[] {
   const byName = Map.groupBy(lock.tools, ({ definition }) => definition.name)
   return [...byName].map(([name, variants]) => {
     const risk = riskiest(variants.map((variant) => variant.risk))
@@ -70,7 +70,7 @@ function compileTools({ id, lock, derived }: ReviewedServer): CompiledTool[] {
       sha256,
       inputSchema: definition.inputSchema,
     }))
-    const mapped = toolArguments(definitions, derived)
+    const mapped = toolArguments(definitions, derived, file.allowUnknown.includes(name))
     const action = {
       id: toolAction(id, name),
       groups: [risk, serverGroup(id)],
