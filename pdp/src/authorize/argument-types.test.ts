@@ -135,6 +135,13 @@ test.each<{ name: string; schema: object; reserved?: string[]; want: object[] }>
   expect(argumentsType(schema, new Set(reserved)).properties).toEqual(want)
 }) // biome-ignore format: a table
 
+const level = (next: number) => ({
+  type: 'object',
+  properties: Object.fromEntries(
+    Array.from({ length: 30 }, (_, index) => [`p${index}`, { $ref: `#/$defs/l${next}` }]),
+  ),
+})
+
 describe('references', () => {
   const DEFS = {
     $defs: {
@@ -183,12 +190,6 @@ describe('references', () => {
   })
 
   test('a schema that grows with every reference is cut off, and soon', () => {
-    const level = (next: number) => ({
-      type: 'object',
-      properties: Object.fromEntries(
-        Array.from({ length: 30 }, (_, index) => [`p${index}`, { $ref: `#/$defs/l${next}` }]),
-      ),
-    })
     const $defs = { l0: level(1), l1: level(2), l2: level(3), l3: level(4), l4: { type: 'string' } }
     const root = { $defs, properties: { p: { $ref: '#/$defs/l0' }, last: { type: 'string' } } }
     const { properties } = argumentsType(root, new Set())
@@ -197,7 +198,16 @@ describe('references', () => {
     expect(properties[1]).toEqual(property('last', opaque))
   })
 
-  test('so does a long chain of them', () => {
+  test('as many schemas as allowed are typed, one more is not', () => {
+    const names = Array.from({ length: SCHEMA_NODES_MAX }, (_, index) => `p${index}`)
+    const root = { properties: Object.fromEntries(names.map((name) => [name, { type: 'string' }])) }
+    const opaqueOnes = argumentsType(root, new Set()).properties.filter(
+      ({ type }) => type.kind === 'opaque',
+    )
+    expect(opaqueOnes).toEqual([property(`p${SCHEMA_NODES_MAX - 1}`, opaque)])
+  })
+
+  test('a long chain of references is cut off too', () => {
     const links = Array.from({ length: 1_000 }, (_, index) => [
       `l${index}`,
       { $ref: `#/$defs/l${index + 1}` },

@@ -37,8 +37,7 @@ export function scalarText(scalar: Scalar, value: Json, at: string): string {
       if (typeof value === 'number') return decimalText(value, at)
       break
     case 'Long':
-      if (Number.isSafeInteger(value)) return String(value)
-      if (Number.isInteger(value)) throw unrepresentable(at, 'is not a safe integer')
+      if (typeof value === 'number' && Number.isInteger(value)) return longText(value, at)
       break
     default:
       if (typeof value === 'string') return formatText(scalar, value, at)
@@ -57,6 +56,11 @@ function formatText(format: keyof typeof FORMATS, value: string, at: string): st
   const found = text(value)
   if (found === undefined) throw unrepresentable(at, problem)
   return JSON.stringify(found)
+}
+
+function longText(value: number, at: string): string {
+  if (Number.isSafeInteger(value)) return String(value)
+  throw unrepresentable(at, 'is not a safe integer')
 }
 
 /** Cedar's decimal: an i64 of ten-thousandths. `String` of a number is its exact shortest form. */

@@ -104,7 +104,7 @@ function cedarType(type: Extract<ArgumentType, { kind: 'scalar' | 'set' | 'recor
       return scalarType(type.scalar)
     case 'set':
       return { type: 'Set', element: scalarType(type.element) }
-    case 'record':
+    default:
       return record(cedarRecord(type))
   }
 }

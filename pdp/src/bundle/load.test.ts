@@ -154,6 +154,21 @@ test('a policy that can never apply is a warning, and no more', async () => {
   ])
 })
 
+test('a derivation that no tool has an argument for is a warning', async () => {
+  const text = `url: http://x
+derive:
+  - { kind: count, arguments: [path, mode] }
+  - { kind: url_host, arguments: [path, pathh] }
+`
+  const files = { ...bundleFiles(SERVERS, {}), 'servers/files/server.yaml': text }
+  const { warnings } = await load(files)
+  expect(warnings.map(({ message }) => message)).toEqual([
+    'derive: no tool has an argument `path` that `count` fits',
+    'derive: no tool has an argument `mode` that `count` fits',
+    'derive: no tool has an argument `pathh` that `url_host` fits',
+  ])
+})
+
 /** What is found in a good bundle after `prepare` has worked on its folder. */
 const inside = (prepare: (directory: string) => Promise<unknown>) =>
   withFiles(tmpdir(), bundleFiles(SERVERS, { p: PERMIT }), async (directory) => {

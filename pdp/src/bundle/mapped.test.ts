@@ -16,10 +16,10 @@ import type { TestTool } from './testing.ts'
 import { bundleFiles, withFiles } from './testing.ts'
 
 const SEED = 20_261_123
-const TOOLS = 120
-const CALLS_EACH = 24
+const TOOLS = 75
+const CALLS_EACH = 20
 
-const names = fc.constantFrom('a', 'b', 'c', 'a_b', 'a_keys', 'user-agent', '$filter', 'in', 'if', 'has', '__proto__', '', 'constructor', 'ключ', 'x/y~', 'a b', '"', '\\', 'e\u0000', '\u200b') // biome-ignore format: a list
+const names = fc.constantFrom('a', 'b', 'c', 'a_b', 'a_keys', 'user-agent', '$filter', 'in', 'if', 'has', '__proto__', '', 'constructor', 'ключ', 'x/y~', 'a b', '"', 'e\u0000', '\u200b') // biome-ignore format: a list
 const refs = fc.constantFrom('#/$defs/a', '#/$defs/b', '#/$defs/c', '#/$defs/%61', '#/definitions/a', '#/properties/a', '#', '#/$defs/none', '#a', 'https://example.com/s.json') // biome-ignore format: a list
 const object = (of: fc.Arbitrary<unknown>) =>
   fc.array(fc.tuple(names, of), { maxLength: 4 }).map((entries) => Object.fromEntries(entries))
@@ -33,7 +33,7 @@ const schema: fc.Arbitrary<unknown> = fc.letrec<{ any: unknown; objects: object 
   objects: fc.record({
     type: fc.constant('object'),
     properties: object(tie('any')),
-    required: fc.array(names, { maxLength: 2 }),
+    required: fc.array(names, { maxLength: 4 }),
     additionalProperties: fc.oneof(fc.boolean(), tie('any')),
     patternProperties: object(tie('any')),
   }, { requiredKeys: ['type'] }),
@@ -48,13 +48,14 @@ const schema: fc.Arbitrary<unknown> = fc.letrec<{ any: unknown; objects: object 
     tie('any').map((item) => ({ type: 'array', prefixItems: [item] })),
     fc.tuple(fc.constantFrom('anyOf', 'oneOf', 'allOf'), fc.array(tie('any'), { maxLength: 3 })).map(([key, of]) => ({ [key]: of })),
     tie('any').map((of) => ({ anyOf: [of, { type: 'null' }], default: null })),
+    scalars.map((of) => ({ anyOf: [of, { type: 'null' }] })),
     fc.jsonValue({ maxDepth: 2 }),
   ),
 })).any // biome-ignore format: a grammar
 const toolSchema = fc.record(
   {
     properties: fc.array(fc.tuple(names, schema), { minLength: 1, maxLength: 8 }).map(Object.fromEntries),
-    required: fc.array(names, { maxLength: 2 }),
+    required: fc.array(names, { maxLength: 4 }),
     $defs: fc.record({ a: schema, b: schema, c: schema }),
     definitions: fc.record({ a: schema }),
   },
@@ -83,24 +84,32 @@ const junk = fc.oneof(
 
 /** Arguments that mostly fit. */
 function fitting(type: ArgumentType): fc.Arbitrary<Json> {
-  const array = (of: fc.Arbitrary<Json>) => fc.array(of, { maxLength: 3 })
   switch (type.kind) {
     case 'scalar':
       return scalar(type.scalar)
     case 'set':
-      return array(scalar(type.element))
+      return fc.array(scalar(type.element), { maxLength: 3 })
     case 'record':
       return members(type)
     case 'rows':
-      return array(members(type.row))
+      return fc.array(members(type.row), { maxLength: 3 })
     case 'map':
       return fc.dictionary(text, type.values === null ? junk : scalar(type.values), { maxKeys: 3 })
-    case 'opaque':
+    default:
       return junk
   }
 }
+const DATES = {
+  noInvalidDate: true,
+  min: new Date(-70_000_000_000_000),
+  max: new Date(260_000_000_000_000),
+}
+const offset = fc.constantFrom('Z', 'z', '+02:00', '-23:59', '00Z', '+02', '')
 function scalar(of: string): fc.Arbitrary<Json> {
-  if (of === 'datetime') return fc.date({ noInvalidDate: true }).map((date) => date.toISOString())
+  if (of === 'datetime')
+    return fc
+      .tuple(fc.date(DATES), offset)
+      .map(([date, zone]) => date.toISOString().replace('Z', zone))
   if (of === 'ipv4') return fc.ipV4()
   if (of === 'ipv6') return fc.ipV6()
   if (of === 'Long') return fc.maxSafeInteger()
@@ -108,9 +117,10 @@ function scalar(of: string): fc.Arbitrary<Json> {
   return of === 'Boolean' ? fc.boolean() : text
 }
 function members({ properties }: RecordType): fc.Arbitrary<JsonObject> {
-  const entries = properties.map(({ name, required, type }) => {
-    const odd = { arbitrary: fc.oneof(junk, fc.constant(null)), weight: 1 }
-    const value = fc.oneof({ arbitrary: fitting(type), weight: 40 }, odd)
+  const entries = properties.map(({ name, required, nullable, type }) => {
+    const odd = { arbitrary: junk, weight: 1 }
+    const none = { arbitrary: fc.constant(null), weight: nullable ? 20 : 1 }
+    const value = fc.oneof({ arbitrary: fitting(type), weight: 40 }, odd, none)
     const present = fc.boolean().map((chosen) => chosen || required)
     return fc.tuple(present, value).map(([there, of]) => (there ? [[name, of] as const] : []))
   })
@@ -122,7 +132,7 @@ function members({ properties }: RecordType): fc.Arbitrary<JsonObject> {
 }
 
 type Asked = { readonly given: JsonObject; readonly answer: Authorization }
-let engine: Engine | undefined
+let engine: Engine
 let bundle: Bundle
 const asked: Asked[] = []
 
@@ -160,10 +170,10 @@ const PERMIT = '@id("a/all") permit(principal, action, resource) when { context 
 beforeAll(async () => {
   const all = tools()
   const derive = [
-    { kind: 'path', arguments: ['b', 'in'], root: '/srv', suffix: '_n' },
-    { kind: 'url_host', arguments: ['a', 'if'], suffix: '_host' },
-    { kind: 'email_domain', arguments: ['c'], suffix: '_domain' },
-    { kind: 'count', arguments: ['a', 'b', 'has', 'a_b'], suffix: '_count' },
+    { kind: 'path', arguments: ['b', 'in', 'has', 'a b'], root: '/srv', suffix: '_n' },
+    { kind: 'url_host', arguments: ['a', 'if', 'user-agent'], suffix: '_host' },
+    { kind: 'email_domain', arguments: ['c', 'constructor', '$filter'], suffix: '_domain' },
+    { kind: 'count', arguments: ['a', 'b', 'has', 'a_b', 'ключ'], suffix: '_count' },
   ] as const
   const lists = derive.map((one) => ({ ...one, arguments: [...one.arguments] }))
   const servers = {
@@ -176,7 +186,7 @@ beforeAll(async () => {
   await engine.activate(bundle.generation)
   await askAll()
 }, 300_000)
-afterAll(() => engine?.stop())
+afterAll(() => engine.stop())
 
 const code = (of: string) => asked.filter(({ answer }) => answer.code === of)
 
@@ -186,10 +196,11 @@ test('Cedar takes the types of every tool', () => {
 
 test('every call is permitted by its policy, or refused with its own code before Cedar', () => {
   const refusals = ['unknown_argument', 'unrepresentable_argument', 'invalid_request']
-  for (const { given, answer } of asked) {
-    const wellRefused = refusals.includes(answer.code) && answer.cedar.request === ''
-    expect(wellRefused || answer.code === 'permit', JSON.stringify({ given, answer })).toBe(true)
-  }
+  const strange = asked.filter(({ answer }) => {
+    const refused = refusals.includes(answer.code) && answer.cedar.request === ''
+    return !refused && answer.code !== 'permit'
+  })
+  expect(strange).toEqual([])
   expect(engine.stats()).toMatchObject({ throws: 0, replaced: 0, retried: 0, faults: 0 })
 })
 
@@ -206,19 +217,17 @@ const contextOf = ({ answer }: Asked) => JSON.parse(answer.cedar.context) as Con
 test('many that are permitted hold typed, opaque, null and unknown arguments', () => {
   const contexts = code('permit').map(contextOf)
   const some = (has: (context: Context) => boolean) => contexts.filter(has).length
-  expect(some(({ args }) => Object.keys(args).length > 1)).toBeGreaterThan(500)
+  expect(some(({ args }) => Object.keys(args).length > 1)).toBeGreaterThan(300)
   for (const reason of ['opaque', 'nulls', 'unknown']) {
     expect(some(({ argsMeta }) => (argsMeta[reason]?.length ?? 0) > 0)).toBeGreaterThan(20)
   }
-  for (const derived of ['b_n', 'a_host', 'c_domain', 'a_count']) {
-    expect(
-      some(({ args }) => derived in args),
-      derived,
-    ).toBeGreaterThan(0)
-  }
+  const derived = ['_n', '_host', '_domain', '_count'].map((suffix) =>
+    some(({ args }) => Object.keys(args).some((name) => name.endsWith(suffix))),
+  )
+  expect(Math.min(...derived)).toBeGreaterThan(0)
 })
 
-/** Every text in `value`, keys of maps included, with the JSON pointer of where it stands. */
+/** Every text in `value` with the JSON pointer of where it stands. */
 function texts(value: Json, at = ''): [string, string][] {
   if (typeof value === 'string') return [[at, value]]
   if (typeof value !== 'object' || value === null) return []
@@ -228,6 +237,7 @@ function texts(value: Json, at = ''): [string, string][] {
 }
 
 test('of what is permitted every text is in the arguments, or named as one that is not', () => {
+  const missing: object[] = []
   let seen = 0
   for (const one of code('permit')) {
     const { args, argsMeta } = contextOf(one)
@@ -236,9 +246,10 @@ test('of what is permitted every text is in the arguments, or named as one that 
     for (const [at, value] of texts(one.given)) {
       const named = left.some((pointer) => at === pointer || at.startsWith(`${pointer}/`))
       const found = held.has(value) || held.has(datetimeText(value) ?? value) || held.has(ipv6Text(value) ?? value)
-      expect(named || found, JSON.stringify({ at, value, args, argsMeta })).toBe(true)
+      if (!named && !found) missing.push({ at, value, args, argsMeta })
       seen++
     }
   }
+  expect(missing).toEqual([])
   expect(seen).toBeGreaterThan(1_000)
 }) // biome-ignore format: long rows

@@ -1,14 +1,13 @@
 // Owns reading one server of a bundle: how to reach it, what of it was reviewed, which arguments are derived.
-import type { Derivation, ServerFile, ToolsLock } from '../../../schemas/bundle.ts'
+import type { ServerFile, ToolsLock } from '../../../schemas/bundle.ts'
 import { serverFile, toolsLock, upstreamOf } from '../../../schemas/bundle.ts'
 import { toolAction } from '../../../schemas/cedar.ts'
-import { expandVariables, isExpandable, variablesIn } from '../../../schemas/expand.ts'
+import { isExpandable, variablesIn } from '../../../schemas/expand.ts'
 import { ITEM_ACTIONS } from '../../../schemas/mcp.ts'
 import type { Upstream } from '../../../schemas/pep-api.ts'
 import { parseStrictJson } from '../../../schemas/strict-json.ts'
 import type { Derived } from '../authorize/derived.ts'
-import { derivedNames } from '../authorize/derived.ts'
-import { absoluteRoot } from '../authorize/paths.ts'
+import { readDerivations } from './derivations.ts'
 import type { ServerFiles, SourceFile } from './files.ts'
 import type { Finding } from './findings.ts'
 import { errorAt, placeOf } from './findings.ts'
@@ -34,7 +33,7 @@ export function readServer(files: ServerFiles, env: Environment): Read {
   const locked = readLock(files.lock, id)
   if (!read.ok) return { findings: [...read.findings, ...locked.findings] }
   const file = read.value
-  const { derived, problems: undeclarable } = readDerivations(file, env)
+  const { derived, problems: undeclarable } = readDerivations(file.derive, env)
   const problems = [
     ...variableProblems(file),
     ...undeclarable,
@@ -71,33 +70,6 @@ function unknownTools({ allowUnknown }: ServerFile, locked: readonly string[] | 
   return allowUnknown
     .filter((name) => locked !== undefined && !locked.includes(name))
     .map((name) => `allowUnknown: no tool \`${name}\` in the lock of this server`)
-}
-
-type Derivations = { readonly derived: readonly Derived[]; readonly problems: readonly string[] }
-
-function readDerivations(file: ServerFile, env: Environment): Derivations {
-  const read = file.derive.map((derivation) => readDerivation(derivation, env))
-  const derived = read.flatMap((of) => of.derived)
-  const problems = derived.flatMap((one, index) => {
-    const before = new Set(derived.slice(0, index).flatMap(derivedNames))
-    const name = derivedNames(one).find((own) => before.has(own))
-    return name === undefined ? [] : [`\`${name}\` is derived twice`]
-  })
-  return { derived, problems: [...read.flatMap((of) => of.problems), ...problems] }
-}
-
-function readDerivation(derivation: Derivation, env: Environment): Derivations {
-  const named = derivation.arguments.map((argument) => {
-    return { argument, name: `${argument}${derivation.suffix}` }
-  })
-  const { kind } = derivation
-  if (kind !== 'path') return { derived: named.map((of) => ({ kind, ...of })), problems: [] }
-  const expanded = expandVariables(derivation.root, env)
-  if (!expanded.ok) return { derived: [], problems: [`derive root: ${expanded.message}`] }
-  const root = absoluteRoot(expanded.value)
-  if (root !== undefined)
-    return { derived: named.map((of) => ({ kind, ...of, root })), problems: [] }
-  return { derived: [], problems: [`derive root \`${derivation.root}\` must be an absolute path`] }
 }
 
 function readLock(
