@@ -11,12 +11,22 @@ const lock = { version: 1, tools: [{ risk: 'read', sha256: 'a'.repeat(64), defin
 describe('good files', () => {
   test('server.yaml by url, by command, by both', () => {
     const command = { command: 'node', args: ['x'], env: { A: '1' }, cwd: '/srv' }
-    expect(serverFile.parse(server)).toEqual({ ...server, args: [], env: {}, derive: [] })
-    expect(serverFile.parse(command)).toEqual({ ...command, derive: [] })
+    expect(serverFile.parse(server)).toEqual({
+      ...server,
+      args: [],
+      env: {},
+      derive: [],
+      allowUnknown: [],
+    })
+    expect(serverFile.parse(command)).toEqual({ ...command, derive: [], allowUnknown: [] })
     expect(serverFile.parse({ ...server, ...command }).url).toBe(server.url)
   })
   test('a derivation has a suffix', () => {
     expect(derivation.parse(derive)).toEqual({ ...derive, suffix: '_normalised' })
+    const suffixes = ['url_host', 'email_domain', 'count'].map(
+      (kind) => derivation.parse({ kind, arguments: ['a'] }).suffix,
+    )
+    expect(suffixes).toEqual(['_host', '_domain', '_count'])
   })
   test('a tool definition is kept whole', () => {
     expect(toolsLock.parse(lock).tools[0]?.definition).toEqual(definition)
@@ -35,6 +45,8 @@ describe('refused', () => {
     { name: 'a number in env', schema: serverFile, value: { command: 'x', env: { A: 1 } } },
     { name: 'a derivation of nothing', schema: derivation, value: { ...derive, arguments: [] } },
     { name: 'another kind of derivation', schema: derivation, value: { ...derive, kind: 'url' } },
+    { name: 'a path without a root', schema: derivation, value: { ...derive, root: undefined } },
+    { name: 'a root of what is no path', schema: derivation, value: { ...derive, kind: 'count' } },
     { name: 'a suffix that is no attribute', schema: derivation, value: { ...derive, suffix: '-x' } },
     { name: 'a nameless gateway', schema: gatewayFile, value: { name: '' } },
     { name: 'a misspelt gateway key', schema: gatewayFile, value: { name: 'x', acces: 'y' } },

@@ -38,22 +38,46 @@ export const gatewayFile = z.strictObject({
 })
 export type GatewayFile = z.infer<typeof gatewayFile>
 
+const suffix = z.string().regex(/^[a-z_]{1,32}$/)
+
+/** Top-level arguments; a tool that lacks one, or has it with a type that does not fit, is unaffected. */
+const derivedArguments = z.array(z.string()).min(1)
+
 /**
- * What `derive` computes from an argument before Cedar sees it. `path`: POSIX, resolved against `root`, `..` gone. Of an
- * array, which policies cannot go through, `<argument><suffix>_within` is the set of directories that hold every path.
+ * What `derive` computes from an argument before Cedar sees it: `path` becomes `path_normalised` by the default
+ * suffix. Of an array of strings each attribute is a set.
  */
-export const derivation = z.strictObject({
-  kind: z.literal('path'),
-  /** Top-level arguments that hold a path or an array of paths; a tool that lacks one is unaffected. */
-  arguments: z.array(z.string()).min(1),
-  /** Absolute directory that relative paths start from; `${NAME}` is expanded as in `url`. */
-  root: z.string().min(1),
-  /** Suffix of the attribute that policies read: `path` becomes `path_normalised`. */
-  suffix: z
-    .string()
-    .regex(/^[a-z_]{1,32}$/)
-    .default('_normalised'),
-})
+export const derivation = z.discriminatedUnion('kind', [
+  /**
+   * POSIX, resolved against `root`, `..` gone. Of an array, which policies cannot go through,
+   * `<argument><suffix>_within` is the set of directories that hold every path.
+   */
+  z.strictObject({
+    kind: z.literal('path'),
+    arguments: derivedArguments,
+    /** Absolute directory that relative paths start from; `${NAME}` is expanded as in `url`. */
+    root: z.string().min(1),
+    suffix: suffix.default('_normalised'),
+  }),
+  /** The host of an http, https, ws or wss URL. */
+  z.strictObject({
+    kind: z.literal('url_host'),
+    arguments: derivedArguments,
+    suffix: suffix.default('_host'),
+  }),
+  /** The domain of one plain e-mail address. */
+  z.strictObject({
+    kind: z.literal('email_domain'),
+    arguments: derivedArguments,
+    suffix: suffix.default('_domain'),
+  }),
+  /** How many elements an array has, duplicates included. */
+  z.strictObject({
+    kind: z.literal('count'),
+    arguments: derivedArguments,
+    suffix: suffix.default('_count'),
+  }),
+])
 export type Derivation = z.infer<typeof derivation>
 
 /**
@@ -75,6 +99,8 @@ export const serverFile = z
      * `unknown` what a tool would answer that does not exist.
      */
     concealment: z.enum(['explain', 'unknown']).default('explain'),
+    /** Tools whose calls may hold arguments that no definition declares; policies see them in `argsMeta.unknown`. */
+    allowUnknown: z.array(z.string()).default([]),
   })
   .refine((file) => file.url !== undefined || file.command !== undefined, {
     error: 'set `url`, `command` or both',

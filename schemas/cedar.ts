@@ -44,13 +44,13 @@ export function record(attributes: Iterable<readonly [string, CedarAttribute]>):
 }
 
 export const COMMON_TYPES: { readonly [name in CommonType]: CedarRecord } = {
-  /** Of `params.arguments` as one JSON text. Each set is absent when it would be empty. */
+  /** Of `params.arguments` as one JSON text. The sets hold JSON pointers of what is not in `args`, and why. */
   ArgsMeta: record([
     ['sha256', STRING],
     ['bytes', { type: 'Long' }],
-    ['nulls', optional(STRINGS)],
-    ['opaque', optional(STRINGS)],
-    ['unknown', optional(STRINGS)],
+    ['nulls', STRINGS],
+    ['opaque', STRINGS],
+    ['unknown', STRINGS],
   ]),
   Grant: record([
     ['id', STRING],

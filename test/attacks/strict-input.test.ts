@@ -193,7 +193,7 @@ describe('denied: decided, recorded, and still nothing is sent', () => {
     { name: 'arguments that are no object', ...asking('tools/call', { name: 'echo', arguments: ['hi'] }), want: 'invalid_request' },
     { name: 'an argument of the wrong kind', ...asking('tools/call', { name: 'echo', arguments: { message: { a: 1 } } }), want: 'invalid_request' },
     { name: 'an argument nobody declared', ...asking('tools/call', { name: 'echo', arguments: { message: 'hi', more: 1 } }), want: 'unknown_argument' },
-    { name: 'an argument that no policy can read', ...data('{"a":1}'), want: 'unrepresentable_argument' },
+    { name: 'an argument that Cedar cannot hold', ...args('{"message":"hi","count":9007199254740992}'), want: 'unrepresentable_argument' },
     { name: 'an argument that a policy forbids', ...asking('tools/call', { name: 'echo', arguments: { message: 'a secret' } }), want: 'forbid' },
     { name: 'a tool that nothing permits', ...asking('tools/call', { name: 'erase', arguments: { path: '/' } }), want: 'no_permit' },
   ])('$name: $want', async (row) => {
@@ -215,6 +215,7 @@ describe('what is right passes, as it was decided', () => {
     { name: 'numbers that only look odd', request: meta('[1.0,1e3,1E+3,-0.0,9007199254740992,0.1,5e-324]') },
     { name: 'a whole number with a fraction', request: args('{"message":"hi","count":1.0}') },
     { name: 'a whole number with an exponent', request: args('{"message":"hi","count":1e3}') },
+    { name: 'an argument that no policy can read, and none asks about', request: data('{"a":1}') },
     { name: 'a pair of surrogates', request: args('{"message":"\\ud83d\\ude00"}') },
     { name: 'the same key in two objects', request: meta('[{"a":1},{"a":1}]') },
     { name: 'keys that JavaScript would sort or hide', request: meta('{"b":1,"2":2,"1":3,"__proto__":{"x":1}}') },

@@ -7,7 +7,7 @@ import { MAPPED_ARGS_BYTES_MAX } from '../../../schemas/limits.ts'
 import type { ItemAction, Listed } from '../../../schemas/mcp.ts'
 import { CONNECT_ACTION, METHODS } from '../../../schemas/mcp.ts'
 import type { Json, JsonObject } from '../../../schemas/strict-json.ts'
-import { argumentsMeta, mapArguments } from './arguments.ts'
+import { argumentsMeta, mapArguments, NO_POINTERS } from './arguments.ts'
 import type { CallContext } from './request.ts'
 import type {
   ActionKeys,
@@ -127,7 +127,7 @@ function settleCall(request: AuthorizationRequest, tool: DecidedTool, said: Said
   if (!mapped.ok) return refuse(mapped.code, mapped.detail)
   const context: CallContext = {
     args: mapped.attributes,
-    argsMeta: argumentsMeta(said.text, mapped.nulls),
+    argsMeta: argumentsMeta(said.text, mapped.pointers),
     tool: new Map([
       ['sha256', JSON.stringify(sha256)],
       ['reviewed', 'true'],
@@ -150,7 +150,7 @@ function settleItem(
   const args = itemArguments(action, params)
   if (typeof args === 'string') return refuse('invalid_request', args)
   const quoted = new Map([...args].map(([name, value]) => [name, JSON.stringify(value)]))
-  const context: CallContext = { args: quoted, argsMeta: argumentsMeta(said.text, []) }
+  const context: CallContext = { args: quoted, argsMeta: argumentsMeta(said.text, NO_POINTERS) }
   return { kind: 'ask', action, keys: server.actions[action], context, filter: null }
 }
 

@@ -4,6 +4,7 @@ import type { CedarTexts } from '../../../schemas/cedar.ts'
 import { ENTITY } from '../../../schemas/cedar.ts'
 import { recordText } from './arguments.ts'
 import type { ContextReads } from './context-paths.ts'
+import { ipv4Text } from './formats.ts'
 import type { AuthorizationRequest } from './types.ts'
 
 type Texts = ReadonlyMap<string, string>
@@ -95,18 +96,11 @@ function requestTexts({ time, method, era, sourceIp }: AuthorizationRequest): Te
 /** What Cedar reads of an address: no zone, and no IPv4 notation inside IPv6. */
 function cedarIp(address: string): string {
   const plain = address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '')
-  if (
-    /^\d+(?:\.\d+){3}$/.test(plain) &&
-    plain.split('.').every((part) => IPV4_PART.test(part) && Number(part) < 256)
-  ) {
-    return plain
-  }
+  if (ipv4Text(plain) !== undefined) return plain
   const url = /^[\da-f:.]+$/i.test(plain) && URL.parse(`http://[${plain}]/`)
   if (!url) throw new RangeError('the source address is not an IP address')
   return url.hostname.slice(1, -1)
 }
-
-const IPV4_PART = /^(?:0|[1-9]\d{0,2})$/
 
 /** The person with their teams. Everything else has neither attributes nor parents, so Cedar needs no entry. */
 function entitiesText({ user, teams }: AuthorizationRequest): string {

@@ -3,21 +3,17 @@
 import type { CedarAttribute, CedarType } from '../../../schemas/cedar.ts'
 import { optional, record } from '../../../schemas/cedar.ts'
 import type { ArgumentType, Property, RecordType, Scalar } from './argument-types.ts'
-import { argumentsType, liftedName } from './argument-types.ts'
+import { argumentsType } from './argument-types.ts'
+import type { Derived } from './derived.ts'
+import { derivedNames, derivedTypes } from './derived.ts'
+import { liftedSets } from './lifted.ts'
 
-/**
- * An attribute the mapper computes: `name` is `argument` as a normalised path below `root` (paths.ts). Of an array of
- * paths there is also `<name>_within`, the set of directories that hold every one of them.
- */
-export type Derived = { readonly argument: string; readonly name: string; readonly root: string }
-
-/** The second attribute of a derived array. */
-export function withinName({ name }: Derived): string {
-  return `${name}_within`
+/** How calls of one variant are mapped. `allowUnknown`: what is not declared is left out instead of refused. */
+export type VariantArguments = {
+  readonly type: RecordType
+  readonly derived: readonly Derived[]
+  readonly allowUnknown: boolean
 }
-
-/** How calls of one variant are mapped. */
-export type VariantArguments = { readonly type: RecordType; readonly derived: readonly Derived[] }
 
 export type ToolArguments = {
   readonly attributes: readonly (readonly [string, CedarAttribute])[]
@@ -28,20 +24,18 @@ const OPAQUE = { kind: 'opaque' } as const
 
 /**
  * One Cedar record for all variants. An attribute is required when every variant requires it; one that two variants
- * give different types is opaque in both: no policy sees it, and a call that presents it is denied.
+ * give different types is opaque in both: no policy sees it, but that a call presents it.
  */
 export function toolArguments(
   definitions: readonly { readonly sha256: string; readonly inputSchema: unknown }[],
   derivations: readonly Derived[],
+  allowUnknown = false,
 ): ToolArguments {
-  const reserved = new Set(derivations.flatMap((of) => [of.name, withinName(of)]))
+  const reserved = new Set(derivations.flatMap(derivedNames))
   const compiled = definitions.map(({ sha256, inputSchema }) => {
     const type = argumentsType(inputSchema, reserved)
-    return {
-      sha256,
-      type,
-      derived: derivations.filter((derived) => holdsText(type, derived.argument)),
-    }
+    const derived = derivations.filter((one) => derivedAttributes(type, one).length > 0)
+    return { sha256, type, derived, allowUnknown }
   })
   const conflicting = conflicts(compiled.flatMap(attributesOf))
   const variants = compiled.map((variant) => withoutConflicts(variant, conflicting))
@@ -53,9 +47,9 @@ export function toolArguments(
 
 /** The same tool with every argument opaque: for one whose types Cedar does not take. */
 export function opaqueArguments(of: ToolArguments): ToolArguments {
-  const variants = [...of.variants].map(([sha256, { type }]) => {
+  const variants = [...of.variants].map(([sha256, { type, allowUnknown }]) => {
     const properties = type.properties.map((property) => ({ ...property, type: OPAQUE }))
-    return [sha256, { type: { kind: 'record', properties }, derived: [] }] as const
+    return [sha256, { type: { kind: 'record', properties }, derived: [], allowUnknown }] as const
   })
   return { attributes: [], variants: new Map(variants) }
 }
@@ -72,7 +66,7 @@ type Attribute = {
   readonly from: string
 }
 
-function attributesOf({ type, derived }: VariantArguments): Attribute[] {
+function attributesOf({ type, derived }: Omit<VariantArguments, 'allowUnknown'>): Attribute[] {
   const declared = type.properties.flatMap(propertyAttributes)
   return [...declared, ...derived.flatMap((of) => derivedAttributes(type, of))]
 }
@@ -80,45 +74,52 @@ function attributesOf({ type, derived }: VariantArguments): Attribute[] {
 function propertyAttributes(property: Property): Attribute[] {
   const required = property.required && !property.nullable
   const { type, name: from } = property
-  if (type.kind === 'opaque') return []
-  if (type.kind !== 'rows') return [{ name: from, type: cedarType(type), required, from }]
-  return type.lifted.map((leaf) => {
-    const set = { type: 'Set', element: scalarType(leaf.element) } as const
-    return { name: liftedName(from, leaf.name), type: set, required, from }
-  })
+  switch (type.kind) {
+    case 'opaque':
+      return []
+    case 'rows':
+    case 'map':
+      return liftedSets(from, type).map(({ name, element }) => {
+        const set = { type: 'Set', element: scalarType(element) } as const
+        return { name, type: set, required, from }
+      })
+    default:
+      return [{ name: from, type: cedarType(type), required, from }]
+  }
 }
 
 function derivedAttributes(type: RecordType, derived: Derived): Attribute[] {
   const from = derived.argument
-  const property = type.properties.find(({ name }) => name === from) as Property
+  const property = type.properties.find(({ name }) => name === from)
+  if (property === undefined) return []
   const required = property.required && !property.nullable
-  const attribute = { name: derived.name, type: cedarType(property.type), required, from }
-  return property.type.kind === 'set'
-    ? [attribute, { ...attribute, name: withinName(derived) }]
-    : [attribute]
+  return derivedTypes(derived, property.type).map(([name, of]) => {
+    return { name, type: of, required, from }
+  })
 }
 
-function cedarType(type: ArgumentType): CedarType {
+function cedarType(type: Extract<ArgumentType, { kind: 'scalar' | 'set' | 'record' }>): CedarType {
   switch (type.kind) {
     case 'scalar':
       return scalarType(type.scalar)
     case 'set':
       return { type: 'Set', element: scalarType(type.element) }
-    case 'record':
-      return record(cedarRecord(type))
     default:
-      throw new TypeError(`${type.kind} has no Cedar type of its own`)
+      return record(cedarRecord(type))
   }
 }
 
 function scalarType(scalar: Scalar): CedarType {
-  return scalar === 'decimal' ? { type: 'Extension', name: 'decimal' } : { type: scalar }
-}
-
-function holdsText(type: RecordType, argument: string): boolean {
-  const found = type.properties.find((property) => property.name === argument)?.type
-  if (found?.kind === 'scalar') return found.scalar === 'String'
-  return found?.kind === 'set' && found.element === 'String'
+  switch (scalar) {
+    case 'decimal':
+    case 'datetime':
+      return { type: 'Extension', name: scalar }
+    case 'ipv4':
+    case 'ipv6':
+      return { type: 'Extension', name: 'ipaddr' }
+    default:
+      return { type: scalar }
+  }
 }
 
 /** Names that stand for more than one type. */

@@ -72,7 +72,7 @@ export async function compileSchema(
   return { tools, groups, schema: whole(tools) }
 }
 
-function compileTools({ id, lock, derived }: ReviewedServer): CompiledTool[] {
+function compileTools({ id, file, lock, derived }: ReviewedServer): CompiledTool[] {
   const byName = Map.groupBy(lock.tools, ({ definition }) => definition.name)
   return [...byName].map(([name, variants]) => {
     const risk = riskiest(variants.map((variant) => variant.risk))
@@ -80,7 +80,7 @@ function compileTools({ id, lock, derived }: ReviewedServer): CompiledTool[] {
       sha256,
       inputSchema: definition.inputSchema,
     }))
-    const mapped = toolArguments(definitions, derived)
+    const mapped = toolArguments(definitions, derived, file.allowUnknown.includes(name))
     const action = {
       id: toolAction(id, name),
       groups: [risk, serverGroup(id)],

@@ -1,6 +1,8 @@
 // Real decisions by a bundle written for it: what the shortcuts must not confuse, and that no JSON whatever, in any
 // place, is allowed without a permit or brings the engine down.
+import { readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
@@ -24,6 +26,13 @@ const SERVERS: Record<string, TestServer> = {
       { name: 'drop', risk: 'destructive', inputSchema: { properties: { o: { type: 'object', properties: { x: TEXT } } } } },
     ],
   },
+  odd: {
+    file: { allowUnknown: ['look'] },
+    tools: [
+      { name: 'store', risk: 'destructive', inputSchema: { properties: { meta: {}, path: TEXT } } },
+      { name: 'look', inputSchema: { properties: { meta: {} } } },
+    ],
+  },
   mail: { tools: [{ name: 'send', risk: 'write', inputSchema: { properties: { to: { type: 'array', items: TEXT } } } }] },
 } // biome-ignore format: a table
 
@@ -33,7 +42,15 @@ const GRANT =
 const permitTo = (team: string, when: string) =>
   `@id("by-hand/${team}") permit(principal in MCP::Team::"${team}", action in MCP::Action::"all", resource) when { ${when} };`
 
+/** A guardrail of the example bundle, as it stands there. */
+const GUARDRAIL = readFileSync(
+  join(import.meta.dirname, '../../../policies/cedar/gateway.cedar'),
+  'utf8',
+)
+
 const POLICIES = {
+  guardrail: GUARDRAIL,
+  odd: permitTo('odd', 'context.agent == MCP::Agent::"demo"'),
   connect: CONNECT,
   one: permitTo('one', 'action == MCP::Action::"files/write"'),
   whole: permitTo('whole', GRANT),
@@ -78,6 +95,29 @@ describe('by hand', () => {
       grants.map((grant) => ({ ...open, teams: ['whole'], params, grant })),
     )
     expect(found.map(({ code }) => code)).toEqual(['permit', 'no_permit', 'no_permit'])
+  })
+})
+
+describe('what no policy can read', () => {
+  const odd = { ...open, server: 'odd', teams: ['odd'] }
+  test.each<{ name: string; given: JsonObject; code: string }>([
+    { name: 'store', given: { path: 'a' }, code: 'permit' },
+    { name: 'store', given: { path: 'a', meta: null }, code: 'permit' },
+    { name: 'store', given: { path: 'a', meta: { any: 1 } }, code: 'forbid' },
+    { name: 'store', given: { path: 'a', more: 1 }, code: 'unknown_argument' },
+    { name: 'look', given: { meta: { any: 1 } }, code: 'permit' },
+    { name: 'look', given: { more: 1 }, code: 'permit' },
+  ])('$name with $given: $code', async ({ name, given, code }) => {
+    const [answer] = await authorizer.authorize([{ ...odd, params: { name, arguments: given } }])
+    expect(answer).toMatchObject({ code, errors: [] })
+    expect(answer?.policies).toEqual(
+      { permit: ['by-hand/odd'], forbid: ['gateway/opaque-writes'] }[code] ?? [],
+    )
+  })
+
+  test('hides no tool from a list', async () => {
+    const [list] = await authorizer.authorize([{ ...odd, method: 'tools/list' }])
+    expect(list?.visible?.tools).toEqual(['look', 'store'])
   })
 })
 

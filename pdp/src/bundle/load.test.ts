@@ -131,6 +131,8 @@ test.each<Wrong>([
   { name: 'an action that is none', files: policy('// é\n@id("a/b")\nforbid(principal, action == MCP::Action::"files/red", resource);'), want: [/^cedar\/p\.cedar:3:\d+: unrecognized action/, /applicable action/, /impossible/] },
   { name: 'an argument that is none', files: policy('@id("a/b")\nforbid(principal, action == MCP::Action::"files/read", resource)\nwhen { "é" == "é" && context.args.pfad == "" };'), want: [/^cedar\/p\.cedar:3:22: attribute `args\.pfad`/] },
   { name: 'an argument that may be absent', files: policy('@id("a/b") forbid(principal, action == MCP::Action::"files/write", resource) when { context.args.mode == 1 };'), want: [/unable to guarantee safety of access to optional attribute `args\.mode`/] },
+  { name: 'one name derived by two kinds', files: server('url: http://x\nderive: [{ kind: path, arguments: [p], root: /, suffix: _n }, { kind: count, arguments: [p], suffix: _n_within }]\n'), want: [/`p_n_within` is derived twice/] },
+  { name: 'unknown arguments allowed for no tool', files: server('url: http://x\nallowUnknown: [read, reed]\n'), want: [/^servers\/files\/server\.yaml.*no tool `reed` in the lock/] },
   { name: 'a number that JavaScript would round', files: policy('@id("a/b") forbid(principal, action == MCP::Action::"files/read", resource) when { context.argsMeta.bytes > 9007199254740993 };'), want: [/a number in it is beyond/] },
   { name: 'a policy that Cedar does not survive', files: policy(`${PERMIT}@id("a/deep") permit(principal, action, resource) when { ${'('.repeat(900)}true${')'.repeat(900)} };`), want: ['cedar/p.cedar:3:1: Cedar cannot read this policy: too deeply nested'] },
   { name: 'several at once', files: { ...policy('permit(principal, action, resource);'), 'gateway.yaml': '{}', 'servers/files/server.yaml': '{}' }, want: [/^gateway/, /^servers/, /^cedar/] },
@@ -150,6 +152,21 @@ test('a policy that can never apply is a warning, and no more', async () => {
       column: 1,
       message: expect.stringMatching(/impossible/),
     },
+  ])
+})
+
+test('a derivation that no tool has an argument for is a warning', async () => {
+  const text = `url: http://x
+derive:
+  - { kind: count, arguments: [path, mode] }
+  - { kind: url_host, arguments: [path, pathh] }
+`
+  const files = { ...bundleFiles(SERVERS, {}), 'servers/files/server.yaml': text }
+  const { warnings } = await load(files)
+  expect(warnings.map(({ message }) => message)).toEqual([
+    'derive: no tool has an argument `path` that `count` fits',
+    'derive: no tool has an argument `mode` that `count` fits',
+    'derive: no tool has an argument `pathh` that `url_host` fits',
   ])
 })
 

@@ -13,6 +13,7 @@ import type { Bundle, BundlePolicy, BundleServer, BundleTool } from './bundle.ts
 import type { CompiledAction, CompiledSchema } from './compile.ts'
 import { compilePolicies, compileSchema } from './compile.ts'
 import { contentText } from './content.ts'
+import { withoutEffect } from './derivations.ts'
 import { openDirectory } from './directory.ts'
 import type { BundleFiles } from './files.ts'
 import { readBundleFiles } from './files.ts'
@@ -57,7 +58,11 @@ async function load(files: BundleFiles, env: Environment, candidate: Candidate):
   const compiled = await compileSchema(servers, own, candidate)
   await assertTogether(compiled, files, candidate)
   const validated = await validatePolicies(compiled, policies, candidate)
-  const warnings = [...toolWarnings(compiled, files), ...validated]
+  const warnings = [
+    ...derivationWarnings(compiled, servers, files),
+    ...toolWarnings(compiled, files),
+    ...validated,
+  ]
   if (warnings.some(({ severity }) => severity === 'error')) throw new BundleError(warnings)
 
   const texts = await printed(policies, candidate)
@@ -149,6 +154,25 @@ async function printed(
   })
   if (findings.length > 0) throw new BundleError(findings)
   return new Map(policies.map(({ id }, index) => [id, texts[index] ?? '']))
+}
+
+function derivationWarnings(
+  { tools }: CompiledSchema,
+  servers: readonly ReviewedServer[],
+  files: BundleFiles,
+): Finding[] {
+  return servers.flatMap(({ id, derived }) => {
+    const own = tools.filter(({ server }) => server === id)
+    const found = files.servers.find((server) => server.id === id)
+    const useless = withoutEffect(
+      derived,
+      own.map((tool) => tool.arguments),
+    )
+    return useless.map(({ kind, argument }) => {
+      const message = `derive: no tool has an argument \`${argument}\` that \`${kind}\` fits`
+      return { ...errorAt(found?.server.file ?? id, message), severity: 'warning' as const }
+    })
+  })
 }
 
 function toolWarnings({ tools }: CompiledSchema, { servers }: BundleFiles): Finding[] {

@@ -2,12 +2,12 @@
 import type { ServerFile, ToolsLock } from '../../../schemas/bundle.ts'
 import { serverFile, toolsLock, upstreamOf } from '../../../schemas/bundle.ts'
 import { toolAction } from '../../../schemas/cedar.ts'
-import { expandVariables, isExpandable, variablesIn } from '../../../schemas/expand.ts'
+import { isExpandable, variablesIn } from '../../../schemas/expand.ts'
 import { ITEM_ACTIONS } from '../../../schemas/mcp.ts'
 import type { Upstream } from '../../../schemas/pep-api.ts'
 import { parseStrictJson } from '../../../schemas/strict-json.ts'
-import { absoluteRoot } from '../authorize/paths.ts'
-import type { Derived } from '../authorize/tool-arguments.ts'
+import type { Derived } from '../authorize/derived.ts'
+import { readDerivations } from './derivations.ts'
 import type { ServerFiles, SourceFile } from './files.ts'
 import type { Finding } from './findings.ts'
 import { errorAt, placeOf } from './findings.ts'
@@ -33,15 +33,22 @@ export function readServer(files: ServerFiles, env: Environment): Read {
   const locked = readLock(files.lock, id)
   if (!read.ok) return { findings: [...read.findings, ...locked.findings] }
   const file = read.value
-  const roots = deriveRoots(file, env)
-  const problems = [...variableProblems(file), ...roots.problems]
+  const { derived, problems: undeclarable } = readDerivations(file.derive, env)
+  const problems = [
+    ...variableProblems(file),
+    ...undeclarable,
+    ...unknownTools(
+      file,
+      locked.lock?.tools.map(({ definition }) => definition.name),
+    ),
+  ]
   const findings = [...problems.map((it) => errorAt(files.server.file, it)), ...locked.findings]
   if (locked.lock === undefined) return { findings }
   const server = {
     id,
     file,
     upstream: upstreamOf(id, file),
-    derived: roots.derived,
+    derived,
     lock: locked.lock,
   }
   return { server, findings }
@@ -58,26 +65,11 @@ function variableProblems(file: ServerFile): string[] {
     )
 }
 
-function deriveRoots(
-  file: ServerFile,
-  env: Environment,
-): { derived: Derived[]; problems: string[] } {
-  const derived: Derived[] = []
-  const problems: string[] = []
-  for (const { root: written, arguments: names, suffix } of file.derive) {
-    const expanded = expandVariables(written, env)
-    const root = expanded.ok ? absoluteRoot(expanded.value) : undefined
-    if (!expanded.ok) problems.push(`derive root: ${expanded.message}`)
-    else if (root === undefined)
-      problems.push(`derive root \`${written}\` must be an absolute path`)
-    for (const argument of names) {
-      const name = `${argument}${suffix}`
-      if (derived.some((other) => other.name === name))
-        problems.push(`\`${name}\` is derived twice`)
-      derived.push({ argument, name, root: root ?? '/' })
-    }
-  }
-  return { derived, problems }
+/** `locked`: names of the tools in the lock; undefined when it could not be read, and is at fault already. */
+function unknownTools({ allowUnknown }: ServerFile, locked: readonly string[] | undefined) {
+  return allowUnknown
+    .filter((name) => locked !== undefined && !locked.includes(name))
+    .map((name) => `allowUnknown: no tool \`${name}\` in the lock of this server`)
 }
 
 function readLock(
