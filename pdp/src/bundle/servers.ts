@@ -8,10 +8,10 @@ import type { Upstream } from '../../../schemas/pep-api.ts'
 import { parseStrictJson } from '../../../schemas/strict-json.ts'
 import { absoluteRoot } from '../authorize/paths.ts'
 import type { Derived } from '../authorize/tool-arguments.ts'
+import { definitionSha256 } from '../catalog/fingerprint.ts'
 import type { ServerFiles, SourceFile } from './files.ts'
 import type { Finding } from './findings.ts'
 import { errorAt, placeOf } from './findings.ts'
-import { definitionSha256 } from './lock.ts'
 import { readYaml } from './yaml.ts'
 
 /** `${NAME}` stays as written in `upstream`: the PEP expands it. `derived` has its roots expanded already. */

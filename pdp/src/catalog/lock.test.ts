@@ -2,7 +2,8 @@
 import { expect, test } from 'vitest'
 import type { ToolDefinition } from '../../../schemas/bundle.ts'
 import { toolsLock } from '../../../schemas/bundle.ts'
-import { definitionSha256, makeToolsLock, toolsLockText } from './lock.ts'
+import { definitionSha256 } from './fingerprint.ts'
+import { makeToolsLock, toolsLockText } from './lock.ts'
 
 const tool = (name: string, annotations?: unknown): ToolDefinition => ({
   name,
