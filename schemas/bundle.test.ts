@@ -11,8 +11,14 @@ const lock = { version: 1, tools: [{ risk: 'read', sha256: 'a'.repeat(64), defin
 describe('good files', () => {
   test('server.yaml by url, by command, by both', () => {
     const command = { command: 'node', args: ['x'], env: { A: '1' }, cwd: '/srv' }
-    expect(serverFile.parse(server)).toEqual({ ...server, args: [], env: {}, derive: [] })
-    expect(serverFile.parse(command)).toEqual({ ...command, derive: [] })
+    expect(serverFile.parse(server)).toEqual({
+      ...server,
+      args: [],
+      env: {},
+      derive: [],
+      trust: 'vendor',
+    })
+    expect(serverFile.parse(command)).toEqual({ ...command, derive: [], trust: 'vendor' })
     expect(serverFile.parse({ ...server, ...command }).url).toBe(server.url)
   })
   test('a derivation has a suffix', () => {
@@ -29,6 +35,7 @@ describe('good files', () => {
 describe('refused', () => {
   test.each<{ name: string; schema: z.ZodType; value: unknown }>([
     { name: 'a server without url and command', schema: serverFile, value: {} },
+    { name: 'a trust of our own making', schema: serverFile, value: { ...server, trust: 'full' } },
     { name: 'a misspelt key', schema: serverFile, value: { ...server, urls: 'x' } },
     { name: 'arguments without a command', schema: serverFile, value: { ...server, args: ['x'] } },
     { name: 'environment without a command', schema: serverFile, value: { ...server, env: { A: '1' } } },

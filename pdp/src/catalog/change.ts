@@ -101,6 +101,8 @@ type Compared = {
 }
 
 function partsChanged({ before, live, parts }: Compared): ChangeClass[] {
+  // One of them is too long to be taken apart, or is no object: there is no more to say.
+  if (parts.has('')) return ['contract-other']
   const found: ChangeClass[] = []
   for (const [at, part] of parts) {
     if (part === 'prose' || part === 'meta') found.push(part)
@@ -108,8 +110,6 @@ function partsChanged({ before, live, parts }: Compared): ChangeClass[] {
     else if (part === 'safety' && !HINTS.some(({ name }) => at === `/annotations/${name}`))
       found.push('meta')
   }
-  // Too long to be taken apart: one leaf, and no more to say.
-  if (parts.has('')) return found
   const directions = schemaChange(membersOf(before)['inputSchema'], membersOf(live)['inputSchema'])
   const changed = [...parts].some(([at, part]) => part === 'contract' && at.startsWith(INPUT))
   // A schema that reads differently and takes the same is still not what was reviewed.

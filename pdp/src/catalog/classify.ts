@@ -112,12 +112,12 @@ type Named = {
  * Without a verb, the worst of the words that may be one.
  */
 function nameSays(words: readonly string[], field = '/name'): Named | undefined {
-  const verbs = found(words, VERBS)
+  const verbs = matching(words, VERBS)
   const joined = words.some((word) => CONJUNCTIONS.has(word))
   const [first] = verbs
   const deciding =
     first === undefined
-      ? found(words, NOUN_VERBS)
+      ? matching(words, NOUN_VERBS)
       : verbs.filter((verb) => verb === first || joined || verb.effect === 'destructive')
   if (deciding.length === 0) return undefined
   return {
@@ -127,7 +127,7 @@ function nameSays(words: readonly string[], field = '/name'): Named | undefined 
   }
 }
 
-function found(words: readonly string[], table: ReadonlyMap<string, Effect>) {
+function matching(words: readonly string[], table: ReadonlyMap<string, Effect>) {
   return words.flatMap((word) => {
     const effect = table.get(word)
     return effect === undefined ? [] : [{ word, effect }]
