@@ -47,18 +47,19 @@ test.each<{ name: string; before: unknown; after: unknown; want: string[] }>([
   expect(diffDefinitions(before, after).changes.map(({ at }) => at)).toEqual(want)
 }) // biome-ignore format: a table
 
+const prose = (word: string) => ({ description: `${word} `.repeat(WORD_DIFF_LENGTH_MAX) })
+const apart = (letter: string) => ({
+  description: Array.from({ length: 2_000 }, (_, index) => letter + index).join(' '),
+})
+
 test('what is cut is said', () => {
   const long = diffDefinitions({ x: 'a' }, { x: 'b'.repeat(DIFF_TEXT_LENGTH_MAX) })
   expect(long.changes[0]?.after).toEqual(shown(`"${'b'.repeat(DIFF_TEXT_LENGTH_MAX - 1)}`, 2))
   const many = Object.fromEntries(Array.from({ length: 500 }, (_, index) => [`k${index}`, index]))
   const { changes, total } = diffDefinitions(undefined, many)
   expect([changes.length, total]).toEqual([DIFF_CHANGES_MAX, 500])
-  const prose = (word: string) => ({ description: `${word} `.repeat(WORD_DIFF_LENGTH_MAX) })
   const whole = diffDefinitions(prose('a'), prose('b')).changes[0]
   expect(whole).toMatchObject({ words: [], before: { cut: expect.any(Number) } })
-  const apart = (letter: string) => ({
-    description: Array.from({ length: 2_000 }, (_, index) => letter + index).join(' '),
-  })
   expect(diffDefinitions(apart('a'), apart('b')).changes[0]?.words).toEqual([])
 })
 

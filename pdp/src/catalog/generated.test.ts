@@ -1,5 +1,5 @@
 // Any JSON at all: rules, classes and differences never throw, say the same twice, and miss no change.
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { changeOf } from './change.ts'
 import { classify } from './classify.ts'

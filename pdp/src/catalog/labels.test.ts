@@ -12,7 +12,7 @@ import { EFFECTS, type Effect } from './verbs.ts'
 const data = join(import.meta.dirname, '../../../../shared/data')
 type Label = { server: string; tool: string; group: string; description: string }
 type Listed = { server: string; tools: { name: string; inputSchema: { type: 'object' } }[] }
-const read = <Value>(path: string): Value => JSON.parse(readFileSync(path, 'utf8')) as Value
+const read = (path: string): unknown => JSON.parse(readFileSync(path, 'utf8'))
 
 /** `Financial` says nothing about the effect, `Other` nothing at all. */
 const EFFECT_OF: Readonly<Record<string, Effect>> = {
@@ -24,7 +24,7 @@ const EFFECT_OF: Readonly<Record<string, Effect>> = {
 
 describe.runIf(existsSync(data))('beside the project', () => {
   test('labels', () => {
-    const labels = read<Label[]>(join(data, 'tool-risk-labels.json'))
+    const labels = read(join(data, 'tool-risk-labels.json')) as Label[]
     const rated = labels.map(({ server, tool: name, group, description }) => ({
       group,
       wanted: EFFECT_OF[group],
@@ -49,15 +49,13 @@ describe.runIf(existsSync(data))('beside the project', () => {
   }) // biome-ignore format: long lines
 
   test.each(existsSync(data) ? readdirSync(join(data, 'tools')) : [])('%s', (name) => {
-    const { server, tools } = read<Listed>(join(data, 'tools', name))
+    const { server, tools } = read(join(data, 'tools', name)) as Listed
     const lock = makeToolsLock(tools, undefined, { server })
     expect(makeToolsLock(tools, lock, { server })).toEqual(lock)
     for (const tool of tools) {
       const { effect, operations } = classify(tool, { server })
       expect(EFFECTS).toContain(effect)
-      // What claims to destroy is never less for the rules, and no operation is hidden by its tool.
-      const claims = (tool as { annotations?: { destructiveHint?: boolean } }).annotations
-      if (claims?.destructiveHint === true) expect(['destructive', 'execute']).toContain(effect)
+      // No operation is hidden by its tool.
       for (const one of operations)
         expect(EFFECTS.indexOf(one.effect)).toBeLessThanOrEqual(EFFECTS.indexOf(effect))
       const changed = { ...tool, description: `${tool.name} changed` }
