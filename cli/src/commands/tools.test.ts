@@ -9,7 +9,12 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { definitionSha256 } from '../../../pdp/src/catalog/fingerprint.ts'
 import type { Risk, ToolsLock } from '../../../schemas/bundle.ts'
 import { jsonHere, runHere } from '../../../test/harness/in-process.ts'
-import { openTestUpstream, type TestUpstream } from '../../../test/harness/upstream.ts'
+import {
+  answerJson,
+  messageOf,
+  openTestUpstream,
+  type TestUpstream,
+} from '../../../test/harness/upstream.ts'
 import { bundleDirectory } from '../bundle-directory.ts'
 
 const EXAMPLE = join(import.meta.dirname, '../../../policies')
@@ -156,16 +161,28 @@ describe('check: what is not clean', () => {
     expect((await run('check')).code).toBe(5)
   }) // biome-ignore format: long lines
 
+  test('every page is read before a tool is called removed', async () => {
+    await run('lock', 'web')
+    const { answer } = upstream
+    upstream.answer = (request, response) => {
+      if (!request.body.includes('tools/list')) return answer(request, response)
+      const { id, params } = messageOf(request)
+      const page = Number(params?.['cursor'] ?? 0)
+      const next = page < TOOLS.length - 1 ? { nextCursor: String(page + 1) } : {}
+      return answerJson(response, { jsonrpc: '2.0', id, result: { tools: [TOOLS[page]], ...next } })
+    }
+    expect((await run('check')).code).toBe(0)
+  })
+
   test('a tool listed in two definitions, pages without end: 2', async () => {
     await run('lock', 'web')
     serve(tool('get_page'), tool('get_page', { title: 'x' }))
     expect(await run('check')).toMatchObject({ code: 2, stdout: expect.stringMatching(/lists `get_page` with two definitions/) })
-    const answer = upstream.answer
+    const { answer } = upstream
     upstream.answer = (request, response) => {
       if (!request.body.includes('tools/list')) return answer(request, response)
-      const { id } = JSON.parse(request.body) as { id: number }
-      response.writeHead(200, { 'content-type': 'application/json' })
-      response.end(JSON.stringify({ jsonrpc: '2.0', id, result: { tools: [], nextCursor: 'x' } }))
+      const { id } = messageOf(request)
+      return answerJson(response, { jsonrpc: '2.0', id, result: { tools: [], nextCursor: 'x' } })
     }
     expect(await run('check')).toMatchObject({ code: 2, stdout: expect.stringMatching(/more than 64 pages/) })
   }) // biome-ignore format: long lines

@@ -30,6 +30,7 @@ describe('the name', () => {
     // …and one joined to it, and a destructive one anywhere.
     { name: 'get_or_create_user', effect: 'write', match: 'create' },
     { name: 'pages_list_then_delete', effect: 'destructive', match: 'delete' },
+    { name: 'get_page_delete', effect: 'destructive', match: 'delete' },
     { name: 'firecrawl_monitor_delete', effect: 'destructive', match: 'delete' },
     // A word that may be a thing counts only where no verb stands.
     { name: 'pull_request_read', effect: 'read', match: 'read' },
