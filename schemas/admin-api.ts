@@ -115,6 +115,21 @@ export const decisionRow = z.strictObject({
 })
 export type DecisionRow = z.infer<typeof decisionRow>
 
+/**
+ * A tool as its server serves it now (`GET /admin/v1/tools`, `?held=true` for those not reviewed). `changed`: another
+ * definition is reviewed; `unknown`: none is. `reviewed` are the hashes in the lock.
+ */
+export const toolRow = z.strictObject({
+  server: z.string(),
+  tool: z.string(),
+  state: z.enum(['reviewed', 'changed', 'unknown']),
+  sha256: sha256Hex,
+  reviewed: z.array(sha256Hex),
+  firstSeen: z.iso.datetime(),
+  lastSeen: z.iso.datetime(),
+})
+export type ToolRow = z.infer<typeof toolRow>
+
 /** Lines of `GET /admin/v1/ledger/fsck` (NDJSON): progress while it runs, findings as met, one summary at the end. */
 export const fsckLine = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('progress'), checked: z.int(), total: z.int() }),

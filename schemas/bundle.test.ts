@@ -16,9 +16,12 @@ describe('good files', () => {
       args: [],
       env: {},
       derive: [],
+      concealment: 'explain',
       allowUnknown: [],
+      trust: 'vendor',
     })
-    expect(serverFile.parse(command)).toEqual({ ...command, derive: [], allowUnknown: [] })
+    const defaults = { derive: [], concealment: 'explain', allowUnknown: [], trust: 'vendor' }
+    expect(serverFile.parse(command)).toEqual({ ...command, ...defaults })
     expect(serverFile.parse({ ...server, ...command }).url).toBe(server.url)
   })
   test('a derivation has a suffix', () => {
@@ -39,6 +42,7 @@ describe('good files', () => {
 describe('refused', () => {
   test.each<{ name: string; schema: z.ZodType; value: unknown }>([
     { name: 'a server without url and command', schema: serverFile, value: {} },
+    { name: 'a trust of our own making', schema: serverFile, value: { ...server, trust: 'full' } },
     { name: 'a misspelt key', schema: serverFile, value: { ...server, urls: 'x' } },
     { name: 'arguments without a command', schema: serverFile, value: { ...server, args: ['x'] } },
     { name: 'environment without a command', schema: serverFile, value: { ...server, env: { A: '1' } } },

@@ -81,6 +81,13 @@ export const derivation = z.discriminatedUnion('kind', [
 export type Derivation = z.infer<typeof derivation>
 
 /**
+ * Whose server it is. Of an `internal` one the annotations may lower what the risk rules say of a tool; of the others
+ * they only raise it.
+ */
+export const TRUST = ['internal', 'vendor', 'untrusted'] as const
+export type Trust = (typeof TRUST)[number]
+
+/**
  * servers/<id>/server.yaml. Either `url` (Streamable HTTP), or `command` (stdio), or both: a command that serves
  * Streamable HTTP at that url, started by the PEP, where `${PORT}` is a free loopback port.
  * `${NAME}` in url, args, env, cwd and root is expanded by the service that uses it, for PORT, CEDARGATE_HOME and
@@ -101,6 +108,7 @@ export const serverFile = z
     concealment: z.enum(['explain', 'unknown']).default('explain'),
     /** Tools whose calls may hold arguments that no definition declares; policies see them in `argsMeta.unknown`. */
     allowUnknown: z.array(z.string()).default([]),
+    trust: z.enum(TRUST).default('vendor'),
   })
   .refine((file) => file.url !== undefined || file.command !== undefined, {
     error: 'set `url`, `command` or both',

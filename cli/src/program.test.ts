@@ -27,7 +27,13 @@ describe('--help', () => {
     { words: ['decisions', 'show'], names: ['--format'] },
     { words: ['decisions', 'tail'], names: ['--user', '--format', 'Ctrl-C'] },
     { words: ['ledger', 'fsck'], names: ['--format', 'exit 6'] },
-    { words: ['tools', 'lock'], names: ['<bundle> <server>', 'risk', 'Example:'] },
+    { words: ['tools'], names: ['lock', 'check', 'diff', 'classify', 'approve', 'ls'] },
+    { words: ['tools', 'lock'], names: ['<server>', '--bundle', 'CEDARGATE_BUNDLE', '--add-variants', 'risk', 'Example:'] },
+    { words: ['tools', 'check'], names: ['[server...]', '--bundle', '--format', 'exit 5 on drift, 2 if one could not'] },
+    { words: ['tools', 'diff'], names: ['<server[/tool]>', '--bundle', '--format', 'exit 5', 'Example:'] },
+    { words: ['tools', 'classify'], names: ['[server...]', '--bundle', '--format'] },
+    { words: ['tools', 'approve'], names: ['<server/tool>', '--expect', '--variant', '--risk', '--bundle', 'Example:'] },
+    { words: ['tools', 'ls'], names: ['--held', '--format'] },
     { words: ['keys', 'create'], names: ['CEDARGATE_HOME', 'operator token', 'never overwrites'] },
     { words: ['db', 'migrate'], names: ['DATABASE_URL'] },
   ])('cedargate $words', async ({ words, names }) => {
@@ -57,7 +63,13 @@ describe('usage', () => {
     { words: ['grants', 'revoke', 'a', 'b'], says: /too many arguments/ },
     { words: ['grants', 'create', '--user', 'u', '--agent', 'a'], says: /required option '--server <id>'/ },
     { words: ['peps', 'enroll'], says: /required option '--server <id>'/ },
-    { words: ['tools', 'lock', 'policies'], says: /missing required argument 'server'/ },
+    { words: ['tools', 'lock'], says: /missing required argument 'server'/ },
+    { words: ['tools', 'lock', '../etc'], says: /`\.\.\/etc` is no server id/ },
+    { words: ['tools', 'lock', 'files', '--bundle', 'nowhere'], says: /server\.yaml cannot be read\nhint: write a server\.yaml first/ },
+    { words: ['tools', 'check', '--bundle', 'nowhere'], says: /is no bundle: it has no `servers`\nhint: .*--bundle <dir>/ },
+    { words: ['tools', 'approve', 'files/read_file'], says: /required option '--expect <hash>'/ },
+    { words: ['tools', 'approve', 'files/read_file', '--expect', 'abc'], says: /64 hex digits/ },
+    { words: ['tools', 'approve', 'files', '--expect', 'removed'], says: /name one tool: <server>\/<tool>/ },
   ])('$words: exit 2', async ({ words, says }) => {
     const { code, stdout, stderr } = await run(words)
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })

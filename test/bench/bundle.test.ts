@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { makeToolsLock } from '../../pdp/src/bundle/lock.ts'
+import { makeToolsLock } from '../../pdp/src/catalog/lock.ts'
 import { toolsLock } from '../../schemas/bundle.ts'
 import { TOOL } from './gateway/workload.ts'
 

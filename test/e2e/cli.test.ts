@@ -204,7 +204,7 @@ describe.runIf(inject('postgresUrl') === null)('exit codes of the command itself
     const own = await mkdtemp(join(tmpdir(), 'cedargate-lock-'))
     await cp(EXAMPLE_BUNDLE, join(own, 'bundle'), { recursive: true })
     await mkdir(join(own, 'demo'))
-    const ended = await runCommand(['tools', 'lock', join(own, 'bundle'), server], { CEDARGATE_HOME: own })
+    const ended = await runCommand(['tools', 'lock', server, '--bundle', join(own, 'bundle')], { CEDARGATE_HOME: own })
     expect(ended.code).toBe(0)
     const lock = join('servers', server, 'tools.lock.json')
     expect(await readFile(join(own, 'bundle', lock), 'utf8')).toBe(await readFile(join(EXAMPLE_BUNDLE, lock), 'utf8'))

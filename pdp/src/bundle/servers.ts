@@ -7,11 +7,11 @@ import { ITEM_ACTIONS } from '../../../schemas/mcp.ts'
 import type { Upstream } from '../../../schemas/pep-api.ts'
 import { parseStrictJson } from '../../../schemas/strict-json.ts'
 import type { Derived } from '../authorize/derived.ts'
+import { definitionSha256 } from '../catalog/fingerprint.ts'
 import { readDerivations } from './derivations.ts'
 import type { ServerFiles, SourceFile } from './files.ts'
 import type { Finding } from './findings.ts'
 import { errorAt, placeOf } from './findings.ts'
-import { definitionSha256 } from './lock.ts'
 import { readYaml } from './yaml.ts'
 
 /** `${NAME}` stays as written in `upstream`: the PEP expands it. `derived` has its roots expanded already. */

@@ -3,7 +3,8 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { stringify } from 'yaml'
 import type { Risk, ServerFile, ToolDefinition } from '../../../schemas/bundle.ts'
-import { definitionSha256, toolsLockText } from './lock.ts'
+import { definitionSha256 } from '../catalog/fingerprint.ts'
+import { toolsLockText } from '../catalog/lock.ts'
 
 export type TestTool = {
   readonly risk?: Risk

@@ -1,14 +1,15 @@
-// Owns reading the tools of a live server for its lock: straight from the server, not through a gateway.
-import { access, readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+// Owns reading the tools of a live server: straight from the server, not through a gateway, as a client that declares
+// roots, sampling and elicitation. Never judges them and keeps nothing.
+import { access } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
-import { parse } from 'yaml'
 import { z } from 'zod'
-import { makeToolsLock, toolsLockText } from '../../pdp/src/bundle/lock.ts'
+import { definitionSha256 } from '../../pdp/src/catalog/fingerprint.ts'
+import { visible } from '../../pdp/src/catalog/visible.ts'
+import { DISCOVERY_PAGES_MAX, DISCOVERY_TOOLS_MAX } from '../../pep/src/limits.ts'
 import {
   type Command,
   commandOf,
@@ -18,98 +19,47 @@ import {
 } from '../../pep/src/upstream/child.ts'
 import { freePort } from '../../pep/src/upstream/free-port.ts'
 import {
-  type Risk,
   type ServerFile,
-  serverFile,
   type ToolDefinition,
-  type ToolsLock,
   toolDefinition,
-  toolsLock,
   upstreamOf,
 } from '../../schemas/bundle.ts'
-import { EXIT } from '../../schemas/codes.ts'
 import { EVERY_CAPABILITY } from '../../schemas/mcp.ts'
 import { CommandError } from './errors.ts'
 import { binDirectory } from './package-root.ts'
 
-type Locking = {
-  readonly bundle: string
-  readonly server: string
-  readonly env: Readonly<Record<string, string | undefined>>
+type Env = Readonly<Record<string, string | undefined>>
+
+/** One tool as the server lists it now. */
+export type LiveTool = {
+  readonly sha256: string
+  /** Exactly as received, with its keys in their order. */
+  readonly definition: unknown
+  /** The same where a lock can hold it; undefined for what is no tool definition, such as one without an inputSchema. */
+  readonly tool: ToolDefinition | undefined
 }
-export type Locked = {
-  readonly path: string
-  readonly tools: readonly { name: string; risk: Risk }[]
-}
+export type LiveTools = ReadonlyMap<string, LiveTool>
 
 /** How long a server that was just started may take until it answers. */
 const START_TIMEOUT_MS = 20_000
 
 /**
- * Writes `servers/<server>/tools.lock.json` from what the server serves to a client that declares roots, sampling and
- * elicitation. Tools that were locked keep their risk. Throws CommandError when the server cannot be read.
+ * All tools of the server, by name; every page of the list. Throws CommandError (exit 2) when it cannot be read whole,
+ * lists too many, or lists a name with two definitions: such a tool is held whatever is reviewed.
  */
-export async function lockServer({ bundle, server, env }: Locking): Promise<Locked> {
-  const folder = join(bundle, 'servers', server)
-  const file = await readServerFile(join(folder, 'server.yaml'))
-  const definitions = await readTools(server, file, env)
-  const path = join(folder, 'tools.lock.json')
-  const lock = makeToolsLock(definitions, await readLock(path))
-  await writeFile(path, toolsLockText(lock))
-  return {
-    path,
-    tools: lock.tools.map(({ definition, risk }) => ({ name: definition.name, risk })),
-  }
-}
-
-async function readServerFile(path: string): Promise<ServerFile> {
-  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    throw new CommandError(`${path} cannot be read`, {
-      hint: 'write a server.yaml first, see policies/README.md',
-      cause,
-    })
-  })
-  return readAs(serverFile, path, () => parse(text))
-}
-
-async function readLock(path: string): Promise<ToolsLock | undefined> {
-  const text = await readFile(path, 'utf8').catch(() => undefined)
-  return text === undefined ? undefined : readAs(toolsLock, path, () => JSON.parse(text))
-}
-
-function readAs<Schema extends z.ZodType>(
-  schema: Schema,
-  path: string,
-  read: () => unknown,
-): z.infer<Schema> {
-  try {
-    return schema.parse(read())
-  } catch (cause) {
-    const why = cause instanceof z.ZodError ? z.prettifyError(cause) : reason(cause)
-    throw new CommandError(`${path} is not valid: ${why.replaceAll(/\s*\n\s*/g, ' ')}`, {
-      exit: EXIT.invalid,
-      cause,
-    })
-  }
-}
-
-function reason(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause)
-}
-
-async function readTools(
+export async function readLiveTools(
   server: string,
   file: ServerFile,
-  env: Locking['env'],
-): Promise<ToolDefinition[]> {
+  env: Env,
+): Promise<LiveTools> {
   const { transport, stop, where, patienceMs } = await open(server, file, env)
   const client = new Client(
-    { name: 'cedargate-tools-lock', version: '1' },
+    { name: 'cedargate-tools', version: '1' },
     { capabilities: EVERY_CAPABILITY },
   )
   try {
     await connect(client, transport, patienceMs)
-    return await listTools(client)
+    return byName(await listTools(client))
   } catch (cause) {
     const message = `the tools of ${server} cannot be read from ${where}: ${reason(cause)}`
     throw new CommandError(message, { cause })
@@ -119,21 +69,50 @@ async function readTools(
   }
 }
 
-/** Checked, and kept as they came: a parsed copy would have its keys in another order. */
+/** Some of it may be the server's own words. */
+function reason(cause: unknown): string {
+  return visible(cause instanceof Error ? cause.message : String(cause))
+}
+
+/** Kept as they came: a parsed copy would have its keys in another order. */
 const listed = z.looseObject({
-  tools: z.array(z.custom<ToolDefinition>((tool) => toolDefinition.safeParse(tool).success)),
+  tools: z.array(z.custom<{ readonly name: string }>((tool) => named.safeParse(tool).success)),
   nextCursor: z.string().optional(),
 })
+const named = z.looseObject({ name: z.string() })
 
-async function listTools(client: Client): Promise<ToolDefinition[]> {
-  const tools: ToolDefinition[] = []
+async function listTools(client: Client): Promise<{ readonly name: string }[]> {
+  const tools: { readonly name: string }[] = []
   let params: { cursor?: string } = {}
-  for (;;) {
-    const page = await client.request({ method: 'tools/list', params }, listed)
-    tools.push(...page.tools)
-    if (page.nextCursor === undefined) return tools
-    params = { cursor: page.nextCursor }
+  for (let page = 0; page < DISCOVERY_PAGES_MAX; page++) {
+    const { tools: more, nextCursor } = await client.request(
+      { method: 'tools/list', params },
+      listed,
+    )
+    for (const tool of more) tools.push(tool)
+    if (tools.length > DISCOVERY_TOOLS_MAX)
+      throw new Error(`it lists more than ${DISCOVERY_TOOLS_MAX} tools`)
+    if (nextCursor === undefined || nextCursor === '') return tools
+    params = { cursor: nextCursor }
   }
+  throw new Error(`its list has more than ${DISCOVERY_PAGES_MAX} pages`)
+}
+
+function byName(tools: readonly { readonly name: string }[]): LiveTools {
+  const found = new Map<string, LiveTool>()
+  for (const definition of tools) {
+    const sha256 = definitionSha256(definition)
+    const before = found.get(definition.name)
+    if (before !== undefined && before.sha256 !== sha256)
+      throw new Error(`it lists \`${definition.name}\` with two definitions`)
+    const valid = toolDefinition.safeParse(definition).success
+    found.set(definition.name, {
+      sha256,
+      definition,
+      tool: valid ? (definition as ToolDefinition) : undefined,
+    })
+  }
+  return found
 }
 
 type Opened = {
@@ -145,7 +124,7 @@ type Opened = {
   readonly patienceMs: number
 }
 
-async function open(server: string, file: ServerFile, env: Locking['env']): Promise<Opened> {
+async function open(server: string, file: ServerFile, env: Env): Promise<Opened> {
   const port = await freePort()
   const known = { ...env, PORT: String(port) }
   const upstream = upstreamOf(server, file)
