@@ -1,8 +1,10 @@
 // Owns the files of a policy bundle as a platform team writes them: gateway.yaml, server.yaml, tools.lock.json.
 // Unknown keys are errors everywhere: a misspelt setting must not look like a default.
 import { z } from 'zod'
-import { sha256Hex } from './identifiers.ts'
+import { serverId, sha256Hex } from './identifiers.ts'
 import type { Upstream } from './pep-api.ts'
+
+const OWNED = { error: 'must be "*" or a list of server ids' }
 
 /** gateway.yaml */
 export const gatewayFile = z.strictObject({
@@ -12,6 +14,10 @@ export const gatewayFile = z.strictObject({
     .max(512)
     .default('ask your platform team')
     .describe('how to get access, added to refusals'),
+  owners: z
+    .record(z.string(), z.union([z.literal('*'), z.array(serverId)], OWNED))
+    .optional()
+    .describe('policy prefix (the part of @id before `/`) → the servers its policies may be about'),
 })
 export type GatewayFile = z.infer<typeof gatewayFile>
 

@@ -14,6 +14,7 @@ import type { BundleFiles } from './files.ts'
 import { readBundleFiles } from './files.ts'
 import type { Finding } from './findings.ts'
 import { BundleError, errorAt, placeOf } from './findings.ts'
+import { lintPolicies } from './lint.ts'
 import type { SourcePolicy } from './policies.ts'
 import { findingIn, readPolicies } from './policies.ts'
 import type { ReviewedServer } from './servers.ts'
@@ -56,7 +57,8 @@ async function load(
 
   const compiled = await compileSchema(servers, candidate)
   const validated = await validate(compiled, policies, candidate)
-  const warnings = [...toolWarnings(compiled, files), ...validated]
+  const linted = lintPolicies(policies, gateway.value)
+  const warnings = [...toolWarnings(compiled, files), ...validated, ...linted]
   if (warnings.some(({ severity }) => severity === 'error')) throw new BundleError(warnings)
 
   const texts = await printed(policies, candidate)

@@ -4,6 +4,7 @@ import { ENTITY } from '../../../schemas/cedar.ts'
 import { BUNDLE_POLICIES_MAX, ID_LENGTH_MAX } from '../../../schemas/limits.ts'
 import type { Candidate } from '../engine/candidate.ts'
 import type { ParsedPolicy } from '../engine/messages.ts'
+import { approvalProblems } from './approval.ts'
 import type { SourceFile } from './files.ts'
 import type { Finding } from './findings.ts'
 import { errorAt, placeOf } from './findings.ts'
@@ -20,7 +21,13 @@ export type SourcePolicy = {
 }
 
 /** Annotations with a meaning; any other is a mistake, so that a misspelt one is not silently without effect. */
-const ANNOTATIONS: ReadonlySet<string> = new Set(['id', 'owner', 'severity', 'reason'])
+const ANNOTATIONS: ReadonlySet<string> = new Set([
+  'id',
+  'owner',
+  'severity',
+  'reason',
+  'require_approval',
+])
 const SEVERITIES: ReadonlySet<string> = new Set(['low', 'medium', 'high'])
 const ID = /^[a-z0-9][a-z0-9_-]*\/[a-z0-9][a-z0-9_.-]*$/
 
@@ -80,6 +87,7 @@ function readPolicy(piece: Piece, parsed: ParsedPolicy, servers: ReadonlySet<str
   const annotations = policy.annotations ?? {}
   const problems = [
     ...annotationProblems(annotations),
+    ...approvalProblems(policy),
     ...serverProblems(policy, servers),
     ...(hasUnsafeInteger(policy.conditions) ? [UNSAFE_INTEGER] : []),
   ]
@@ -122,7 +130,8 @@ function hasUnsafeInteger(value: unknown): boolean {
   return typeof value === 'object' && value !== null && Object.values(value).some(hasUnsafeInteger)
 }
 
-function entitiesIn(value: unknown): EntityJson[] {
+/** Every entity that stands anywhere in a policy. */
+export function entitiesIn(value: unknown): EntityJson[] {
   if (typeof value !== 'object' || value === null) return []
   const { type, id } = value as Partial<EntityJson>
   const self = typeof type === 'string' && typeof id === 'string' ? [{ type, id }] : []

@@ -5,10 +5,12 @@ import {
   cedarVersion,
   checkSchemas,
   evaluate,
+  formatTexts,
   parsePolicies,
   printPolicies,
   startCedar,
   validatePolicies,
+  writeSchema,
 } from './cedar.ts'
 import type { WorkerAnswer, WorkerMessage, WorkerStart } from './messages.ts'
 
@@ -41,6 +43,10 @@ function answerUnguarded(message: WorkerMessage): WorkerAnswer {
       return { kind: 'printed', texts: printPolicies(message.policies) }
     case 'check':
       return { kind: 'checked', problems: checkSchemas(message.schemas) }
+    case 'format':
+      return { kind: 'formatted', texts: formatTexts(message.texts) }
+    case 'writeSchema':
+      return { kind: 'schemaWritten', text: writeSchema(message.schema) }
     default:
       return { kind: 'validated', problems: validatePolicies(message.schema, message.policies) }
   }
