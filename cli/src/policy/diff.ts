@@ -66,11 +66,13 @@ function print(io: Terminal, { gateway, policies, servers, flips, asked }: Bundl
 }
 
 function flipLines({ name, file, before, after, shown, hidden }: Flip): string[] {
-  const said = ({ decision, code, policies }: Flip['before']): string =>
-    `${decision} (${code}) by ${policies.join(', ') || 'nothing'}`
   return [
     `! ${file}: ${printable(name)}: ${said(before)} → ${said(after)}`,
     ...shown.map((tool) => `    listed now: ${printable(tool)}`),
     ...hidden.map((tool) => `    listed no more: ${printable(tool)}`),
   ]
+}
+
+function said({ decision, code, policies }: Flip['before']): string {
+  return `${decision} (${code}) by ${policies.join(', ') || 'nothing'}`
 }

@@ -1,6 +1,6 @@
 // Owns `cedargate policy scaffold`: a draft of a server's policies, printed or written once.
-import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { formatPolicyFiles } from '../../../pdp/src/bundle/format.ts'
 import { draftPolicies } from '../../../pdp/src/bundle/scaffold.ts'
 import { subjectId } from '../../../schemas/identifiers.ts'
@@ -38,6 +38,7 @@ export async function scaffoldServer(
   const text = formatted?.outcome === 'changed' ? formatted.text : draft
   if (!write) return io.out(text.trimEnd())
   const path = join(directory, file)
+  await mkdir(dirname(path), { recursive: true })
   await writeFile(path, text, { flag: 'wx' }).catch((cause: unknown) => {
     const exists = (cause as NodeJS.ErrnoException).code === 'EEXIST'
     throw new CommandError(exists ? `${path} exists` : `${path} cannot be written`, { cause })

@@ -22,10 +22,7 @@ export async function writeBundleSchema(
   { stdout, check }: SchemaOptions,
 ): Promise<void> {
   const { schema } = contentOf(await orInvalid(() => readBundle(directory, config)))
-  const candidate = await startCandidate()
-  const written = await candidate
-    .writeSchema(JSON.stringify(schema))
-    .finally(() => candidate.close())
+  const written = await schemaText(JSON.stringify(schema))
   const text = `${HEADER}${written.trimEnd()}\n`
   if (stdout) return io.out(text.trimEnd())
   const path = join(directory, FILE)
@@ -36,4 +33,13 @@ export async function writeBundleSchema(
     exit: EXIT.invalid,
     hint: `cedargate policy schema ${directory}`,
   })
+}
+
+async function schemaText(schema: string): Promise<string> {
+  const candidate = await startCandidate()
+  try {
+    return await candidate.writeSchema(schema)
+  } finally {
+    await candidate.close()
+  }
 }

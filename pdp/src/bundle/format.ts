@@ -25,20 +25,20 @@ export async function formatPolicyFiles(files: readonly SourceFile[]): Promise<F
   let candidate = await startCandidate()
   try {
     for (const source of files) {
-      try {
-        formatted.push(await formatFile(source, candidate))
-      } catch {
-        // The thread died of this file; the others get a new one.
-        formatted.push(refused(source, 'Cedar cannot format this file'))
-        await candidate.close()
-        candidate = await startCandidate()
-      }
+      const answer = await formatFile(source, candidate).catch(() => refused(source, UNFORMATTABLE))
+      formatted.push(answer)
+      if (answer.outcome !== 'refused') continue
+      // A text that Cedar does not take may have cost the thread its instance: the next file gets a new one.
+      await candidate.close()
+      candidate = await startCandidate()
     }
   } finally {
     await candidate.close()
   }
   return formatted
 }
+
+const UNFORMATTABLE = 'Cedar cannot format this file'
 
 async function formatFile(source: SourceFile, candidate: Candidate): Promise<FormattedFile> {
   const { file, text } = source
@@ -48,10 +48,10 @@ async function formatFile(source: SourceFile, candidate: Candidate): Promise<For
   if (problem !== undefined) return { file, outcome: 'refused', finding: problem }
   const [formatted] = await candidate.format([text])
   if (formatted === null || formatted === undefined) {
-    return refused(source, 'Cedar cannot format this file')
+    return refused(source, UNFORMATTABLE)
   }
   const after = await meaning({ file, text: formatted }, candidate)
-  if (String(after) !== String(before)) {
+  if (JSON.stringify(after) !== JSON.stringify(before)) {
     return refused(source, 'formatted, this file would mean something else; it was left alone')
   }
   if (commentsIn(formatted).join('\n') !== commentsIn(text).join('\n')) {

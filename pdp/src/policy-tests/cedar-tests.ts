@@ -1,8 +1,7 @@
 // Owns tests in the file format of `cedar run-tests`, so that the stock command line runs them too. Pure.
 import { z } from 'zod'
-import { parseStrictJson } from '../../../schemas/strict-json.ts'
 import type { SourceFile } from '../bundle/files.ts'
-import type { Finding } from '../bundle/findings.ts'
+import type { Finding, Place } from '../bundle/findings.ts'
 import { errorAt, placeOf } from '../bundle/findings.ts'
 import { readYaml } from '../bundle/yaml.ts'
 import type { PolicyTest } from './tests.ts'
@@ -46,9 +45,8 @@ export function readCedarTests(source: SourceFile): {
   readonly findings: readonly Finding[]
 } {
   const { file, text } = source
-  const json = parseStrictJson(text)
-  if (!json.ok)
-    return { tests: [], findings: [errorAt(file, json.message, placeOf(text, json.at))] }
+  const problem = notJson(text)
+  if (problem !== undefined) return { tests: [], findings: [errorAt(file, ...problem)] }
   const read = readYaml(source, cedarTests)
   if (!read.ok) return { tests: [], findings: read.findings }
   const tests = read.value.map((test, index): PolicyTest => {
@@ -74,6 +72,17 @@ export function readCedarTests(source: SourceFile): {
     }
   })
   return { tests, findings: [] }
+}
+
+/** JSON is read as the YAML that it is, for its lines; what only YAML takes would fail in the stock command line. */
+function notJson(text: string): [message: string, at: Place] | undefined {
+  try {
+    JSON.parse(text)
+    return undefined
+  } catch (error) {
+    const { message } = error as SyntaxError
+    return [`not JSON: ${message}`, placeOf(text, Number(/position (\d+)/.exec(message)?.[1] ?? 0))]
+  }
 }
 
 /** Cedar's escapes say what the schema says as well; the engine takes none, from anybody. */

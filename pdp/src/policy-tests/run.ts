@@ -171,7 +171,8 @@ function gotText(
   if (kind === 'list' && visible !== null) return names(visible)
   const failed = errors.length === 0 ? '' : `; failed to evaluate: ${errors.join(', ')}`
   const why = policies.length > 0 || detail === '' ? '' : `: ${detail}`
-  return `${decision} (${code}) by ${names(policies)}${failed}${why}`
+  const by = policies.length === 0 ? '' : ` by ${names(policies)}`
+  return `${decision} (${code})${by}${failed}${why}`
 }
 
 function names(ids: readonly string[]): string {
