@@ -107,7 +107,7 @@ const MARKS: { readonly [holds in Part['holds']]: string } = {
 
 function indented(text: string): string {
   return text
-    .split('\n')
-    .map((line) => `  ${printable(line)}`)
+    .split(/\r?\n/)
+    .map((line) => `  ${printable(line.replaceAll('\t', '  '))}`)
     .join('\n')
 }
