@@ -2,7 +2,7 @@
 // Unknown keys are errors everywhere: a misspelt setting must not look like a default.
 import { z } from 'zod'
 import { durationSetting } from './duration.ts'
-import { sha256Hex } from './identifiers.ts'
+import { serverId, sha256Hex } from './identifiers.ts'
 import type { Upstream } from './pep-api.ts'
 
 /** `ssh-ed25519 AAAA…` as in an allowed-signers file, or the 40 or 64 hex digits of an OpenPGP key. */
@@ -12,6 +12,8 @@ const signer = z
     /^(?:(?:ssh-|ecdsa-sha2-|sk-)[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2}(?: [^\n]*)?|[0-9A-F]{40}|[0-9A-F]{64})$/,
     'an SSH public key (`ssh-ed25519 AAAA…`) or an OpenPGP fingerprint in upper-case hex',
   )
+
+const OWNED = { error: 'must be "*" or a list of server ids' }
 
 /** gateway.yaml */
 export const gatewayFile = z.strictObject({
@@ -35,6 +37,10 @@ export const gatewayFile = z.strictObject({
     .boolean()
     .default(false)
     .describe('whether AuthZEN callers may say attributes of entities of the bundle’s own types'),
+  owners: z
+    .record(z.string(), z.union([z.literal('*'), z.array(serverId)], OWNED))
+    .optional()
+    .describe('policy prefix (the part of @id before `/`) → the servers its policies may be about'),
 })
 export type GatewayFile = z.infer<typeof gatewayFile>
 

@@ -24,6 +24,8 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'pdp/src/routes/': ['hono', 'node:crypto', 'prom-client', 'raw-body', 'zod', 'node:http', 'node:timers', 'schemas/', 'pdp/src/routes/'],
   'pdp/src/source/': ['node:child_process', 'node:crypto', 'node:fs', 'node:path', 'node:timers', 'schemas/', 'pdp/src/bundle/', 'pdp/src/source/'],
   'pdp/src/store/': ['drizzle-orm', 'pg', '@electric-sql/pglite', 'node:crypto', 'node:fs', 'node:path', 'node:url', 'node:worker_threads', 'schemas/', 'pdp/src/threads/', 'pdp/src/store/'],
+  'pdp/src/policy-tests/': ['zod', 'schemas/', 'pdp/src/authorize/', 'pdp/src/bundle/', 'pdp/src/decide/read-message.ts', 'pdp/src/engine/', 'pdp/src/policy-tests/'],
+  'pdp/src/policy-tests/testing.ts': ['node:os', 'pdp/src/bundle/'],
   'pdp/src/threads/': ['node:module', 'node:worker_threads', 'pdp/src/threads/'],
   'pep/src/': ['canonicalize', 'hono', '@hono/node-server', 'undici', 'pino', 'prom-client', 'raw-body', 'zod', 'node:buffer', 'node:crypto', 'node:http', 'node:net', 'node:stream', 'node:timers', 'schemas/', 'pep/src/'],
   'pep/src/config.ts': ['zod', 'node:fs', 'schemas/', 'pep/src/'],

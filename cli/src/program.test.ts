@@ -10,7 +10,7 @@ import { runHere as run } from '../../test/harness/in-process.ts'
 
 describe('--help', () => {
   test.each<{ words: string[]; names: string[] }>([
-    { words: [], names: ['dev', 'pdp', 'pep', 'grants', 'peps', 'decisions', 'ledger', 'tools', 'keys', 'db', 'CEDARGATE_URL', 'CEDARGATE_TOKEN', 'Exit codes: 0 ok, 1 internal, 2 usage'] },
+    { words: [], names: ['dev', 'pdp', 'pep', 'grants', 'peps', 'decisions', 'ledger', 'tools', 'policy', 'keys', 'db', 'CEDARGATE_URL', 'CEDARGATE_TOKEN', 'Exit codes: 0 ok, 1 internal, 2 usage'] },
     { words: ['dev'], names: ['--bundle', 'CEDARGATE_HOME', 'CEDARGATE_PEP_PORT', 'CEDARGATE_PDP_PORT', 'DATABASE_URL', 'dev.json'] },
     { words: ['pdp'], names: ['DATABASE_URL', 'CEDARGATE_BUNDLE', 'CEDARGATE_PDP_SOCKET', 'cedargate keys create', 'cedargate db migrate'] },
     { words: ['pep'], names: ['--pdp <url|socket>', 'CEDARGATE_PEP_KEY', 'DATABASE_URL', 'cedargate_pep'] },
@@ -34,6 +34,14 @@ describe('--help', () => {
     { words: ['tools', 'classify'], names: ['[server...]', '--bundle', '--format'] },
     { words: ['tools', 'approve'], names: ['<server/tool>', '--expect', '--variant', '--risk', '--bundle', 'Example:'] },
     { words: ['tools', 'ls'], names: ['--held', '--format'] },
+    { words: ['policy'], names: ['check', 'fmt', 'test', 'explain', 'schema', 'scaffold', 'diff', 'CEDARGATE_HOME', '3 the bundle is invalid'] },
+    { words: ['policy', 'check'], names: ['[bundle]', '--warnings-as-errors', 'github'] },
+    { words: ['policy', 'fmt'], names: ['--check', '--format'] },
+    { words: ['policy', 'test'], names: ['--junit <file>', '--allow-none', '--format', 'cedar run-tests'] },
+    { words: ['policy', 'explain'], names: ['--user', '--team', '--agent', '--server', '--tool', '--args', '--method', '--params', '--at', '--format', 'Example:'] },
+    { words: ['policy', 'schema'], names: ['--stdout', '--check', 'cedargate.cedarschema'] },
+    { words: ['policy', 'scaffold'], names: ['--team', '--owner', '--write', 'must not exist'] },
+    { words: ['policy', 'diff'], names: ['<before> <after> [bundle]', '--format', 'exit 5', 'Example:'] },
     { words: ['keys', 'create'], names: ['CEDARGATE_HOME', 'operator token', 'never overwrites'] },
     { words: ['db', 'migrate'], names: ['DATABASE_URL'] },
   ])('cedargate $words', async ({ words, names }) => {
@@ -70,6 +78,10 @@ describe('usage', () => {
     { words: ['tools', 'approve', 'files/read_file'], says: /required option '--expect <hash>'/ },
     { words: ['tools', 'approve', 'files/read_file', '--expect', 'abc'], says: /64 hex digits/ },
     { words: ['tools', 'approve', 'files', '--expect', 'removed'], says: /name one tool: <server>\/<tool>/ },
+    { words: ['policy', 'check', '--format', 'sarif'], says: /Allowed choices are text, json, github/ },
+    { words: ['policy', 'explain'], says: /required option '--server <id>'/ },
+    { words: ['policy', 'scaffold', 'files'], says: /required option '--team <id>'/ },
+    { words: ['policy', 'diff', 'HEAD'], says: /missing required argument 'after'/ },
   ])('$words: exit 2', async ({ words, says }) => {
     const { code, stdout, stderr } = await run(words)
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })

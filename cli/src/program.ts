@@ -8,6 +8,7 @@ import { addDecisions } from './commands/decisions.ts'
 import { addGrants } from './commands/grants.ts'
 import { addLedger } from './commands/ledger.ts'
 import { addPeps } from './commands/peps.ts'
+import { addPolicy } from './commands/policy.ts'
 import { addServices } from './commands/services.ts'
 import { addSetup } from './commands/setup.ts'
 import { addTools } from './commands/tools.ts'
@@ -51,6 +52,7 @@ function createProgram(context: Context, version: string): Command {
   addDecisions(program, context)
   addLedger(program, context)
   addTools(program, context)
+  addPolicy(program, context)
   addSetup(program, context)
   return program
 }

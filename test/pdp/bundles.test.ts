@@ -1,7 +1,7 @@
 // Bundles that change while PDPs run: what is saved decides within two seconds, what is wrong never does, two PDPs agree,
 // an operator can go back, and a source that is gone ends in a closed gate.
 import { hash, randomBytes } from 'node:crypto'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
@@ -231,6 +231,5 @@ test('a source that cannot be confirmed for longer than maxBundleAge closes the 
 })
 
 async function withFolderOf(file: string): Promise<void> {
-  const { mkdir } = await import('node:fs/promises')
   await mkdir(join(directory, file, '..'), { recursive: true })
 }

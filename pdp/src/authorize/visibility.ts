@@ -27,7 +27,7 @@ export function listingPolicy(policy: PolicyJson): PolicyJson | null {
 }
 
 /** The operands of a chain of one operator, in order. */
-function parts(expression: unknown, operator: '&&' | '||'): unknown[] {
+export function parts(expression: unknown, operator: '&&' | '||'): unknown[] {
   const operands = isObject(expression) ? expression[operator] : undefined
   if (!isObject(operands)) return [expression]
   return [...parts(operands['left'], operator), ...parts(operands['right'], operator)]

@@ -23,9 +23,9 @@ export type BundleFiles = {
 
 /** Folders of the bundle whose files are all of one kind. */
 const FOLDERS = {
-  cedar: { endings: ['.cedar'], what: '*.cedar' },
-  schema: { endings: ['.cedarschema', '.cedarschema.json'], what: '*.cedarschema' },
-  entities: { endings: ['.json'], what: '*.json' },
+  cedar: ['.cedar'],
+  schema: ['.cedarschema', '.cedarschema.json'],
+  entities: ['.json'],
 } as const
 
 /**
@@ -42,15 +42,31 @@ export async function readBundleFiles(tree: BundleTree): Promise<BundleFiles> {
     const found = await readServer(reader, id)
     if (found !== undefined) servers.push(found)
   }
-  const policies = await readFolder(reader, 'cedar')
-  const schemas = await readFolder(reader, 'schema')
-  const entities = await readFolder(reader, 'entities')
+  const policies = await readFolder(reader, 'cedar', FOLDERS.cedar)
+  const schemas = await readFolder(reader, 'schema', FOLDERS.schema)
+  const entities = await readFolder(reader, 'entities', FOLDERS.entities)
   reader.done()
   return { gateway, servers, policies, schemas, entities }
 }
 
-async function readFolder(reader: Reader, folder: keyof typeof FOLDERS): Promise<SourceFile[]> {
-  const { endings, what } = FOLDERS[folder]
+/** As readBundleFiles reads its own folders. Throws BundleError. */
+export async function filesIn(
+  tree: BundleTree,
+  folder: string,
+  endings: readonly string[],
+): Promise<SourceFile[]> {
+  const reader = createReader(tree)
+  const files = await readFolder(reader, folder, endings)
+  reader.done()
+  return files
+}
+
+async function readFolder(
+  reader: Reader,
+  folder: string,
+  endings: readonly string[],
+): Promise<SourceFile[]> {
+  const what = endings.map((ending) => `*${ending}`).join(', ')
   const files: SourceFile[] = []
   for (const name of await reader.names(folder)) {
     const file = `${folder}/${name}`

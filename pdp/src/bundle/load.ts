@@ -19,6 +19,7 @@ import type { BundleFiles } from './files.ts'
 import { readBundleFiles } from './files.ts'
 import type { Finding } from './findings.ts'
 import { BundleError, errorAt, placeOf } from './findings.ts'
+import { lintPolicies } from './lint.ts'
 import { readOwnTypes } from './own-types.ts'
 import type { SourcePolicy } from './policies.ts'
 import { findingIn, readPolicies } from './policies.ts'
@@ -62,6 +63,7 @@ async function load(files: BundleFiles, env: Environment, candidate: Candidate):
     ...derivationWarnings(compiled, servers, files),
     ...toolWarnings(compiled, files),
     ...validated,
+    ...lintPolicies(policies, gateway),
   ]
   if (warnings.some(({ severity }) => severity === 'error')) throw new BundleError(warnings)
 

@@ -4,6 +4,7 @@ import { ENTITY } from '../../../schemas/cedar.ts'
 import { BUNDLE_POLICIES_MAX, ID_LENGTH_MAX } from '../../../schemas/limits.ts'
 import type { Candidate } from '../engine/candidate.ts'
 import type { ParsedPolicy } from '../engine/messages.ts'
+import { approvalProblems } from './approval.ts'
 import type { PolicyMode } from './bundle.ts'
 import type { SourceFile } from './files.ts'
 import type { Finding } from './findings.ts'
@@ -22,7 +23,14 @@ export type SourcePolicy = {
 }
 
 /** Annotations with a meaning; any other is a mistake, so that a misspelt one is not silently without effect. */
-const ANNOTATIONS: ReadonlySet<string> = new Set(['id', 'owner', 'severity', 'reason', 'mode'])
+const ANNOTATIONS: ReadonlySet<string> = new Set([
+  'id',
+  'owner',
+  'severity',
+  'reason',
+  'mode',
+  'require_approval',
+])
 const SEVERITIES: ReadonlySet<string> = new Set(['low', 'medium', 'high'])
 const ID = /^[a-z0-9][a-z0-9_-]*\/[a-z0-9][a-z0-9_.-]*$/
 
@@ -82,6 +90,7 @@ function readPolicy(piece: Piece, parsed: ParsedPolicy, servers: ReadonlySet<str
   const annotations = policy.annotations ?? {}
   const problems = [
     ...annotationProblems(annotations),
+    ...approvalProblems(policy),
     ...serverProblems(policy, servers),
     ...(hasUnsafeInteger(policy.conditions) ? [UNSAFE_INTEGER] : []),
   ]

@@ -25,3 +25,10 @@ export function splitPolicies(text: string): PolicyText[] {
 export function unitOffset(text: string, offset: number): number {
   return Buffer.from(text).subarray(0, offset).toString().length
 }
+
+/** The comments of `text`, in order, without the white space that ends them. */
+export function commentsIn(text: string): string[] {
+  return [...text.matchAll(TOKEN)].flatMap(([token]) =>
+    token.startsWith('//') ? [token.trimEnd()] : [],
+  )
+}

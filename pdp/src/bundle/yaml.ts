@@ -8,7 +8,12 @@ import type { Finding, Place } from './findings.ts'
 import { errorAt } from './findings.ts'
 
 export type Checked<Value> =
-  | { readonly ok: true; readonly value: Value }
+  | {
+      readonly ok: true
+      readonly value: Value
+      /** Where the value at `path` is written, or what holds it when it is left out. */
+      readonly placeAt: (path: readonly PropertyKey[]) => Place
+    }
   | { readonly ok: false; readonly findings: readonly Finding[] }
 
 /** `text` as YAML 1.2 (core schema, without aliases), checked by `schema`. */
@@ -27,12 +32,15 @@ export function readYaml<Value>(
     },
   })
   if (mistakes.length > 0) return { ok: false, findings: mistakes }
-  const checked = schema.safeParse(document.toJS())
-  if (checked.success) return { ok: true, value: checked.data }
-  const findings = checked.error.issues.map(({ path, message }) => {
+  const placeAt = (path: readonly PropertyKey[]): Place => {
     const node = nodeAt(path, (keys) => document.getIn(keys, true))
+    return place(lines, node?.range?.[0] ?? 0)
+  }
+  const checked = schema.safeParse(document.toJS())
+  if (checked.success) return { ok: true, value: checked.data, placeAt }
+  const findings = checked.error.issues.map(({ path, message }) => {
     const where = path.length === 0 ? '' : `\`${path.join('.')}\`: `
-    return errorAt(file, `${where}${message}`, place(lines, node?.range?.[0] ?? 0))
+    return errorAt(file, `${where}${message}`, placeAt(path))
   })
   return { ok: false, findings }
 }

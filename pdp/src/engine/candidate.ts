@@ -36,6 +36,10 @@ export type Candidate = {
     schema: string,
     policies: Readonly<Record<string, string>>,
   ) => Promise<readonly PolicyProblem[]>
+  /** Each policy file as Cedar lays it out; null: it does not take it. Ends early as `parse` does. */
+  readonly format: (texts: readonly string[]) => Promise<readonly (string | null)[]>
+  /** A schema (JSON text) in the syntax of a .cedarschema file. */
+  readonly writeSchema: (schema: string) => Promise<string>
   readonly close: () => Promise<void>
 }
 
@@ -67,6 +71,9 @@ export async function startCandidate(): Promise<Candidate> {
       (await ask({ kind: 'entities', schema, texts }, 'entities')).problems,
     validate: async (schema, policies) =>
       (await ask({ kind: 'validate', schema, policies }, 'validated')).problems,
+    format: async (texts) => (await ask({ kind: 'format', texts }, 'formatted')).texts,
+    writeSchema: async (schema) =>
+      (await ask({ kind: 'writeSchema', schema }, 'schemaWritten')).text,
     close: () => thread.stop(),
   }
 }

@@ -6,11 +6,13 @@ import {
   checkEntities,
   checkSchemas,
   evaluate,
+  formatTexts,
   parsePolicies,
   parseSchemas,
   printPolicies,
   startCedar,
   validatePolicies,
+  writeSchema,
 } from './cedar.ts'
 import type { WorkerAnswer, WorkerMessage, WorkerStart } from './messages.ts'
 
@@ -47,6 +49,10 @@ function answerUnguarded(message: WorkerMessage): WorkerAnswer {
       return { kind: 'schemas', schemas: parseSchemas(message.texts) }
     case 'entities':
       return { kind: 'entities', problems: checkEntities(message.schema, message.texts) }
+    case 'format':
+      return { kind: 'formatted', texts: formatTexts(message.texts) }
+    case 'writeSchema':
+      return { kind: 'schemaWritten', text: writeSchema(message.schema) }
     default:
       return { kind: 'validated', problems: validatePolicies(message.schema, message.policies) }
   }

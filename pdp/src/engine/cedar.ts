@@ -3,6 +3,7 @@
 import {
   checkParseEntities,
   checkParseSchema,
+  formatPolicies,
   getCedarVersion,
   initSync,
   policyToJson,
@@ -11,6 +12,7 @@ import {
   preparseSchema,
   schemaToJson,
   schemaToJsonWithResolvedTypes,
+  schemaToText,
   statefulIsAuthorized,
   validate,
 } from '@cedar-policy/cedar-wasm/web'
@@ -149,6 +151,31 @@ export function printPolicies(policies: readonly PolicyJson[]): string[] {
     if (answer.type === 'failure') throw new Error(answer.errors.map((e) => e.message).join('; '))
     return answer.text
   })
+}
+
+/**
+ * Each policy file in the layout of Cedar's formatter with its defaults; null for one it does not take. The list ends
+ * early, with the culprit last, when one of them kills the instance. Does NOT check that the layout means the same.
+ */
+export function formatTexts(texts: readonly string[]): (string | null)[] {
+  const formatted: (string | null)[] = []
+  for (const policyText of texts) {
+    try {
+      const answer = formatPolicies({ policyText })
+      formatted.push(answer.type === 'success' ? answer.formatted_policy : null)
+    } catch (error) {
+      formatted.push(null)
+      if (isFatal(error)) return formatted
+    }
+  }
+  return formatted
+}
+
+/** A schema in Cedar's JSON form, as JSON text, in the syntax people read. Throws when Cedar cannot read it. */
+export function writeSchema(text: string): string {
+  const answer = schemaToText(JSON.parse(text))
+  if (answer.type === 'failure') throw new Error(answer.errors.map((e) => e.message).join('; '))
+  return answer.text
 }
 
 /** Per schema, why Cedar cannot read it; null when it can. */

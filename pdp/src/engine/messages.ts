@@ -31,6 +31,8 @@ export type WorkerMessage =
       readonly schema: string
       readonly policies: Readonly<Record<string, string>>
     }
+  | { readonly kind: 'format'; readonly texts: readonly string[] }
+  | { readonly kind: 'writeSchema'; readonly schema: string }
 
 /**
  * `answered`: one answer per call. `died`: the wasm instance is gone; `answers` are those before it, and the call
@@ -51,6 +53,8 @@ export type WorkerAnswer =
   | { readonly kind: 'schemas'; readonly schemas: readonly ParsedSchema[] }
   | { readonly kind: 'entities'; readonly problems: readonly (string | null)[] }
   | { readonly kind: 'validated'; readonly problems: readonly PolicyProblem[] }
+  | { readonly kind: 'formatted'; readonly texts: readonly (string | null)[] }
+  | { readonly kind: 'schemaWritten'; readonly text: string }
   | { readonly kind: 'failed'; readonly message: string }
 
 export type ParsedPolicy =
