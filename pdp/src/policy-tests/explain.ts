@@ -96,7 +96,9 @@ type Probed = {
 
 /** Permits whose action and resource match; every part of every permit is judged by one evaluation. */
 async function nearPermits(bundle: Bundle, texts: Authorization['cedar']): Promise<NearPermit[]> {
-  const permits = [...bundle.policies.values()].filter(({ effect }) => effect === 'permit')
+  const permits = [...bundle.policies.values()].filter(
+    ({ effect, mode }) => effect === 'permit' && mode === 'enforced',
+  )
   const probed = await probePermits(permits)
   const probes = probed.flatMap(({ scope, parts: own }) => [scope, ...own])
   const whole = await startWhole(
