@@ -5,21 +5,15 @@ import type { Logger } from 'pino'
 import type { BundleInfo } from '../../schemas/admin-api.ts'
 import { isWellFormedToken } from '../../schemas/identifiers.ts'
 import type { Clock, Random } from '../../schemas/ports.ts'
-import type { Activation, Started, Trust } from './activation/activation.ts'
+import type { Activation } from './activation/activation.ts'
 import { startActivation } from './activation/activation.ts'
-import { problemOf } from './activation/problem.ts'
-import { unsignedProblem } from './activation/signed.ts'
 import { bundleAdministration, bundleState } from './activation/state.ts'
 import { createApp } from './app.ts'
 import type { Bundle } from './bundle/bundle.ts'
-import { filesOf, readContent, requiredSigners } from './bundle/content.ts'
-import { type BundleFiles, readBundleFiles } from './bundle/files.ts'
-import { loadFiles } from './bundle/load.ts'
-import { loadAside } from './bundle/load-aside.ts'
 import { createAdvise } from './decide/advise.ts'
 import { createDecide, type Decide } from './decide/decide.ts'
 import { createSearch } from './decide/search.ts'
-import { type Engine, startEngine } from './engine/engine.ts'
+import type { Decider } from './decider.ts'
 import { watchEvents } from './events.ts'
 import { openGrants, type ResolveGrants } from './identity/grants.ts'
 import { openPeps, type Peps } from './identity/peps.ts'
@@ -35,8 +29,7 @@ import { hookRoutes } from './routes/hook.ts'
 import { operationsRoutes } from './routes/operations.ts'
 import { pepRoutes } from './routes/pep.ts'
 import type { Identify, PdpEnv } from './routes/roles.ts'
-import type { BundleSource } from './source/source.ts'
-import { openBundles, type StoredBundle } from './store/bundles.ts'
+import { type Bundles, openBundles } from './store/bundles.ts'
 import type { Store } from './store/open.ts'
 
 export type PdpPorts = {
@@ -66,68 +59,12 @@ export type Pdp = {
   readonly stop: () => Promise<void>
 }
 
-/** An engine on its first bundle, and where the next ones come from. */
-export type Decider = {
-  readonly engine: Engine
-  readonly source: BundleSource
-  readonly trust: Trust
-  readonly started: Started
-  /** Reads and checks another bundle beside the one that decides. */
-  readonly load: (files: BundleFiles) => Promise<Bundle>
-}
-
-export type DeciderPorts = {
-  readonly source: BundleSource
-  readonly trust: Trust
-  /** Variables that `${NAME}` in server files may name. */
-  readonly env: Readonly<Record<string, string | undefined>>
-  readonly engineWorkers: number
-  readonly clock: Clock
-  /** What was active before this process, to go on with when the source has no good bundle. Default: nothing was. */
-  readonly before?: () => Promise<(StoredBundle & { readonly content: string }) | undefined>
-}
-
-/**
- * Reads the first bundle and starts an engine on it. Throws BundleError with every finding, or why the source cannot be
- * read, unless there is a bundle from before: then that one decides on, and the problem is told.
- */
-export async function openDecider(ports: DeciderPorts): Promise<Decider> {
-  const { source, trust, env, engineWorkers } = ports
-  const started = await loadFirst(ports)
-  const engine = await startEngine({ workers: engineWorkers })
-  await engine.activate(started.bundle.generation)
-  return { engine, source, trust, started, load: (files) => loadAside(files, { env }) }
-}
-
-async function loadFirst({ source, trust, env, clock, before }: DeciderPorts): Promise<Started> {
-  const kept = await before?.()
-  try {
-    const { revision, commit, ...snapshot } = await source.look()
-    const bundle = await loadFiles(await readBundleFiles(await snapshot.open()), { env })
-    const last = kept && requiredSigners(kept.content)
-    const said = { trust, before: last && { requireSignedBy: last } }
-    const unsigned = await unsignedProblem({ revision, commit, ...snapshot }, bundle, said)
-    if (unsigned !== undefined) throw unsigned
-    return { bundle, revision, commit, confirmedAt: clock.now(), problem: null }
-  } catch (error) {
-    if (kept === undefined) throw error
-    const bundle = await loadFiles(filesOf(readContent(kept.content)), { env })
-    const { commit } = kept
-    const confirmedAt = kept.confirmed ?? kept.firstActive
-    return { bundle, revision: '', commit, confirmedAt, problem: problemOf(error) }
-  }
-}
-
 /** Opens the ledger and joins the rooms. Throws when the database cannot: a PDP starts whole. */
 export async function createPdp(ports: PdpPorts): Promise<Pdp> {
   const { store, keys, clock, random, log } = ports
-  const { engine, started, source } = ports.decider
+  const { engine } = ports.decider
   const bundles = openBundles(store.sql, clock.now)
-  const { id, content } = started.bundle
-  if (started.problem === null) {
-    await bundles.keep({ id, content, source: source.name, commit: started.commit })
-  } else log.error({ active: id }, `the bundle of before decides: ${started.problem.message}`)
-  const activation = startActivation({ ...ports.decider, bundles, clock, log }, started)
+  const activation = await activate(ports, bundles)
   const { active } = activation
   const ledger = await openLedger({ store, keys, engine: engine.identity, clock, random })
   const identity = { sql: store.sql, clock, random }
@@ -208,6 +145,16 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
       await engine.stop()
     },
   }
+}
+
+/** Order: the first bundle is kept before anything is decided by it. */
+async function activate({ decider, clock, log }: PdpPorts, bundles: Bundles): Promise<Activation> {
+  const { started, source } = decider
+  const { id, content } = started.bundle
+  if (started.problem === null) {
+    await bundles.keep({ id, content, source: source.name, commit: started.commit })
+  } else log.error({ active: id }, `the bundle of before decides: ${started.problem.message}`)
+  return startActivation({ ...decider, bundles, clock, log }, started)
 }
 
 /** Who a bearer token speaks for. An operator token is compared by digest, in constant time. */

@@ -7,7 +7,8 @@ import { join } from 'node:path'
 import { pino } from 'pino'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { bundleFiles, withFiles } from '../../pdp/src/bundle/testing.ts'
-import { createPdp, openDecider, type Pdp } from '../../pdp/src/compose.ts'
+import { createPdp, type Pdp } from '../../pdp/src/compose.ts'
+import { openDecider } from '../../pdp/src/decider.ts'
 import { createKeys, type Keys, loadKeys } from '../../pdp/src/keys/keys.ts'
 import { systemClock } from '../../pdp/src/main.ts'
 import { directorySource } from '../../pdp/src/source/directory-source.ts'
@@ -94,8 +95,7 @@ const readyz = async ({ pdp }: Running) => {
 
 const LIMIT_MS = 10_000
 /** Long enough for a busy machine; `npm run bench -- cedar` measures the promised two seconds. */
-const soon = <Value>(ask: () => Promise<Value>) =>
-  expect.poll(ask, { timeout: LIMIT_MS, interval: 50 })
+const SOON = { timeout: LIMIT_MS, interval: 50 }
 
 let directory: string
 let release: () => void
@@ -125,7 +125,7 @@ test('what is saved decides soon, and every decision names what decided it', asy
   const before = await decide(one, 'write')
   expect(before).toEqual({ code: 'no_permit', bundle: one.pdp.bundle.id })
   await save(BOTH)
-  await soon(() => codeOf(one, 'write')).toBe('permit')
+  await expect.poll(() => codeOf(one, 'write'), SOON).toBe('permit')
   const after = await decide(one, 'write')
   expect(after.bundle).toBe(one.pdp.bundle.id)
   expect(after.bundle).not.toBe(before.bundle)
@@ -145,7 +145,7 @@ describe('a bundle that is wrong', () => {
     const one = await start(directory)
     const { id } = one.pdp.bundle
     await save(BROKEN)
-    await soon(async () => (await readyz(one)).text).toContain('cedar/p.cedar:3:')
+    await expect.poll(async () => (await readyz(one)).text, SOON).toContain('cedar/p.cedar:3:')
     expect((await readyz(one)).status).toBe(200)
     expect(await decide(one, 'read')).toEqual({ code: 'permit', bundle: id })
     const metrics = await (await one.pdp.app.request('/metrics')).text()
@@ -158,7 +158,7 @@ describe('a bundle that is wrong', () => {
     )
     expect(told).toHaveLength(1)
     await save(BOTH)
-    await soon(() => codeOf(one, 'write')).toBe('permit')
+    await expect.poll(() => codeOf(one, 'write'), SOON).toBe('permit')
     expect((await readyz(one)).text).toContain('"problem":null')
     expect(await (await one.pdp.app.request('/metrics')).text()).toContain(
       'cedargate_bundle_refused 0',
@@ -176,7 +176,7 @@ describe('a bundle that is wrong', () => {
     const { id } = one.pdp.bundle
     await withFolderOf(file)
     await writeFile(join(directory, file), text)
-    await soon(async () => (await readyz(one)).text).toContain(want)
+    await expect.poll(async () => (await readyz(one)).text, SOON).toContain(want)
     expect(await decide(one, 'read')).toEqual({ code: 'permit', bundle: id })
   }) // biome-ignore format: a table
 
@@ -188,7 +188,7 @@ describe('a bundle that is wrong', () => {
     expect(two.pdp.bundle.id).toBe(id)
     expect((await readyz(two)).text).toContain('cedar/p.cedar:3:')
     await save(BOTH)
-    await soon(() => codeOf(two, 'write')).toBe('permit')
+    await expect.poll(() => codeOf(two, 'write'), SOON).toBe('permit')
   })
 })
 
@@ -196,7 +196,7 @@ test('two PDPs converge on one id', async () => {
   const [one, two] = [await start(directory), await start(directory)]
   expect(two.pdp.bundle.id).toBe(one.pdp.bundle.id)
   await save(BOTH)
-  for (const each of [one, two]) await soon(() => codeOf(each, 'write')).toBe('permit')
+  for (const each of [one, two]) await expect.poll(() => codeOf(each, 'write'), SOON).toBe('permit')
   expect(two.pdp.bundle.id).toBe(one.pdp.bundle.id)
 })
 
@@ -204,13 +204,13 @@ test('an operator holds every PDP at an earlier bundle, and lets them follow aga
   const [one, two] = [await start(directory), await start(directory)]
   const { id } = one.pdp.bundle
   await save(BOTH)
-  for (const each of [one, two]) await soon(() => codeOf(each, 'write')).toBe('permit')
+  for (const each of [one, two]) await expect.poll(() => codeOf(each, 'write'), SOON).toBe('permit')
   expect(await one.pdp.admin.pinBundle(id)).toBe(true)
   expect(await codeOf(one, 'write')).toBe('no_permit')
-  await soon(() => codeOf(two, 'write')).toBe('no_permit')
+  await expect.poll(() => codeOf(two, 'write'), SOON).toBe('no_permit')
   expect(one.pdp.admin.bundleState()).toMatchObject({ id, pinned: true, problem: null })
   await one.pdp.admin.pinBundle(undefined)
-  for (const each of [one, two]) await soon(() => codeOf(each, 'write')).toBe('permit')
+  for (const each of [one, two]) await expect.poll(() => codeOf(each, 'write'), SOON).toBe('permit')
   expect(await one.pdp.admin.pinBundle('f'.repeat(64))).toBe(false)
 })
 
@@ -219,7 +219,7 @@ test('a source that cannot be confirmed for longer than maxBundleAge closes the 
   let ahead = 0
   const one = await start(directory, { ...systemClock, now: () => Date.now() + ahead })
   await save(BROKEN)
-  await soon(async () => (await readyz(one)).text).toContain('cedar/p.cedar:3:')
+  await expect.poll(async () => (await readyz(one)).text, SOON).toContain('cedar/p.cedar:3:')
   ahead = 50_000
   expect(await codeOf(one, 'read')).toBe('permit')
   ahead = 61_000
@@ -227,7 +227,7 @@ test('a source that cannot be confirmed for longer than maxBundleAge closes the 
   expect((await readyz(one)).status).toBe(200)
   expect(await (await one.pdp.app.request('/metrics')).text()).toContain('cedargate_bundle_stale 1')
   await save(BOTH)
-  await soon(() => codeOf(one, 'read')).toBe('permit')
+  await expect.poll(() => codeOf(one, 'read'), SOON).toBe('permit')
 })
 
 async function withFolderOf(file: string): Promise<void> {

@@ -4,8 +4,6 @@ import { stream } from 'hono/streaming'
 import { z } from 'zod'
 import {
   type BundleInfo,
-  type BundleRow,
-  type BundleState,
   type CreatedGrant,
   type CreatedPep,
   type DecisionRow,
@@ -19,9 +17,11 @@ import {
   pepRequest,
 } from '../../../schemas/admin-api.ts'
 import { jsonBody } from './body.ts'
+import { type BundlePorts, bundleRoutes } from './bundles.ts'
+import { missing } from './missing.ts'
 import type { GuardedRoute, PdpEnv } from './roles.ts'
 
-export type AdminPorts = {
+export type AdminPorts = BundlePorts & {
   readonly createGrant: (request: GrantRequest) => Promise<CreatedGrant>
   readonly listGrants: () => Promise<readonly GrantRow[]>
   /** false when there is no such grant; revoking twice is fine. */
@@ -33,12 +33,6 @@ export type AdminPorts = {
   readonly showDecision: (id: string) => Promise<DecisionRow | undefined>
   readonly fsck: () => AsyncIterable<FsckLine>
   readonly bundleInfo: () => BundleInfo
-  readonly bundleState: () => BundleState
-  /** All that were ever active, newest first. */
-  readonly listBundles: () => Promise<readonly BundleRow[]>
-  readonly bundleContent: (id: string) => Promise<string | undefined>
-  /** Holds every PDP at a stored bundle, or lets them follow their source. false: there is no such bundle. */
-  readonly pinBundle: (id: string | undefined) => Promise<boolean>
 }
 
 export function adminRoutes(ports: AdminPorts): GuardedRoute[] {
@@ -53,10 +47,7 @@ export function adminRoutes(ports: AdminPorts): GuardedRoute[] {
     { method: 'GET', path: '/admin/v1/decisions/:id', role: 'operator', handler: showDecision },
     { method: 'GET', path: '/admin/v1/ledger/fsck', role: 'operator', handler: fsck },
     { method: 'GET', path: '/admin/v1/bundle', role: 'operator', handler: bundle },
-    { method: 'GET', path: '/admin/v1/bundles', role: 'operator', handler: listBundles },
-    { method: 'GET', path: '/admin/v1/bundles/:id', role: 'operator', handler: showBundle },
-    { method: 'POST', path: '/admin/v1/bundles/:id/pin', role: 'operator', handler: pinBundle },
-    { method: 'DELETE', path: '/admin/v1/bundles/pin', role: 'operator', handler: unpinBundle },
+    ...bundleRoutes(ports),
   ]
 
   async function createGrant(c: Context<PdpEnv>): Promise<Response> {
@@ -116,27 +107,6 @@ export function adminRoutes(ports: AdminPorts): GuardedRoute[] {
     })
   }
 
-  async function listBundles(c: Context<PdpEnv>): Promise<Response> {
-    return c.json({ state: ports.bundleState(), bundles: await ports.listBundles() })
-  }
-
-  async function showBundle(c: Context<PdpEnv>): Promise<Response> {
-    const content = await ports.bundleContent(identifier(c))
-    if (content === undefined) return missing(c, 'bundle', 'cedargate bundles ls')
-    return c.body(content, 200, { 'content-type': 'application/json' })
-  }
-
-  async function pinBundle(c: Context<PdpEnv>): Promise<Response> {
-    const found = await ports.pinBundle(identifier(c))
-    if (!found) return missing(c, 'bundle', 'cedargate bundles ls')
-    return c.json({ state: ports.bundleState() })
-  }
-
-  async function unpinBundle(c: Context<PdpEnv>): Promise<Response> {
-    await ports.pinBundle(undefined)
-    return c.json({ state: ports.bundleState() })
-  }
-
   function bundle(c: Context<PdpEnv>): Response {
     return c.json(ports.bundleInfo())
   }
@@ -163,8 +133,4 @@ function read<Schema extends z.ZodType>(
 
 function invalid(c: Context, message: string): Response {
   return c.json({ code: 'invalid_request', message: message.replaceAll(/\s*\n\s*/g, ' ') }, 400)
-}
-
-function missing(c: Context, what: string, hint: string): Response {
-  return c.json({ code: 'not_found', message: `there is no such ${what}; see \`${hint}\`` }, 404)
 }

@@ -26,21 +26,6 @@ export const SEARCH_PATHS = {
 } as const
 
 export function searchRoutes(search: Search): GuardedRoute[] {
-  const route = <Question>(
-    path: string,
-    schema: z.ZodType<Question>,
-    find: (caller: Caller, question: Question) => Promise<readonly SearchResult[]>,
-  ): GuardedRoute => ({
-    method: 'POST',
-    path,
-    role: 'caller',
-    handler: async (c: Context<PdpEnv>) => {
-      const body = readBody(c, schema)
-      if (!body.ok) return c.json(body.error, 400)
-      const results = await find(c.get('caller'), body.value)
-      return c.json({ results, page: { next_token: '' } })
-    },
-  })
   const unnamed = { id: '' }
   return [
     route(SEARCH_PATHS.search_subject_endpoint, subjectSearch, (caller, question) =>
@@ -51,4 +36,22 @@ export function searchRoutes(search: Search): GuardedRoute[] {
     ),
     route(SEARCH_PATHS.search_action_endpoint, actionSearch, search.actions),
   ]
+}
+
+function route<Question>(
+  path: string,
+  schema: z.ZodType<Question>,
+  find: (caller: Caller, question: Question) => Promise<readonly SearchResult[]>,
+): GuardedRoute {
+  return {
+    method: 'POST',
+    path,
+    role: 'caller',
+    handler: async (c: Context<PdpEnv>) => {
+      const body = readBody(c, schema)
+      if (!body.ok) return c.json(body.error, 400)
+      const results = await find(c.get('caller'), body.value)
+      return c.json({ results, page: { next_token: '' } })
+    },
+  }
 }

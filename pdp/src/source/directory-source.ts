@@ -48,10 +48,14 @@ async function fingerprint(directory: string): Promise<string> {
     }
     hash.update(`${path}/\n`)
     const names = await readdir(join(directory, path)).catch(() => [])
-    for (const name of names.toSorted()) await add(`${path}/${name}`)
+    for (const name of names.toSorted(compare)) await add(`${path}/${name}`)
   }
   for (const part of PARTS) await add(part)
   return hash.digest('hex')
 }
 
 const PARTS = ['gateway.yaml', 'servers', 'cedar', 'schema', 'entities']
+
+function compare(left: string, right: string): number {
+  return left < right ? -1 : Number(left > right)
+}

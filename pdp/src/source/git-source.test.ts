@@ -40,7 +40,7 @@ async function commit(files: Record<string, string>, ...options: string[]): Prom
 }
 
 function source(change: { ref?: string; folder?: string; url?: string } = {}) {
-  const env = { PATH: process.env['PATH'], HOME: folder }
+  const env = { PATH: '/usr/bin:/bin:/usr/local/bin', HOME: folder }
   const settings = { ref: 'main', folder: '', pollMs: 1_000, directory: join(folder, 'kept'), env }
   return gitSource({ url: `file://${repository}`, ...settings, ...change })
 }
@@ -141,20 +141,22 @@ describe('what a commit must not hold', () => {
   })
 })
 
+/** A new SSH key; `text` is its public half. */
+async function key(name: string): Promise<{ file: string; text: string }> {
+  const file = join(folder, name)
+  await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', name, '-f', file])
+  const text = (await readFile(`${file}.pub`, 'utf8')).trim()
+  return { file, text }
+}
+const signWith = (file: string): string[] => [`--gpg-sign=${file}.pub`]
+
+const problems = async (...signers: string[]) => (await source().look()).signatureProblem(signers)
+
 describe('signatures', () => {
-  const key = async (name: string): Promise<{ file: string; text: string }> => {
-    const file = join(folder, name)
-    await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', name, '-f', file])
-    const text = (await readFile(`${file}.pub`, 'utf8')).trim()
-    return { file, text }
-  }
-  const signWith = (file: string): string[] => [`--gpg-sign=${file}.pub`]
   beforeEach(() => git('config', 'gpg.format', 'ssh'))
 
   test('count only of a key that may sign', async () => {
     const [ada, eve] = [await key('ada'), await key('eve')]
-    const problems = async (...signers: string[]) =>
-      (await source().look()).signatureProblem(signers)
     await commit({ 'gateway.yaml': 'name: Unsigned\n' })
     expect(await problems(ada.text)).toMatch(
       /^commit [0-9a-f]{12} is not signed by one of the 1 keys/,
@@ -165,7 +167,7 @@ describe('signatures', () => {
     await commit({ 'gateway.yaml': 'name: Ada\n' }, ...signWith(ada.file))
     expect(await problems(ada.text)).toBeUndefined()
     expect(await problems('A'.repeat(40))).toMatch(/is not signed by one of/)
-    expect(await problems(`${ada.text.split(' ').slice(0, 2).join(' ')}`)).toBeUndefined()
+    expect(await problems(ada.text.split(' ').slice(0, 2).join(' '))).toBeUndefined()
   })
 
   test('do not survive a change of what was signed', async () => {
