@@ -2,6 +2,7 @@
 // Unknown keys are errors everywhere: a misspelt setting must not look like a default.
 import { z } from 'zod'
 import { sha256Hex } from './identifiers.ts'
+import { TOOL_NAME_LENGTH_MAX } from './limits.ts'
 import type { Upstream } from './pep-api.ts'
 
 /** gateway.yaml */
@@ -65,7 +66,7 @@ export type Risk = (typeof RISKS)[number]
 
 /** A tool definition exactly as the server gave it; only `name` and `inputSchema` are read, the rest is kept. */
 export const toolDefinition = z.looseObject({
-  name: z.string().min(1).max(256),
+  name: z.string().min(1).max(TOOL_NAME_LENGTH_MAX),
   inputSchema: z.looseObject({ type: z.literal('object') }),
 })
 export type ToolDefinition = z.infer<typeof toolDefinition>

@@ -16,6 +16,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'pdp/src/decide/': ['node:crypto', 'schemas/', 'pdp/src/authorize/', 'pdp/src/decide/'],
   'pdp/src/engine/': ['@cedar-policy/cedar-wasm', 'node:assert', 'node:crypto', 'node:fs', 'node:module', 'node:path', 'node:url', 'node:worker_threads', 'schemas/', 'pdp/src/threads/', 'pdp/src/engine/'],
   'pdp/src/bundle/': ['canonicalize', 'yaml', 'zod', 'node:crypto', 'node:fs', 'node:path', 'schemas/', 'pdp/src/authorize/', 'pdp/src/engine/', 'pdp/src/bundle/'],
+  'pdp/src/catalog/': ['canonicalize', 'diff', 'node:crypto', 'schemas/', 'pdp/src/catalog/'],
   'pdp/src/identity/': ['node:crypto', 'schemas/', 'pdp/src/identity/'],
   'pdp/src/keys/': ['node:crypto', 'node:fs', 'node:path', 'schemas/', 'pdp/src/keys/'],
   'pdp/src/ledger/': ['node:crypto', 'node:timers', 'schemas/', 'pdp/src/keys/', 'pdp/src/ledger/'],
@@ -42,7 +43,7 @@ const TYPE_SIDES: Readonly<Record<string, readonly string[]>> = {
 
 type Ban = { readonly token: RegExp; readonly instead: string; readonly allowed: RegExp }
 const NOWHERE = /^$/
-const PURE = /^pdp\/src\/(authorize|decide|identity|ledger|routes)\//
+const PURE = /^pdp\/src\/(authorize|catalog|decide|identity|ledger|routes)\//
 const BANS: readonly Ban[] = [
   { token: /(?<![.\w])import\(/, instead: 'a static import, which the room table can see', allowed: /^(pdp\/src\/engine|cli\/src\/main|cli\/src\/program|cli\/src\/commands)/ },
   { token: /\b(TODO|FIXME|XXX)\b/, instead: 'an issue', allowed: NOWHERE },

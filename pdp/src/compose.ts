@@ -9,6 +9,7 @@ import { createApp } from './app.ts'
 import { createAuthorizer } from './authorize/authorizer.ts'
 import type { Bundle } from './bundle/bundle.ts'
 import { loadBundle } from './bundle/load.ts'
+import { openCatalog } from './catalog/catalog.ts'
 import { createAdvise } from './decide/advise.ts'
 import { createDecide, type Decide } from './decide/decide.ts'
 import { type Engine, startEngine } from './engine/engine.ts'
@@ -81,7 +82,14 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
   const grants = openGrants(identity)
   const peps = openPeps(identity)
   const authorizer = createAuthorizer({ bundle, engine })
-  const metrics = createMetrics(ledger.stats)
+  const catalog = openCatalog({
+    sql: store.sql,
+    clock,
+    log,
+    bundle: () => bundle,
+    onFresh: (state) => metrics.countSighting(state),
+  })
+  const metrics = createMetrics(ledger.stats, catalog.heldCounts)
   const events = watchEvents({
     revokedSince: grants.revokedSince,
     clock,
@@ -104,6 +112,8 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
       return fsck({ ...vaulted, deploymentPublicKey: keys.deployment.publicKey, now: clock.now() })
     },
     bundleInfo: () => describeBundle(bundle),
+    listTools: catalog.listTools,
+    showDefinition: catalog.showDefinition,
   }
   const app = createApp({
     identify: createIdentify(ports.operatorTokenSha256, peps),
@@ -114,7 +124,9 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
       ...pepRoutes({
         decide: counted(decide, metrics, clock),
         sealOutcomes: ledger.sealOutcomes,
-        classifyDefinition: (server, tool, digest) => classify(bundle, server, tool, digest),
+        sightTools: catalog.sight,
+        keepDefinitions: catalog.keep,
+        reviewedDefinitions: catalog.reviewed,
         servers: () => ({ bundle: bundle.id, upstreams: upstreamsOf(bundle) }),
         subscribe: events.subscribe,
       }),
@@ -166,12 +178,6 @@ async function lackOf(store: Store): Promise<string | undefined> {
 
 function upstreamsOf(bundle: Bundle) {
   return [...bundle.servers.values()].map(({ upstream }) => upstream)
-}
-
-function classify(bundle: Bundle, server: string, tool: string, digest: string) {
-  const reviewed = bundle.servers.get(server)?.tools.get(tool)
-  if (reviewed === undefined) return 'unknown' as const
-  return reviewed.variants.has(digest) ? ('reviewed' as const) : ('changed' as const)
 }
 
 function describeBundle(bundle: Bundle): BundleInfo {

@@ -1,14 +1,20 @@
 // Owns what the PDP counts. Labels are bounded sets; no person, tool or argument is ever one.
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
-import type { DecideResult } from '../../schemas/pep-api.ts'
+import type { DecideResult, ToolState } from '../../schemas/pep-api.ts'
 import type { LedgerStats } from './ledger/types.ts'
 
 export type Metrics = {
   readonly registry: Registry
   readonly countResults: (results: readonly DecideResult[], seconds: number) => void
+  /** A definition was seen on a server for the first time. */
+  readonly countSighting: (state: ToolState) => void
 }
 
-export function createMetrics(ledgerStats: () => LedgerStats): Metrics {
+/** `heldCounts`: held tools of each server; while it rejects, no server has a value. */
+export function createMetrics(
+  ledgerStats: () => LedgerStats,
+  heldCounts: () => Promise<ReadonlyMap<string, number>>,
+): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   const decisions = new Counter({
@@ -47,8 +53,28 @@ export function createMetrics(ledgerStats: () => LedgerStats): Metrics {
       }),
     )
   }
+  const sightings = new Counter({
+    name: 'cedargate_definitions_seen_total',
+    help: 'Tool definitions seen on a server for the first time, by how they stand to the reviewed',
+    labelNames: ['state'],
+    registers: [registry],
+  })
+  registry.registerMetric(
+    new Gauge({
+      name: 'cedargate_tools_held',
+      help: 'Tools of a server that are changed or unknown, as the last look saw them',
+      labelNames: ['server'],
+      registers: [],
+      async collect() {
+        const counts = await heldCounts().catch(() => undefined) // /readyz says what is wrong.
+        this.reset()
+        for (const [server, count] of counts ?? []) this.set({ server }, count)
+      },
+    }),
+  )
   return {
     registry,
+    countSighting: (state) => sightings.inc({ state }),
     countResults: (results, seconds) => {
       duration.observe(seconds)
       for (const result of results) {
