@@ -9,7 +9,7 @@ import { createApp } from './app.ts'
 import { createAuthorizer } from './authorize/authorizer.ts'
 import type { Bundle } from './bundle/bundle.ts'
 import { loadBundle } from './bundle/load.ts'
-import { openCatalog } from './catalog/catalog.ts'
+import { type Catalog, openCatalog } from './catalog/catalog.ts'
 import { createAdvise } from './decide/advise.ts'
 import { createDecide, type Decide } from './decide/decide.ts'
 import { type Engine, startEngine } from './engine/engine.ts'
@@ -27,6 +27,7 @@ import { type AdminPorts, adminRoutes } from './routes/admin.ts'
 import { operationsRoutes } from './routes/operations.ts'
 import { pepRoutes } from './routes/pep.ts'
 import type { Identify, PdpEnv } from './routes/roles.ts'
+import { toolRoutes } from './routes/tools.ts'
 import { keepBundle } from './store/bundles.ts'
 import type { Store } from './store/open.ts'
 
@@ -82,14 +83,9 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
   const grants = openGrants(identity)
   const peps = openPeps(identity)
   const authorizer = createAuthorizer({ bundle, engine })
-  const catalog = openCatalog({
-    sql: store.sql,
-    clock,
-    log,
-    bundle: () => bundle,
-    onFresh: (state) => metrics.countSighting(state),
-  })
-  const metrics = createMetrics(ledger.stats, catalog.heldCounts)
+  const metrics = createMetrics(ledger.stats, () => catalog.heldCounts())
+  const current = { bundle: () => bundle, onFresh: metrics.countSighting }
+  const catalog: Catalog = openCatalog({ ...identity, ...current, log })
   const events = watchEvents({
     revokedSince: grants.revokedSince,
     clock,
@@ -112,8 +108,6 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
       return fsck({ ...vaulted, deploymentPublicKey: keys.deployment.publicKey, now: clock.now() })
     },
     bundleInfo: () => describeBundle(bundle),
-    listTools: catalog.listTools,
-    showDefinition: catalog.showDefinition,
   }
   const app = createApp({
     identify: createIdentify(ports.operatorTokenSha256, peps),
@@ -121,12 +115,11 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
       ...operationsRoutes({ registry: metrics.registry, unready: () => lackOf(store) }),
       ...accessRoutes({ advise, publicUrl: ports.publicUrl }),
       ...adminRoutes(admin),
+      ...toolRoutes(catalog),
       ...pepRoutes({
         decide: counted(decide, metrics, clock),
         sealOutcomes: ledger.sealOutcomes,
-        sightTools: catalog.sight,
-        keepDefinitions: catalog.keep,
-        reviewedDefinitions: catalog.reviewed,
+        ...catalog,
         servers: () => ({ bundle: bundle.id, upstreams: upstreamsOf(bundle) }),
         subscribe: events.subscribe,
       }),

@@ -59,19 +59,7 @@ export function createMetrics(
     labelNames: ['state'],
     registers: [registry],
   })
-  registry.registerMetric(
-    new Gauge({
-      name: 'cedargate_tools_held',
-      help: 'Tools of a server that are changed or unknown, as the last look saw them',
-      labelNames: ['server'],
-      registers: [],
-      async collect() {
-        const counts = await heldCounts().catch(() => undefined) // /readyz says what is wrong.
-        this.reset()
-        for (const [server, count] of counts ?? []) this.set({ server }, count)
-      },
-    }),
-  )
+  registry.registerMetric(heldGauge(heldCounts))
   return {
     registry,
     countSighting: (state) => sightings.inc({ state }),
@@ -83,4 +71,18 @@ export function createMetrics(
       }
     },
   }
+}
+
+function heldGauge(heldCounts: () => Promise<ReadonlyMap<string, number>>): Gauge {
+  return new Gauge({
+    name: 'cedargate_tools_held',
+    help: 'Tools of a server that are changed or unknown, as the last look saw them',
+    labelNames: ['server'],
+    registers: [],
+    async collect() {
+      const counts = await heldCounts().catch(() => undefined) // /readyz says what is wrong.
+      this.reset()
+      for (const [server, count] of counts ?? []) this.set({ server }, count)
+    },
+  })
 }

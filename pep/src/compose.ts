@@ -63,16 +63,13 @@ export function createPep(ports: PepPorts): Pep {
     binDirectory: ports.binDirectory,
     preload: new URL('./upstream/preload.mjs', import.meta.url),
   }
+  const shared = { pdp, monotonic, log }
   const reviewed = createReviewed({
-    pdp,
-    monotonic,
-    log,
+    ...shared,
     onShown: (caller, shown) => discovery.shown(caller, shown),
   })
   const servers: Servers = createServers({
-    pdp,
-    monotonic,
-    log,
+    ...shared,
     sessions,
     streams,
     surroundings,
@@ -95,10 +92,8 @@ export function createPep(ports: PepPorts): Pep {
     definitionOf: (caller, tool) => discovery.definitionOf(caller, tool),
   }
   const discovery: Discovery = createDiscovery({
-    pdp,
-    monotonic,
+    ...shared,
     uuid,
-    log,
     isReviewed: reviewed.isReviewed,
     serverOf: servers.of,
     permit: (inbound) => permit(enforcement, inbound),

@@ -41,12 +41,13 @@ test('the pair of two is one of its own, and its content says which', () => {
   expect(pair).toEqual(readDefinition(['a'.repeat(64), 'b'.repeat(64)]))
 })
 
+const big = (at: number) => ({
+  name: `t${at}`,
+  description: 'x'.repeat(FINGERPRINTS_LENGTH_MAX / 4),
+})
+
 test('what is remembered is right, also beyond what fits', () => {
   const fingerprintOf = createFingerprints()
-  const big = (at: number) => ({
-    name: `t${at}`,
-    description: 'x'.repeat(FINGERPRINTS_LENGTH_MAX / 4),
-  })
   for (let at = 0; at < 9; at++) {
     expect(fingerprintOf(big(at))).toBe(readDefinition(big(at)).sha256)
     expect(fingerprintOf(A)).toBe(readDefinition(A).sha256)

@@ -2,6 +2,7 @@
 // decides a call. What a caller was shown counts for that caller alone.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { readDefinition } from './definition.ts'
+import { createDue, type Due } from './due.ts'
 import { DISCOVERY_COOLDOWN_MS, DISCOVERY_INTERVAL_MS, DISCOVERY_WAIT_MS } from './limits.ts'
 import { type LookPorts, lookAt } from './look.ts'
 import type { Monotonic, PdpPort } from './ports.ts'
@@ -40,9 +41,8 @@ type Known = {
   lookedAt: number
   looking: Promise<void> | undefined
   told: Promise<void>
-  /** The next look that somebody asked for; `due` in milliseconds of the clock. */
-  timer: NodeJS.Timeout | undefined
-  due: number
+  /** The next look that somebody asked for. */
+  readonly next: Due
 }
 
 export function createDiscovery(ports: DiscoverPorts): Discovery {
@@ -50,22 +50,28 @@ export function createDiscovery(ports: DiscoverPorts): Discovery {
   const known = new Map<string, Known>()
   const teller = createTeller(ports)
   const knownOf = (server: string): Known => {
-    const found = known.get(server) ?? nothingKnown()
-    known.set(server, found)
-    return found
+    const found = known.get(server)
+    if (found !== undefined) return found
+    const next = createDue(monotonic, () => {
+      // A look under way may have passed what changed: another follows it.
+      if (entry.looking === undefined) void join(server)
+      else next.within(DISCOVERY_COOLDOWN_MS)
+    })
+    const entry = nothingKnown(next)
+    known.set(server, entry)
+    return entry
   }
   const lookOnce = async (server: string, entry: Known): Promise<void> => {
-    clearTimeout(entry.timer)
-    entry.timer = undefined
+    entry.next.clear()
     try {
       const gathering = teller.gather(server)
       const seen = await lookAt(ports, server, gathering)
-      if (seen === undefined) return
+      if (seen === undefined || known.get(server) !== entry) return
       entry.definitions = seen.definitions
       entry.variants.settle(seen.definitions, (tool, sha256) => isReviewed(server, tool, sha256))
       entry.told = teller.tellLook(server, gathering.sights())
       if (seen.ttlMs !== undefined && seen.ttlMs < DISCOVERY_INTERVAL_MS)
-        lookIn(server, entry, Math.max(seen.ttlMs, DISCOVERY_COOLDOWN_MS))
+        entry.next.within(Math.max(seen.ttlMs, DISCOVERY_COOLDOWN_MS))
     } catch (error) {
       log.warn({ server, err: error }, 'the tools of a server could not be listed')
     } finally {
@@ -78,69 +84,72 @@ export function createDiscovery(ports: DiscoverPorts): Discovery {
     entry.looking ??= lookOnce(server, entry)
     return entry.looking
   }
-  const lookIn = (server: string, entry: Known, ms: number): void => {
-    const due = monotonic() + ms
-    if (known.get(server) !== entry) return
-    if (entry.timer !== undefined && entry.due <= due) return
-    clearTimeout(entry.timer)
-    entry.due = due
-    entry.timer = setTimeout(() => {
-      entry.timer = undefined
-      // A look under way may have passed what changed: another follows it.
-      if (entry.looking === undefined) void join(server)
-      else lookIn(server, entry, DISCOVERY_COOLDOWN_MS)
-    }, ms).unref()
-  }
   const changed = (server: string): void => {
     const entry = known.get(server)
     if (entry === undefined) return
     const rest = DISCOVERY_COOLDOWN_MS - (monotonic() - entry.lookedAt)
-    lookIn(server, entry, entry.looking === undefined ? Math.max(rest, 0) : DISCOVERY_COOLDOWN_MS)
+    entry.next.within(entry.looking === undefined ? Math.max(rest, 0) : DISCOVERY_COOLDOWN_MS)
   }
   return {
     look: (server) => join(server).then(() => known.get(server)?.told),
     changed,
-    shown({ server, token }, shown) {
-      const entry = known.get(server)
-      if (entry === undefined || token === null) return
-      let isNews = false
-      for (const [tool, { sha256, items }] of shown) {
-        const own = entry.definitions.get(tool) ?? null
-        const isNew = entry.variants.show(token, tool, sha256, own)
-        if (!isNew || isReviewed(server, tool, sha256)) continue
-        isNews = true
-        for (const item of items) teller.tellShown(server, tool, readDefinition(item))
-      }
-      if (isNews) changed(server)
+    shown(caller, shown) {
+      const entry = known.get(caller.server)
+      const held = entry === undefined ? [] : noteShown(entry, caller, shown, isReviewed)
+      for (const { tool, item } of held) teller.tellShown(caller.server, tool, readDefinition(item))
+      if (held.length > 0) changed(caller.server)
     },
     forget(server) {
-      clearTimeout(known.get(server)?.timer)
+      known.get(server)?.next.clear()
       known.delete(server)
       teller.forget(server)
     },
     definitionOf({ server, token }, tool) {
       if (serverOf(server) === undefined) return null
       const entry = knownOf(server)
-      const shown = token === null ? undefined : entry.variants.of(token, tool)
-      const seen = shown ?? entry.definitions.get(tool)
-      if (seen !== undefined) return seen
+      const seen = definitionIn(entry, token, tool)
+      if (seen !== null) return seen
       const cooling = monotonic() - entry.lookedAt < DISCOVERY_COOLDOWN_MS
       if (cooling && entry.looking === undefined) return null
-      return Promise.race([join(server), sleep(DISCOVERY_WAIT_MS, undefined, { ref: false })]).then(
-        () => entry.definitions.get(tool) ?? null,
-      )
+      const late = sleep(DISCOVERY_WAIT_MS, undefined, { ref: false })
+      return Promise.race([join(server), late]).then(() => definitionIn(entry, token, tool))
     },
   }
 }
 
-function nothingKnown(): Known {
+function definitionIn(
+  { definitions, variants }: Known,
+  token: string | null,
+  tool: string,
+): string | null {
+  const shown = token === null ? undefined : variants.of(token, tool)
+  return shown ?? definitions.get(tool) ?? null
+}
+
+/** What this caller was shown for the first time and is not reviewed, item by item. */
+function noteShown(
+  { definitions, variants }: Known,
+  { server, token }: Caller,
+  shown: Shown,
+  isReviewed: DiscoverPorts['isReviewed'],
+): { readonly tool: string; readonly item: unknown }[] {
+  if (token === null) return []
+  const held: { tool: string; item: unknown }[] = []
+  for (const [tool, { sha256, items }] of shown) {
+    const isNew = variants.show(token, tool, sha256, definitions.get(tool) ?? null)
+    if (isNew && !isReviewed(server, tool, sha256))
+      held.push(...items.map((item) => ({ tool, item })))
+  }
+  return held
+}
+
+function nothingKnown(next: Due): Known {
   return {
     definitions: new Map(),
     variants: createVariants(),
     lookedAt: Number.NEGATIVE_INFINITY,
     looking: undefined,
     told: Promise.resolve(),
-    timer: undefined,
-    due: 0,
+    next,
   }
 }

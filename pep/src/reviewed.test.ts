@@ -40,6 +40,7 @@ let pdp: TestPdp
 let pep: RunningTestPep
 let url: string
 let skewMs = 0
+const monotonic = () => performance.now() + skewMs
 /** What the gateway's own look sees, and what each caller does. */
 let own: readonly object[]
 let lists: Record<string, readonly object[]>
@@ -82,7 +83,6 @@ beforeEach(async () => {
   }
   pdp.told.length = 0
   pdp.kept.clear()
-  const monotonic = () => performance.now() + skewMs
   pep = await startTestPep({ pdp: pdp.port, sql: countingSql(), monotonic })
   url = `${pep.url}/demo/mcp`
 })

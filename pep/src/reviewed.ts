@@ -118,9 +118,9 @@ function review(
   const shown = new Map<string, { sha256: string; items: unknown[] }>()
   const definitions: JsonObject[] = []
   for (const item of items) {
-    const name = String(item['name'])
-    const tool = tools.get(name)
-    if (tool === undefined) continue
+    const { name } = item
+    const tool = typeof name === 'string' ? tools.get(name) : undefined
+    if (typeof name !== 'string' || tool === undefined) continue
     const sha256 = fingerprintOf(item)
     const before = shown.get(name)
     if (before === undefined) {

@@ -41,6 +41,12 @@ function bundleOf(...definitions: ToolDefinition[]): ReviewedBundle {
   return { id: 'b'.repeat(64), servers: new Map([['one', server], ['two', server]]) } // biome-ignore format: a table
 }
 
+const most = (round: number) => {
+  return Array.from({ length: DEFINITIONS_MAX }, (_, at) => {
+    return { name: `t${at}`, sha256: sha256(`${round} ${at}`) }
+  })
+}
+
 onEachDatabase((database) => {
   beforeEach(async () => {
     await database().store.sql.query('delete from sighting')
@@ -65,7 +71,7 @@ onEachDatabase((database) => {
       onFresh: (kind) => fresh.push(kind),
     })
     const look = (...definitions: ToolDefinition[]) => {
-      return catalog.sight({ server: 'one', look: true, tools: named(definitions) })
+      return catalog.sightTools({ server: 'one', look: true, tools: named(definitions) })
     }
     return { catalog, clock, lines, fresh, state, look, sql }
   }
@@ -80,7 +86,7 @@ onEachDatabase((database) => {
     ])
     expect(fresh.toSorted()).toEqual(['changed', 'reviewed', 'unknown'])
     const { sha256: digest, content } = seen(tool('b', 'other'))
-    await catalog.keep({ server: 'one', contents: [{ sha256: digest, content }] })
+    await catalog.keepDefinitions({ server: 'one', contents: [{ sha256: digest, content }] })
     const again = await look(tool('a'), tool('b', 'other'), tool('c'))
     expect(again.map(({ wanted }) => wanted)).toEqual([true, false, true])
     expect(fresh).toHaveLength(3)
@@ -119,15 +125,15 @@ onEachDatabase((database) => {
     await look(tool('a'), tool('b'))
     const bad = { sha256: digest, content }
     const good = seen(tool('b'))
-    expect(await catalog.keep({ server: 'one', contents: [good, bad] })).toBe(digest)
+    expect(await catalog.keepDefinitions({ server: 'one', contents: [good, bad] })).toBe(digest)
     expect(await sql.query('select * from definition')).toEqual([])
   })
 
   test('what was never noted on that server is not kept', async () => {
     const { catalog, look, sql } = open()
     await look(tool('a'))
-    await catalog.keep({ server: 'one', contents: [seen(tool('b'))] })
-    await catalog.keep({ server: 'two', contents: [seen(tool('a'))] })
+    await catalog.keepDefinitions({ server: 'one', contents: [seen(tool('b'))] })
+    await catalog.keepDefinitions({ server: 'two', contents: [seen(tool('a'))] })
     expect(await sql.query('select * from definition')).toEqual([])
   })
 
@@ -135,10 +141,10 @@ onEachDatabase((database) => {
     const { catalog, look } = open()
     const { sha256: digest, content } = seen(tool('a'))
     await look(tool('a'))
-    await catalog.keep({ server: 'one', contents: [{ sha256: digest, content: null }] })
+    await catalog.keepDefinitions({ server: 'one', contents: [{ sha256: digest, content: null }] })
     expect(await look(tool('a'))).toMatchObject([{ wanted: false }])
     expect(await catalog.showDefinition(digest)).toMatchObject({ definition: null })
-    await catalog.keep({ server: 'one', contents: [{ sha256: digest, content }] })
+    await catalog.keepDefinitions({ server: 'one', contents: [{ sha256: digest, content }] })
     expect(await catalog.showDefinition(digest)).toMatchObject({ definition: tool('a') })
     expect(await catalog.showDefinition('0'.repeat(64))).toBeUndefined()
   })
@@ -154,7 +160,7 @@ onEachDatabase((database) => {
     await look(tool('a'), tool('b'))
     expect(await held()).toEqual([])
     const callers = named([tool('a', 'for one caller')])
-    await catalog.sight({ server: 'one', look: false, tools: callers })
+    await catalog.sightTools({ server: 'one', look: false, tools: callers })
     expect(await held()).toEqual([])
     state.bundle = bundleOf(tool('b'))
     expect(await held()).toEqual(['a'])
@@ -188,31 +194,26 @@ onEachDatabase((database) => {
 
   test('a server that shows ever more is kept up to a limit', async () => {
     const { catalog, lines, sql } = open()
-    const most = (round: number) => {
-      return Array.from({ length: DEFINITIONS_MAX }, (_, at) => {
-        return { name: `t${at}`, sha256: sha256(`${round} ${at}`) }
-      })
-    }
     for (let round = 0; round * DEFINITIONS_MAX <= SIGHTINGS_PER_SERVER_MAX; round++) {
-      await catalog.sight({ server: 'one', look: true, tools: most(round) })
+      await catalog.sightTools({ server: 'one', look: true, tools: most(round) })
     }
     const [row] = await sql.query('select count(*)::int as n from sighting')
     expect(row).toEqual({ n: SIGHTINGS_PER_SERVER_MAX })
     expect(lines.at(-1)).toMatchObject({ server: 'one', lost: DEFINITIONS_MAX })
     const held = await catalog.listTools({ held: true })
     expect(held).toHaveLength(DEFINITIONS_MAX)
-    const told = await catalog.sight({ server: 'one', look: true, tools: most(9).slice(0, 1) })
+    const told = await catalog.sightTools({ server: 'one', look: true, tools: most(9).slice(0, 1) })
     expect(told).toMatchObject([{ state: 'unknown', wanted: false }])
   })
 
   test('reviewed definitions stand in the order of the lock', () => {
     const { catalog } = open(tool('b'), tool('a'), tool('b', 'second'))
-    const { tools = [] } = catalog.reviewed('one') ?? {}
+    const { tools = [] } = catalog.reviewedDefinitions('one') ?? {}
     const all = tools.map(({ name, variants }) => [name, variants.map((one) => one.definition)])
     expect(all).toEqual([
       ['b', [tool('b'), tool('b', 'second')]],
       ['a', [tool('a')]],
     ])
-    expect(catalog.reviewed('none')).toBeUndefined()
+    expect(catalog.reviewedDefinitions('none')).toBeUndefined()
   })
 })

@@ -1,6 +1,6 @@
 // Owns what the PDP knows of servers' tools, joined: what is reviewed, what was seen, what is held.
 // Never decides.
-import type { SightingsRequest, ToolState } from '../../../schemas/pep-api.ts'
+import type { ReviewedResponse, SightingsRequest, ToolState } from '../../../schemas/pep-api.ts'
 import { type HeldPorts, watchHeld } from './held.ts'
 import { reviewedDefinitions, stateOf } from './reviewed.ts'
 import { openSightings, type Sightings, type SightingsPorts } from './sightings.ts'
@@ -17,20 +17,22 @@ export type SightedTool = {
   readonly wanted: boolean
 }
 
-export type Catalog = Omit<Sightings, 'note'> & {
+export type Catalog = Omit<Sightings, 'note' | 'keep'> & {
   /** Notes what was seen, says what is held now, and answers per tool, in order. */
-  readonly sight: (request: SightingsRequest) => Promise<readonly SightedTool[]>
-  readonly reviewed: (server: string) => ReturnType<typeof reviewedDefinitions>
+  readonly sightTools: (request: SightingsRequest) => Promise<readonly SightedTool[]>
+  readonly keepDefinitions: Sightings['keep']
+  readonly reviewedDefinitions: (server: string) => ReviewedResponse | undefined
 }
 
 export function openCatalog(ports: CatalogPorts): Catalog {
   const { bundle, log, onFresh } = ports
-  const { note, ...sightings } = openSightings(ports)
+  const { note, keep, ...sightings } = openSightings(ports)
   const watch = watchHeld(ports)
   return {
     ...sightings,
-    reviewed: (server) => reviewedDefinitions(bundle(), server),
-    async sight(request) {
+    keepDefinitions: keep,
+    reviewedDefinitions: (server) => reviewedDefinitions(bundle(), server),
+    async sightTools(request) {
       const { server, look, tools } = request
       const current = bundle()
       const seen = tools.map(({ name, sha256 }) => ({

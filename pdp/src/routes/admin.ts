@@ -15,12 +15,7 @@ import {
   grantRequest,
   type PepRow,
   pepRequest,
-  type SeenDefinition,
-  type ToolRow,
-  type ToolsQuery,
-  toolsQuery,
 } from '../../../schemas/admin-api.ts'
-import { sha256Hex } from '../../../schemas/identifiers.ts'
 import { jsonBody } from './body.ts'
 import type { GuardedRoute, PdpEnv } from './roles.ts'
 
@@ -36,8 +31,6 @@ export type AdminPorts = {
   readonly showDecision: (id: string) => Promise<DecisionRow | undefined>
   readonly fsck: () => AsyncIterable<FsckLine>
   readonly bundleInfo: () => BundleInfo
-  readonly listTools: (query: ToolsQuery) => Promise<readonly ToolRow[]>
-  readonly showDefinition: (sha256: string) => Promise<SeenDefinition | undefined>
 }
 
 export function adminRoutes(ports: AdminPorts): GuardedRoute[] {
@@ -52,8 +45,6 @@ export function adminRoutes(ports: AdminPorts): GuardedRoute[] {
     { method: 'GET', path: '/admin/v1/decisions/:id', role: 'operator', handler: showDecision },
     { method: 'GET', path: '/admin/v1/ledger/fsck', role: 'operator', handler: fsck },
     { method: 'GET', path: '/admin/v1/bundle', role: 'operator', handler: bundle },
-    { method: 'GET', path: '/admin/v1/tools', role: 'operator', handler: tools },
-    { method: 'GET', path: '/admin/v1/definitions/:id', role: 'operator', handler: definition },
   ]
 
   async function createGrant(c: Context<PdpEnv>): Promise<Response> {
@@ -116,18 +107,6 @@ export function adminRoutes(ports: AdminPorts): GuardedRoute[] {
   function bundle(c: Context<PdpEnv>): Response {
     return c.json(ports.bundleInfo())
   }
-
-  async function tools(c: Context<PdpEnv>): Promise<Response> {
-    const query = toolsQuery.safeParse(c.req.query())
-    if (!query.success) return invalid(c, z.prettifyError(query.error))
-    return c.json({ tools: await ports.listTools(query.data) })
-  }
-
-  async function definition(c: Context<PdpEnv>): Promise<Response> {
-    const sha256 = sha256Hex.safeParse(identifier(c))
-    const found = sha256.success ? await ports.showDefinition(sha256.data) : undefined
-    return found === undefined ? missing(c, 'definition', 'cedargate tools ls') : c.json(found)
-  }
 }
 
 function unknownServers({ servers }: BundleInfo, asked: readonly string[]): string | undefined {
@@ -149,10 +128,12 @@ function read<Schema extends z.ZodType>(
   return parsed.success ? parsed.data : invalid(c, z.prettifyError(parsed.error))
 }
 
-function invalid(c: Context, message: string): Response {
+/** 400 with one line. */
+export function invalid(c: Context, message: string): Response {
   return c.json({ code: 'invalid_request', message: message.replaceAll(/\s*\n\s*/g, ' ') }, 400)
 }
 
-function missing(c: Context, what: string, hint: string): Response {
+/** 404; `hint` is the command that lists what there is. */
+export function missing(c: Context, what: string, hint: string): Response {
   return c.json({ code: 'not_found', message: `there is no such ${what}; see \`${hint}\`` }, 404)
 }

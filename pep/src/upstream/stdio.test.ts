@@ -54,6 +54,7 @@ const VISIBLE: Visible = { tools: ['read_text_file', 'env'], resources: true, pr
 let folder: string
 /** Of the PEP's clock. */
 let skewMs = 0
+const monotonic = () => performance.now() + skewMs
 let pep: RunningTestPep
 let pdp: TestPdp
 
@@ -70,7 +71,6 @@ beforeAll(async () => {
     stdio('missing', 'no-such-command', []),
   ])
   pdp.reviewed = ['read_text_file', 'env'].map((name) => ({ name, inputSchema: {} }))
-  const monotonic = () => performance.now() + skewMs
   pep = await startTestPep({ pdp: pdp.port, sql: countingSql(), monotonic })
 }, 30_000)
 afterAll(async () => {
@@ -249,6 +249,7 @@ test('a child that says its tools changed is looked at, on another child', async
   skewMs += DISCOVERY_COOLDOWN_MS
   await post(url, toolCall('changed'), headers)
   await until(() => pdp.definitions.has('script'))
+  expect(pdp.definitions.get('script')).toEqual(['env', 'hidden'])
 })
 
 test('two requests under one id at once: the second is turned away', async () => {
