@@ -95,9 +95,12 @@ export function createDiscovery(ports: DiscoverPorts): Discovery {
     changed,
     shown(caller, shown) {
       const entry = known.get(caller.server)
-      const held = entry === undefined ? [] : noteShown(entry, caller, shown, isReviewed)
-      for (const { tool, item } of held) teller.tellShown(caller.server, tool, readDefinition(item))
-      if (held.length > 0) changed(caller.server)
+      const news = entry === undefined ? [] : noteShown(entry, caller, shown)
+      for (const { tool, sha256, items } of news) {
+        if (isReviewed(caller.server, tool, sha256)) continue
+        for (const item of items) teller.tellShown(caller.server, tool, readDefinition(item))
+      }
+      if (news.length > 0) changed(caller.server)
     },
     forget(server) {
       known.get(server)?.next.clear()
@@ -126,21 +129,13 @@ function definitionIn(
   return shown ?? definitions.get(tool) ?? null
 }
 
-/** What this caller was shown for the first time and is not reviewed, item by item. */
-function noteShown(
-  { definitions, variants }: Known,
-  { server, token }: Caller,
-  shown: Shown,
-  isReviewed: DiscoverPorts['isReviewed'],
-): { readonly tool: string; readonly item: unknown }[] {
+/** What this caller was shown otherwise than the gateway's own look, for the first time. */
+function noteShown({ definitions, variants }: Known, { token }: Caller, shown: Shown) {
   if (token === null) return []
-  const held: { tool: string; item: unknown }[] = []
-  for (const [tool, { sha256, items }] of shown) {
-    const isNew = variants.show(token, tool, sha256, definitions.get(tool) ?? null)
-    if (isNew && !isReviewed(server, tool, sha256))
-      held.push(...items.map((item) => ({ tool, item })))
-  }
-  return held
+  const all = [...shown].map(([tool, listed]) => ({ tool, ...listed }))
+  return all.filter(({ tool, sha256 }) => {
+    return variants.show(token, tool, sha256, definitions.get(tool) ?? null)
+  })
 }
 
 function nothingKnown(next: Due): Known {

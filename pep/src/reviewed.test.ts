@@ -1,9 +1,8 @@
 // What a client is shown of tools: the reviewed definitions of what its own list had, and nothing
 // that the server says itself; and by which fingerprint its calls are decided.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { createFingerprints, readDefinition } from './definition.ts'
+import { readDefinition } from './definition.ts'
 import { DISCOVERY_COOLDOWN_MS } from './limits.ts'
-import { createReviewed } from './reviewed.ts'
 import {
   answerEvents,
   answerJson,
@@ -204,32 +203,4 @@ describe('what a caller’s own list showed decides its calls', () => {
     await shownTo(2)
     expect(await decidedBy(2)).toBe(sha([sha(A), sha(CHANGED)]))
   })
-})
-
-test('a list of 400 tools costs little once it is known', async () => {
-  const tools = Array.from({ length: 400 }, (_, at) => {
-    return { ...tool(`t${at}`, 'what it does, at length. '.repeat(40)), inputSchema: { type: 'object', properties: Object.fromEntries(Array.from({ length: 8 }, (__, of) => [`p${of}`, { type: 'string', description: 'an argument and what it is for' }])) } }
-  }) // biome-ignore format: long lines
-  const many = createTestPdp([])
-  many.reviewed = tools
-  const log = { debug() {}, info() {}, warn() {}, error() {} }
-  const reviewed = createReviewed({ pdp: many.port, monotonic: () => 0, log, onShown: () => {} })
-  await reviewed.load('demo')
-  const text = JSON.stringify(tools)
-  const show = () => reviewed.show({ server: 'demo', token: 'a' }, JSON.parse(text) as [])
-  const cold = createFingerprints()
-  expect(show().map(({ name }) => name)).toEqual(tools.map(({ name }) => name))
-  const costs = Array.from({ length: 20 }, () => {
-    const started = performance.now()
-    JSON.stringify(show())
-    return performance.now() - started
-  })
-  const started = performance.now()
-  for (const one of tools) cold(one)
-  const coldMs = performance.now() - started
-  const [median = 0] = costs.toSorted((a, b) => a - b).slice(10)
-  console.log(
-    `${text.length} characters: ${median.toFixed(1)} ms warm, ${coldMs.toFixed(1)} ms cold`,
-  )
-  expect(median).toBeLessThan(coldMs * 5)
 })

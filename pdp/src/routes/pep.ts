@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Context } from 'hono'
 import { streamSSE } from 'hono/streaming'
 import type { z } from 'zod'
+import { serverId } from '../../../schemas/identifiers.ts'
 import {
   type ContentsRequest,
   type DecideResult,
@@ -73,9 +74,11 @@ export function pepRoutes(ports: PepPorts): GuardedRoute[] {
   }
 
   function reviewed(c: Context<PdpEnv>): Response {
-    const server = c.req.query('server') ?? ''
-    if (!enforcer(c).servers.includes(server)) return notEnrolled(c)
-    const answer = ports.reviewedDefinitions(server)
+    const server = serverId.safeParse(c.req.query('server'))
+    if (!server.success)
+      return c.json({ code: 'invalid_request', message: '`server` is no server id' }, 400)
+    if (!enforcer(c).servers.includes(server.data)) return notEnrolled(c)
+    const answer = ports.reviewedDefinitions(server.data)
     if (answer !== undefined) return c.json(answer)
     return c.json({ code: 'not_found', message: 'the bundle has no such server' }, 404)
   }
