@@ -1,7 +1,6 @@
 // Owns knowing what tools a server serves now: when the PEP looks for itself, and which fingerprint
 // decides a call. What a caller was shown counts for that caller alone.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { readDefinition } from './definition.ts'
 import { createDue, type Due } from './due.ts'
 import { DISCOVERY_COOLDOWN_MS, DISCOVERY_INTERVAL_MS, DISCOVERY_WAIT_MS } from './limits.ts'
 import { type LookPorts, lookAt } from './look.ts'
@@ -94,12 +93,9 @@ export function createDiscovery(ports: DiscoverPorts): Discovery {
     look: (server) => join(server).then(() => known.get(server)?.told),
     changed,
     shown(caller, shown) {
-      const entry = known.get(caller.server)
-      const news = entry === undefined ? [] : noteShown(entry, caller, shown)
-      for (const { tool, sha256, items } of news) {
-        if (isReviewed(caller.server, tool, sha256)) continue
-        for (const item of items) teller.tellShown(caller.server, tool, readDefinition(item))
-      }
+      const news = noteShown(known.get(caller.server), caller, shown)
+      for (const { tool, sha256, items } of news)
+        if (!isReviewed(caller.server, tool, sha256)) teller.tellShown(caller.server, tool, items)
       if (news.length > 0) changed(caller.server)
     },
     forget(server) {
@@ -130,8 +126,9 @@ function definitionIn(
 }
 
 /** What this caller was shown otherwise than the gateway's own look, for the first time. */
-function noteShown({ definitions, variants }: Known, { token }: Caller, shown: Shown) {
-  if (token === null) return []
+function noteShown(known: Known | undefined, { token }: Caller, shown: Shown) {
+  if (known === undefined || token === null) return []
+  const { definitions, variants } = known
   const all = [...shown].map(([tool, listed]) => ({ tool, ...listed }))
   return all.filter(({ tool, sha256 }) => {
     return variants.show(token, tool, sha256, definitions.get(tool) ?? null)

@@ -2,7 +2,7 @@
 // it wants whole. Nothing waits for it, and nothing is decided by its answer.
 import { DEFINITION_BYTES_MAX, TOOL_NAME_LENGTH_MAX } from '../../schemas/limits.ts'
 import { sightingsResponse } from '../../schemas/pep-api.ts'
-import type { Definition } from './definition.ts'
+import { type Definition, readDefinition } from './definition.ts'
 import {
   PDP_TIMEOUT_MS,
   TOLD_LENGTH_MAX,
@@ -29,8 +29,8 @@ export type Teller = {
   readonly gather: (server: string) => Gathering
   /** A look, whole; one that waits gives way to a later one. Resolves when it was told or could not be. */
   readonly tellLook: (server: string, sights: readonly Sight[]) => Promise<void>
-  /** What a caller was shown; dropped beyond TOLD_WAITING_MAX that wait. */
-  readonly tellShown: (server: string, name: string, definition: Definition) => void
+  /** Definitions of one tool that a caller was shown; dropped beyond TOLD_WAITING_MAX that wait. */
+  readonly tellShown: (server: string, name: string, definitions: readonly unknown[]) => void
   readonly forget: (server: string) => void
 }
 
@@ -79,10 +79,11 @@ export function createTeller({ pdp, log }: { readonly pdp: PdpPort; readonly log
       queue.look = sights
       return run(server, queue)
     },
-    tellShown(server, name, definition) {
+    tellShown(server, name, definitions) {
       const queue = queueOf(server)
-      if (queue.shown.length >= TOLD_WAITING_MAX) return
-      queue.shown.push(sightOf(name, definition))
+      const room = TOLD_WAITING_MAX - queue.shown.length
+      for (const one of definitions.slice(0, room))
+        queue.shown.push(sightOf(name, readDefinition(one)))
       void run(server, queue)
     },
     forget: (server) => void queues.delete(server),

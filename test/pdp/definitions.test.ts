@@ -21,7 +21,8 @@ const ask = async (path: string, credential: string, body?: object) => {
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   })
   const text = await answer.text()
-  return { status: answer.status, json: text.startsWith('{') ? (JSON.parse(text) as object) : text }
+  const json = text.startsWith('{') ? (JSON.parse(text) as object) : {}
+  return { status: answer.status, text, json }
 }
 const reviewed = async (credential = 'pep-files') => {
   const { json } = await ask(`${PATH}?server=files`, credential)
@@ -86,7 +87,7 @@ test('what was told is what an operator reads', async () => {
   for (const id of ['0', '0'.repeat(64)])
     expect((await ask(`/admin/v1/definitions/${id}`, 'operator')).status).toBe(404)
 
-  const metrics = String((await ask('/metrics', 'none')).json)
+  const metrics = (await ask('/metrics', 'none')).text
   expect(metrics).toContain('cedargate_tools_held{server="files"} 2\n')
   expect(metrics).toContain('cedargate_tools_held{server="everything"} 0\n')
   expect(metrics).toContain('cedargate_definitions_seen_total{state="changed"} 1\n')
