@@ -89,7 +89,10 @@ export function openSightings({ sql, clock, bundle }: SightingsPorts): Sightings
   }
 }
 
-/** `o` is what stood before this statement. Sorted, so that two of these never wait for each other. */
+/**
+ * `o` is what stood before this statement. Sorted, so that two of these never wait for each other.
+ * `in` and no join: without statistics, 4,096 tools joined in a loop take two seconds (measured).
+ */
 const NOTE = `with seen as (
     select distinct tool, sha256 from unnest($2::text[], $3::text[]) as s (tool, sha256)
   ), noted as (
@@ -102,11 +105,11 @@ const NOTE = `with seen as (
     on conflict (server, tool, sha256) do update set last_seen = excluded.last_seen
       where sighting.last_seen <= excluded.last_seen - $6::int * interval '1 millisecond'
     returning tool, sha256
-  ) select s.tool, s.sha256, o.sha256 is null as unseen, n.sha256 is not null as written,
+  ) select s.tool, s.sha256, o.sha256 is null as unseen,
+    (s.tool, s.sha256) in (select tool, sha256 from noted) as written,
     d.sha256 is null as unkept
   from seen s
   left join sighting o on o.server = $1 and o.tool = s.tool and o.sha256 = s.sha256
-  left join noted n on n.tool = s.tool and n.sha256 = s.sha256
   left join definition d on d.sha256 = s.sha256
   where o.sha256 is null or d.sha256 is null`
 
