@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { VERDICT_CODES } from './codes.ts'
 import { OWN_AGENT, serverId, sha256Hex, subjectId } from './identifiers.ts'
 import { DECISIONS_PAGE_MAX, GRANT_LIFETIME_MS_MAX } from './limits.ts'
+import { toolState } from './pep-api.ts'
 
 const servers = z.array(serverId).min(1).max(64)
 
@@ -115,21 +116,6 @@ export const decisionRow = z.strictObject({
 })
 export type DecisionRow = z.infer<typeof decisionRow>
 
-/**
- * A tool as its server serves it now (`GET /admin/v1/tools`, `?held=true` for those not reviewed). `changed`: another
- * definition is reviewed; `unknown`: none is. `reviewed` are the hashes in the lock.
- */
-export const toolRow = z.strictObject({
-  server: z.string(),
-  tool: z.string(),
-  state: z.enum(['reviewed', 'changed', 'unknown']),
-  sha256: sha256Hex,
-  reviewed: z.array(sha256Hex),
-  firstSeen: z.iso.datetime(),
-  lastSeen: z.iso.datetime(),
-})
-export type ToolRow = z.infer<typeof toolRow>
-
 /** Lines of `GET /admin/v1/ledger/fsck` (NDJSON): progress while it runs, findings as met, one summary at the end. */
 export const fsckLine = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('progress'), checked: z.int(), total: z.int() }),
@@ -189,3 +175,38 @@ export const bundleInfo = z.strictObject({
   servers: z.array(serverRow),
 })
 export type BundleInfo = z.infer<typeof bundleInfo>
+
+export const toolsQuery = z.strictObject({
+  held: z.stringbool().optional(),
+  server: serverId.optional(),
+})
+export type ToolsQuery = z.infer<typeof toolsQuery>
+/**
+ * One tool as the last look at its server saw it; a tool listed in two ways has a row for each. `reviewed`: the
+ * fingerprints that are reviewed, latest last. Held is what is not `reviewed`.
+ */
+export const toolRow = z.strictObject({
+  server: z.string(),
+  tool: z.string(),
+  state: toolState,
+  sha256: sha256Hex,
+  reviewed: z.array(sha256Hex),
+  firstSeen: z.iso.datetime(),
+  lastSeen: z.iso.datetime(),
+})
+export type ToolRow = z.infer<typeof toolRow>
+
+/** A definition that was seen once; `definition` is null where only its fingerprint is kept (DEFINITION_BYTES_MAX). */
+export const seenDefinition = z.strictObject({
+  sha256: sha256Hex,
+  definition: z.unknown(),
+  sightings: z.array(
+    z.strictObject({
+      server: z.string(),
+      tool: z.string(),
+      firstSeen: z.iso.datetime(),
+      lastSeen: z.iso.datetime(),
+    }),
+  ),
+})
+export type SeenDefinition = z.infer<typeof seenDefinition>

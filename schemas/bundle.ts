@@ -3,6 +3,7 @@
 import { z } from 'zod'
 import { durationSetting } from './duration.ts'
 import { serverId, sha256Hex } from './identifiers.ts'
+import { TOOL_NAME_LENGTH_MAX } from './limits.ts'
 import type { Upstream } from './pep-api.ts'
 
 /** `ssh-ed25519 AAAA…` as in an allowed-signers file, or the 40 or 64 hex digits of an OpenPGP key. */
@@ -133,7 +134,7 @@ export type Risk = (typeof RISKS)[number]
 
 /** A tool definition exactly as the server gave it; only `name` and `inputSchema` are read, the rest is kept. */
 export const toolDefinition = z.looseObject({
-  name: z.string().min(1).max(256),
+  name: z.string().min(1).max(TOOL_NAME_LENGTH_MAX),
   inputSchema: z.looseObject({ type: z.literal('object') }),
 })
 export type ToolDefinition = z.infer<typeof toolDefinition>

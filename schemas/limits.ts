@@ -57,3 +57,14 @@ export const LISTED_ARGUMENTS_LENGTH_MAX = 16 * 1024
 export const BUNDLE_FILE_BYTES_MAX = 4 * 1024 * 1024
 export const BUNDLE_POLICIES_MAX = 10_000
 export const BUNDLE_SERVERS_MAX = 1_000
+/** Tools in one list: a server that lists more is not looked at; and with those listed in two ways. */
+export const TOOLS_MAX = 4_096
+export const DEFINITIONS_MAX = 2 * TOOLS_MAX
+/** Characters of the name of a tool that can be reviewed. */
+export const TOOL_NAME_LENGTH_MAX = 256
+/** Bytes of a definition that is kept whole; of a longer one the fingerprint is kept. */
+export const DEFINITION_BYTES_MAX = 256 * 1024
+/** Definitions of one server that are kept; what it shows beyond them is held like the rest, and not kept. */
+export const SIGHTINGS_PER_SERVER_MAX = 16_384
+/** How often at most the time of the last sight is written. */
+export const LAST_SEEN_MS = 60_000

@@ -3,7 +3,12 @@ import { z } from 'zod'
 import { VERDICT_CODES } from './codes.ts'
 import { serverId, sha256Hex } from './identifiers.ts'
 import { signedRecord } from './leaf.ts'
-import { DECIDE_CALLS_MAX } from './limits.ts'
+import {
+  DECIDE_CALLS_MAX,
+  DEFINITION_BYTES_MAX,
+  DEFINITIONS_MAX,
+  TOOL_NAME_LENGTH_MAX,
+} from './limits.ts'
 
 /** One message to decide. The PEP never sends a token, only its SHA-256. */
 export const decideCall = z.strictObject({
@@ -81,16 +86,63 @@ export const outcome = z.strictObject({
 export type Outcome = z.infer<typeof outcome>
 export const outcomesRequest = z.strictObject({ outcomes: z.array(outcome).min(1).max(1024) })
 
-/** What a server serves now: `tools` as received. The answer names, per tool, whether the bundle has reviewed it. */
-export const definitionsRequest = z.strictObject({
+/**
+ * What was seen of a server's tools, by name and fingerprint. `look`: all of what one look of the PEP's own saw, which
+ * replaces the last look; else what a caller's list showed. A tool listed in two ways stands here once for each, and
+ * once as the fingerprint of the pair.
+ */
+export const sightingsRequest = z.strictObject({
   server: serverId,
-  tools: z.array(z.strictObject({ name: z.string(), sha256: sha256Hex })),
+  look: z.boolean(),
+  tools: z
+    .array(z.strictObject({ name: z.string().max(TOOL_NAME_LENGTH_MAX), sha256: sha256Hex }))
+    .max(DEFINITIONS_MAX),
 })
-export const definitionsResponse = z.strictObject({
+export type SightingsRequest = z.infer<typeof sightingsRequest>
+
+export const toolState = z.enum(['reviewed', 'changed', 'unknown'])
+export type ToolState = z.infer<typeof toolState>
+
+/** Per tool and in order: whether the bundle has reviewed it, and whether its definition is `wanted` whole. */
+export const sightingsResponse = z.strictObject({
+  tools: z.array(z.strictObject({ name: z.string(), state: toolState, wanted: z.boolean() })),
+})
+
+/**
+ * Definitions that were wanted: `content` is the RFC 8785 text that `sha256` is of, null where it has more than
+ * DEFINITION_BYTES_MAX bytes. One that does not match its fingerprint refuses the request.
+ */
+export const contentsRequest = z.strictObject({
+  server: serverId,
+  contents: z
+    .array(
+      z.strictObject({
+        sha256: sha256Hex,
+        content: z.string().max(DEFINITION_BYTES_MAX).nullable(),
+      }),
+    )
+    .max(DEFINITIONS_MAX),
+})
+export type ContentsRequest = z.infer<typeof contentsRequest>
+/** Body of `POST /pep/v1/definitions`; contents are answered 204. */
+export const definitionsRequest = z.union([sightingsRequest, contentsRequest])
+
+/**
+ * Answer to `GET /pep/v1/definitions?server=`: the reviewed definitions of one server, in the order of its lock. The
+ * last variant of a tool is the latest.
+ */
+export const reviewedResponse = z.strictObject({
+  bundle: sha256Hex,
   tools: z.array(
-    z.strictObject({ name: z.string(), state: z.enum(['reviewed', 'changed', 'unknown']) }),
+    z.strictObject({
+      name: z.string(),
+      variants: z
+        .array(z.strictObject({ sha256: sha256Hex, definition: z.record(z.string(), z.unknown()) }))
+        .min(1),
+    }),
   ),
 })
+export type ReviewedResponse = z.infer<typeof reviewedResponse>
 
 /** How the PEP reaches one server. `${NAME}` in url, args, env and cwd is expanded by the PEP (schemas/bundle.ts). */
 export const upstream = z.strictObject({

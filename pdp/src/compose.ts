@@ -10,6 +10,7 @@ import { startActivation } from './activation/activation.ts'
 import { bundleAdministration, bundleState } from './activation/state.ts'
 import { createApp } from './app.ts'
 import type { Bundle } from './bundle/bundle.ts'
+import { type Catalog, openCatalog } from './catalog/catalog.ts'
 import { createAdvise } from './decide/advise.ts'
 import { createDecide, type Decide } from './decide/decide.ts'
 import { createSearch } from './decide/search.ts'
@@ -29,6 +30,7 @@ import { hookRoutes } from './routes/hook.ts'
 import { operationsRoutes } from './routes/operations.ts'
 import { pepRoutes } from './routes/pep.ts'
 import type { Identify, PdpEnv } from './routes/roles.ts'
+import { toolRoutes } from './routes/tools.ts'
 import { type Bundles, openBundles } from './store/bundles.ts'
 import type { Store } from './store/open.ts'
 
@@ -70,7 +72,13 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
   const identity = { sql: store.sql, clock, random }
   const grants = openGrants(identity)
   const peps = openPeps(identity)
-  const metrics = createMetrics({ ledger: ledger.stats, bundle: activation.status })
+  const metrics = createMetrics({
+    ledger: ledger.stats,
+    bundle: activation.status,
+    heldCounts: () => catalog.heldCounts(),
+  })
+  const current = { bundle: () => active().bundle, onFresh: metrics.countSighting }
+  const catalog: Catalog = openCatalog({ ...identity, ...current, log })
   const events = watchEvents({
     revokedSince: grants.revokedSince,
     activated: activation.subscribe,
@@ -112,13 +120,12 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
         publicUrl: ports.publicUrl,
       }),
       ...adminRoutes(admin),
+      ...toolRoutes(catalog),
       ...hookRoutes({ secret: ports.webhookSecret, refresh: activation.refresh }),
       ...pepRoutes({
         decide: counted(decide, metrics, clock),
         sealOutcomes: ledger.sealOutcomes,
-        classifyDefinition: (server, tool, digest) => {
-          return classify(active().bundle, server, tool, digest)
-        },
+        ...catalog,
         servers: () => {
           const { bundle } = active()
           return { bundle: bundle.id, upstreams: upstreamsOf(bundle) }
@@ -187,12 +194,6 @@ async function lackOf(store: Store): Promise<string | undefined> {
 
 function upstreamsOf(bundle: Bundle) {
   return [...bundle.servers.values()].map(({ upstream }) => upstream)
-}
-
-function classify(bundle: Bundle, server: string, tool: string, digest: string) {
-  const reviewed = bundle.servers.get(server)?.tools.get(tool)
-  if (reviewed === undefined) return 'unknown' as const
-  return reviewed.variants.has(digest) ? ('reviewed' as const) : ('changed' as const)
 }
 
 function describeBundle(bundle: Bundle): BundleInfo {

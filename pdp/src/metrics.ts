@@ -1,6 +1,6 @@
 // Owns what the PDP counts. Labels are bounded sets; no person, tool or argument is ever one.
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
-import type { DecideResult } from '../../schemas/pep-api.ts'
+import type { DecideResult, ToolState } from '../../schemas/pep-api.ts'
 import type { ActivationStatus } from './activation/activation.ts'
 import type { Authorization } from './authorize/types.ts'
 import type { LedgerStats } from './ledger/types.ts'
@@ -10,14 +10,18 @@ export type Metrics = {
   /** Counts what policies that fail, and shadow policies, make of one decision. */
   readonly countAuthorization: (authorization: Authorization) => void
   readonly countResults: (results: readonly DecideResult[], seconds: number) => void
+  /** A definition was seen on a server for the first time. */
+  readonly countSighting: (state: ToolState) => void
 }
 
 type Sources = {
   readonly ledger: () => LedgerStats
   readonly bundle: () => ActivationStatus
+  /** Held tools of each server; while it rejects, no server has a value. */
+  readonly heldCounts: () => Promise<ReadonlyMap<string, number>>
 }
 
-export function createMetrics({ ledger: ledgerStats, bundle }: Sources): Metrics {
+export function createMetrics({ ledger: ledgerStats, bundle, heldCounts }: Sources): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   const decisions = new Counter({
@@ -68,6 +72,13 @@ export function createMetrics({ ledger: ledgerStats, bundle }: Sources): Metrics
     labelNames: ['verdict', 'shadow'],
     registers: [registry],
   })
+  const sightings = new Counter({
+    name: 'cedargate_definitions_seen_total',
+    help: 'Tool definitions seen on a server for the first time, by how they stand to the reviewed',
+    labelNames: ['state'],
+    registers: [registry],
+  })
+  registry.registerMetric(heldGauge(heldCounts))
   registerBundle(registry, bundle)
   return {
     registry,
@@ -75,6 +86,7 @@ export function createMetrics({ ledger: ledgerStats, bundle }: Sources): Metrics
       for (const policy of errors) policyErrors.inc({ policy })
       if (shadow !== null) shadowed.inc({ verdict: decision, shadow: shadow.decision })
     },
+    countSighting: (state) => sightings.inc({ state }),
     countResults: (results, seconds) => {
       duration.observe(seconds)
       for (const result of results) {
@@ -83,6 +95,20 @@ export function createMetrics({ ledger: ledgerStats, bundle }: Sources): Metrics
       }
     },
   }
+}
+
+function heldGauge(heldCounts: () => Promise<ReadonlyMap<string, number>>): Gauge {
+  return new Gauge({
+    name: 'cedargate_tools_held',
+    help: 'Tools of a server that are changed or unknown, as the last look saw them',
+    labelNames: ['server'],
+    registers: [],
+    async collect() {
+      const counts = await heldCounts().catch(() => undefined) // /readyz says what is wrong.
+      this.reset()
+      for (const [server, count] of counts ?? []) this.set({ server }, count)
+    },
+  })
 }
 
 /** Findings told by name; whoever has more has one trouble, not hundreds. */

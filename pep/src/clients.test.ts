@@ -75,6 +75,7 @@ beforeAll(async () => {
   folder = await realpath(await mkdtemp(join(tmpdir(), 'cedargate-clients-')))
   await writeFile(join(folder, 'a.txt'), 'hello')
   pdp = createTestPdp([files(), everything(), await openModernServer()])
+  pdp.reviewed = ['echo', READ].map((name) => ({ name, inputSchema: { type: 'object' } }))
   pep = await startTestPep({ pdp: pdp.port, sql: countingSql() })
 }, 60_000)
 afterAll(async () => {

@@ -15,6 +15,7 @@ import { createMetrics } from './metrics.ts'
 import type { Log, Monotonic, PdpPort, Uuid } from './ports.ts'
 import { createRecord } from './record/record.ts'
 import { createReporter } from './report.ts'
+import { createReviewed, type Reviewed } from './reviewed.ts'
 import { createServers, type Servers } from './servers.ts'
 import { createStreams, type Streams } from './streams.ts'
 import type { Env } from './upstream/child.ts'
@@ -62,15 +63,23 @@ export function createPep(ports: PepPorts): Pep {
     binDirectory: ports.binDirectory,
     preload: new URL('./upstream/preload.mjs', import.meta.url),
   }
+  const shared = { pdp, monotonic, log }
+  const reviewed = createReviewed({
+    ...shared,
+    onShown: (caller, shown) => discovery.shown(caller, shown),
+  })
   const servers: Servers = createServers({
-    pdp,
-    monotonic,
-    log,
+    ...shared,
     sessions,
     streams,
     surroundings,
+    showTools: reviewed.show,
+    onToolsChanged: (id) => discovery.changed(id),
     onRestarted: (id) => void discovery.look(id),
-    onClosed: (id) => discovery.forget(id),
+    onClosed(id) {
+      discovery.forget(id)
+      reviewed.forget(id)
+    },
   })
   const enforcement: EnforcePorts = {
     reporter,
@@ -80,13 +89,12 @@ export function createPep(ports: PepPorts): Pep {
     metrics: createMetrics(reporter.dropped),
     serverOf: servers.of,
     isRevoked: streams.isRevoked,
-    definitionOf: (server, tool) => discovery.definitionOf(server, tool),
+    definitionOf: (caller, tool) => discovery.definitionOf(caller, tool),
   }
   const discovery: Discovery = createDiscovery({
-    pdp,
-    monotonic,
+    ...shared,
     uuid,
-    log,
+    isReviewed: reviewed.isReviewed,
     serverOf: servers.of,
     permit: (inbound) => permit(enforcement, inbound),
   })
@@ -98,10 +106,10 @@ export function createPep(ports: PepPorts): Pep {
     log,
     rules: ports.rules ?? NO_RULES,
   })
-  const background = keepUp({ pdp, log, streams, servers, discovery })
+  const background = keepUp({ pdp, log, streams, servers, reviewed, discovery })
   return {
     app,
-    known: servers.refresh,
+    known: background.known,
     ready: background.ready,
     async stop() {
       await background.stop()
@@ -117,20 +125,28 @@ type Kept = {
   readonly log: Log
   readonly streams: Streams
   readonly servers: Servers
+  readonly reviewed: Reviewed
   readonly discovery: Discovery
 }
 
 /**
  * What happens without a client: following the PDP, knowing the servers, looking at their tools.
  */
-function keepUp({ pdp, log, streams, servers, discovery }: Kept) {
+function keepUp({ pdp, log, streams, servers, reviewed, discovery }: Kept) {
   const stopping = new AbortController()
   const lookAtAll = async (): Promise<void> => {
-    const looks = servers.ids().map((id) => servers.started(id).then(() => discovery.look(id)))
+    const looks = servers.ids().map(async (id) => {
+      await Promise.all([servers.started(id), reviewed.ensure(id)])
+      await discovery.look(id)
+    })
     await Promise.all(looks)
   }
-  const refresh = async (): Promise<void> => {
+  const learn = async (): Promise<void> => {
     await servers.refresh()
+    await Promise.all(servers.ids().map(reviewed.load))
+  }
+  const refresh = async (): Promise<void> => {
+    await learn()
     await lookAtAll()
   }
   const refreshOrLog = () => {
@@ -161,6 +177,7 @@ function keepUp({ pdp, log, streams, servers, discovery }: Kept) {
   const timer = setInterval(() => void lookAtAll(), DISCOVERY_INTERVAL_MS)
   timer.unref()
   return {
+    known: learn,
     ready: refresh,
     async stop() {
       clearInterval(timer)

@@ -10,6 +10,7 @@ import type { Monotonic } from './ports.ts'
 import type { RecordedCall, RecordVerdict } from './record/record.ts'
 import { denied } from './refuse.ts'
 import type { Reporter } from './report.ts'
+import type { Caller } from './reviewed.ts'
 import type { Ended, UpstreamServer } from './upstream/upstream.ts'
 
 export type EnforcePorts = {
@@ -23,8 +24,8 @@ export type EnforcePorts = {
    */
   readonly isRevoked: (token: string | null) => boolean
   readonly serverOf: (id: string) => UpstreamServer | undefined
-  /** Fingerprint of a tool's definition as the server serves it now. */
-  readonly definitionOf: (server: string, tool: string) => Promise<string | null> | string | null
+  /** Fingerprint of a tool's definition as the server serves it to this caller now. */
+  readonly definitionOf: (caller: Caller, tool: string) => Promise<string | null> | string | null
 }
 
 /**
@@ -62,7 +63,7 @@ export async function permit(ports: EnforcePorts, inbound: Inbound): Promise<Per
 
 async function questionOf(ports: EnforcePorts, inbound: Inbound): Promise<DecideCall> {
   const { requestId, token, server, method, era, client, sourceIp, tool } = inbound
-  const definition = tool === undefined ? null : await ports.definitionOf(server, tool)
+  const definition = tool === undefined ? null : await ports.definitionOf(inbound, tool)
   return {
     requestId,
     token,

@@ -1,5 +1,6 @@
 // Owns the limits that only the PEP has; those it shares with the PDP are in schemas/limits.ts.
 // Milliseconds, bytes, counts.
+import { TOOLS_MAX } from '../../schemas/limits.ts'
 
 /**
  * Waiting for a TCP connection to a server, and for the head of its answer: longer than any
@@ -70,7 +71,19 @@ export const DISCOVERY_COOLDOWN_MS = 5_000
 /** How long a call for a tool never seen waits for a look. */
 export const DISCOVERY_WAIT_MS = 1_000
 export const DISCOVERY_PAGES_MAX = 64
-export const DISCOVERY_TOOLS_MAX = 4_096
+export const DISCOVERY_TOOLS_MAX = TOOLS_MAX
+/** Characters of definitions that fingerprints are remembered by, of one server. */
+export const FINGERPRINTS_LENGTH_MAX = 8 * 1024 * 1024
+/**
+ * Tools of one server that callers were shown otherwise than the gateway; the callers of longest ago
+ * are forgotten first, and their calls decided by what the gateway saw.
+ */
+export const CALLER_VARIANTS_MAX = 65_536
+/** Characters of definitions that one look keeps for the PDP, and of one request; what is over waits for the next look. */
+export const TOLD_LENGTH_MAX = 32 * 1024 * 1024
+export const TOLD_REQUEST_LENGTH_MAX = 1024 * 1024
+/** Definitions from callers' lists that wait to be told to the PDP; more are not told. */
+export const TOLD_WAITING_MAX = 256
 
 /**
  * Stdio servers: children of one server, of these for one grant (its next session ends its oldest idle one), and how

@@ -14,7 +14,9 @@ import {
 
 const VISIBLE: Visible = { tools: ['b', 'd'], resources: false, prompts: true }
 const filterOf = (method: string, era: 'legacy' | 'modern' = 'legacy') => {
-  const filter = listFilterOf({ method, era, id: 1 }, { visible: VISIBLE })
+  const caller = { server: 'demo', token: 'a' }
+  const of = { method, era, id: 1, ...caller }
+  const filter = listFilterOf(of, { visible: VISIBLE }, (_caller, tools) => [...tools])
   if (filter === undefined) throw new Error(`${method} is no list`)
   return filter
 }
@@ -96,7 +98,11 @@ test.each([
 
 test('a list that was allowed without saying what it may show is refused', () => {
   expect(() =>
-    listFilterOf({ method: 'tools/list', era: 'legacy', id: 1 }, { visible: null }),
+    listFilterOf(
+      { method: 'tools/list', era: 'legacy', id: 1, server: 'demo', token: 'a' },
+      { visible: null },
+      () => [],
+    ),
   ).toThrow(expect.objectContaining({ code: 'verdict_mismatch' }))
 })
 

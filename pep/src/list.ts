@@ -1,19 +1,22 @@
-// Owns what a list answer may show: the verdict's `visible`, in the server's order. Whatever cannot
-// be read is refused, never passed on unfiltered.
+// Owns what a list answer may show: the verdict's `visible`, in the server's order, and tools as they
+// were reviewed. Whatever cannot be read is refused, never passed on unfiltered.
 import { RPC } from '../../schemas/codes.ts'
 import { type Era, type Listed, METHODS } from '../../schemas/mcp.ts'
 import type { Visible } from '../../schemas/pep-api.ts'
-import type { JsonObject } from '../../schemas/strict-json.ts'
+import type { Json, JsonObject } from '../../schemas/strict-json.ts'
 import { GatewayError } from './gateway-error.ts'
 import type { RpcId } from './inbound/parse.ts'
-import type { Envelope } from './inbound/receive.ts'
+import type { Addressed } from './inbound/receive.ts'
 import { LIST_BYTES_MAX, LIST_TTL_MS_MAX } from './limits.ts'
+import type { ShowTools } from './reviewed.ts'
 import { createSseReader, type SseEvent, withData } from './sse.ts'
 
 export type ListFilter = {
   readonly listed: Listed
   readonly visible: Visible
   readonly tools: ReadonlySet<string>
+  /** Puts the reviewed definitions in the place of the server's own. */
+  readonly showTools: (tools: readonly JsonObject[]) => readonly JsonObject[]
   readonly era: Era
   /** Of the request: what an error in place of an unreadable answer names. */
   readonly id: RpcId | undefined
@@ -24,14 +27,22 @@ export type ListFilter = {
  * verdict_mismatch without `visible`.
  */
 export function listFilterOf(
-  { method, era, id }: Pick<Envelope, 'method' | 'era' | 'id'>,
+  { method, era, id, server, token }: Omit<Addressed, 'kind'>,
   { visible }: { readonly visible: Visible | null },
+  showTools: ShowTools,
 ): ListFilter | undefined {
   const rule = METHODS.get(method)
   if (rule?.decide !== 'connect' || rule.filter === undefined) return undefined
   if (visible === null)
     throw new GatewayError('verdict_mismatch', 'a list was allowed without saying what it may show')
-  return { listed: rule.filter, visible, tools: new Set(visible.tools), era, id }
+  return {
+    listed: rule.filter,
+    visible,
+    tools: new Set(visible.tools),
+    showTools: (tools) => showTools({ server, token }, tools),
+    era,
+    id,
+  }
 }
 
 /**
@@ -51,7 +62,7 @@ export function filterMessage(message: unknown, filter: ListFilter): JsonObject 
   if (!isObject(result) || !Array.isArray(items))
     throw unusable(`it has no list of ${filter.listed}`)
   if (isRespelled(result, filter.listed)) throw unusable(`${filter.listed} is spelled otherwise`)
-  const kept = { ...result, [filter.listed]: items.filter((item) => isVisible(item, filter)) }
+  const kept = { ...result, [filter.listed]: keep(items, filter) }
   return { ...message, result: { ...kept, ...caching(result, filter.era) } }
 }
 
@@ -124,9 +135,14 @@ function withheld(event: SseEvent): Buffer {
   return withData(event, JSON.stringify({ jsonrpc: '2.0', id: message['id'] ?? null, error }))
 }
 
-function isVisible(item: unknown, { listed, visible, tools }: ListFilter): boolean {
-  if (listed === 'prompts') return visible.prompts
-  if (listed !== 'tools') return visible.resources
+function keep(items: readonly Json[], filter: ListFilter): Json[] {
+  const { listed, visible, tools, showTools } = filter
+  if (listed !== 'tools')
+    return visible[listed === 'prompts' ? 'prompts' : 'resources'] ? [...items] : []
+  return [...showTools(items.filter((item) => isVisible(item, tools)))]
+}
+
+function isVisible(item: Json, tools: ReadonlySet<string>): item is JsonObject {
   if (!isObject(item)) return false
   const { name } = item
   return typeof name === 'string' && tools.has(name) && !isRespelled(item, 'name')

@@ -5,16 +5,13 @@ import { hash, randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { delimiter, dirname } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { pino } from 'pino'
-import { request as ask } from 'undici'
+import type { z } from 'zod'
 import { canonicalJson } from '../../schemas/canonical-json.ts'
 import type { VerdictCode } from '../../schemas/codes.ts'
 import type { Sql } from '../../schemas/database/sql.ts'
-import { formatToken } from '../../schemas/identifiers.ts'
 import type { SignedRecord } from '../../schemas/leaf.ts'
-import { META } from '../../schemas/mcp.ts'
 import {
   type DecideCall,
   type DecideResult,
@@ -25,13 +22,18 @@ import {
   outcomesRequest,
   type PepEvent,
   type Rejection,
+  reviewedResponse,
   serversResponse,
+  type sightingsResponse,
   type Upstream,
   type Visible,
 } from '../../schemas/pep-api.ts'
 import { createPep, type Pep, type PepPorts } from './compose.ts'
+import { readDefinition } from './definition.ts'
 import { listen } from './listen.ts'
 import type { PdpPort } from './ports.ts'
+
+export * from './testing-client.ts'
 
 export const BIN_DIRECTORY = fileURLToPath(new URL('../../node_modules/.bin', import.meta.url))
 
@@ -46,6 +48,12 @@ export type TestPdp = {
   readonly calls: DecideCall[]
   readonly outcomes: Outcome[]
   readonly definitions: Map<string, readonly string[]>
+  /** Every body of `definitions`, in order. */
+  readonly told: z.infer<typeof definitionsRequest>[]
+  /** Definitions that were reviewed, of any server; null: the PDP does not say. */
+  reviewed: readonly TestTool[] | null
+  /** Fingerprints it has whole; it wants all others. */
+  readonly kept: Set<string>
   /** Decides each call. */
   rule: (call: DecideCall) => Ruling
   /** Changes what is answered to `decide`; for what a broken PDP might say. */
@@ -67,13 +75,17 @@ export function createTestPdp(upstreams: readonly Upstream[]): TestPdp {
     calls: [],
     outcomes: [],
     definitions: new Map(),
+    told: [],
+    reviewed: TOOLS,
+    kept: new Set(),
     rule: () => ({ allow: true, visible: EVERYTHING_VISIBLE }),
     corrupt: (results) => ({ results }),
     tell: (event) => listeners.forEach((listener) => listener(event)),
     hangUp: () => listeners.forEach((listener) => listener(undefined)),
     port: {
       post: (path, body) => Promise.resolve(take(pdp, path, body)),
-      get: () => {
+      get: (path) => {
+        if (path.startsWith('/pep/v1/definitions?')) return Promise.resolve(reviewedBy(pdp))
         const answer = { pep: 'pep-test', bundle: 'b'.repeat(64), servers: [...upstreams] }
         return Promise.resolve({ status: 200, body: JSON.stringify(serversResponse.parse(answer)) })
       },
@@ -97,12 +109,34 @@ function take(pdp: TestPdp, path: string, text: string): { status: number; body:
     pdp.outcomes.push(...outcomesRequest.parse(body).outcomes)
     return { status: 204, body: '' }
   }
-  const { server, tools } = definitionsRequest.parse(body)
-  pdp.definitions.set(
-    server,
-    tools.map(({ name }) => name),
-  )
-  return { status: 200, body: JSON.stringify({ tools: [] }) }
+  const request = definitionsRequest.parse(body)
+  pdp.told.push(request)
+  if (!('tools' in request)) {
+    for (const { sha256 } of request.contents) pdp.kept.add(sha256)
+    return { status: 204, body: '' }
+  }
+  const { server, look, tools } = request
+  const names = tools.map(({ name }) => name)
+  if (look) pdp.definitions.set(server, names)
+  const answer: z.infer<typeof sightingsResponse> = {
+    tools: tools.map(({ name, sha256 }) => {
+      return { name, state: 'unknown', wanted: !pdp.kept.has(sha256) }
+    }),
+  }
+  return { status: 200, body: JSON.stringify(answer) }
+}
+
+function reviewedBy({ reviewed }: TestPdp): { status: number; body: string } {
+  if (reviewed === null) return { status: 503, body: '{}' }
+  const byName = Map.groupBy(reviewed, ({ name }) => name)
+  const tools = [...byName].map(([name, definitions]) => ({
+    name,
+    variants: definitions.map((definition) => {
+      return { sha256: readDefinition(definition).sha256, definition }
+    }),
+  }))
+  const answer = reviewedResponse.parse({ bundle: 'b'.repeat(64), tools })
+  return { status: 200, body: JSON.stringify(answer) }
 }
 
 async function* eventsOf(
@@ -240,7 +274,8 @@ export async function openTestUpstream(id: string): Promise<TestUpstream> {
   return upstream
 }
 
-const TOOLS = [{ name: 'echo', inputSchema: { type: 'object' } }]
+export type TestTool = { readonly name: string; readonly [member: string]: unknown }
+const TOOLS: readonly TestTool[] = [{ name: 'echo', inputSchema: { type: 'object' } }]
 
 function answerPlainly(request: Reached, response: ServerResponse): void {
   const { id, method } = parsed(request)
@@ -271,15 +306,6 @@ export function answerEvents(response: ServerResponse, ...messages: readonly obj
     response.write(`event: message\ndata: ${JSON.stringify({ jsonrpc: '2.0', ...message })}\n\n`)
   }
   response.end()
-}
-
-/** A token no PDP knows: the test PDP takes any that is spelled well. */
-export function testToken(seed: number): string {
-  return formatToken('grant', new Uint8Array(32).fill(seed), (text) => hash('sha256', text))
-}
-
-export function digestOf(token: string): string {
-  return hash('sha256', token)
 }
 
 /** A database of nothing but a list; for tests that are about something else. */
@@ -326,75 +352,5 @@ export async function startTestPep(
       await pep.stop()
       await closed
     },
-  }
-}
-
-export type Posted = {
-  readonly status: number
-  readonly headers: Record<string, string | string[] | undefined>
-  readonly text: string
-  readonly json: Rpc
-}
-export type Rpc = {
-  readonly id?: unknown
-  readonly result?: Record<string, unknown>
-  readonly error?: { code: number; message: string; data: Record<string, unknown> }
-}
-
-/**
- * One message of a well-behaved client, answered whole; of an event stream, `json` is its last
- * event.
- */
-export async function post(
-  url: string,
-  message: object,
-  headers: Record<string, string> = {},
-): Promise<Posted> {
-  const response = await ask(url, {
-    method: 'POST',
-    headers: { ...clientHeaders(), ...headers },
-    body: JSON.stringify({ jsonrpc: '2.0', ...message }),
-  })
-  const text = await response.body.text()
-  const data = text.startsWith('{')
-    ? text
-    : (text
-        .match(/^data: (.+)$/gm)
-        ?.at(-1)
-        ?.slice(6) ?? '{}')
-  const json = JSON.parse(data) as Rpc
-  return { status: response.statusCode, headers: response.headers, text, json }
-}
-
-export function clientHeaders(token: string = testToken(1)): Record<string, string> {
-  return {
-    authorization: `Bearer ${token}`,
-    'content-type': 'application/json',
-    accept: 'application/json, text/event-stream',
-  }
-}
-
-export function toolCall(name = 'echo', args: object = {}, id: string | number = 1): object {
-  return { id, method: 'tools/call', params: { name, arguments: args } }
-}
-
-/** The same as a client of the modern era sends it: `_meta` and the headers that repeat it. */
-export function modern(message: object): { message: object; headers: Record<string, string> } {
-  const { method, params } = message as { method: string; params?: Record<string, unknown> }
-  const name = params?.['name'] ?? params?.['uri']
-  return {
-    message: { ...message, params: { ...params, _meta: { [META.protocolVersion]: '2026-07-28' } } },
-    headers: {
-      'mcp-protocol-version': '2026-07-28',
-      'mcp-method': method,
-      ...(typeof name === 'string' ? { 'mcp-name': name } : {}),
-    },
-  }
-}
-
-/** Waits until `check` holds. Throws after 5 s. */
-export async function until(check: () => boolean): Promise<void> {
-  for (const start = performance.now(); !check(); await sleep(10)) {
-    if (performance.now() - start > 5_000) throw new Error('it did not come to be within 5 s')
   }
 }

@@ -8,6 +8,7 @@ import {
   customType,
   index,
   pgTable,
+  primaryKey,
   text,
   timestamp,
   unique,
@@ -133,4 +134,36 @@ export const bundlePin = pgTable('bundle_pin', {
   only: boolean().primaryKey().default(true),
   bundle: text().notNull(),
   pinned: instant('pinned').notNull(),
+})
+
+/**
+ * Every tool definition ever seen, by its fingerprint: RFC 8785 text, or null where it is longer
+ * than DEFINITION_BYTES_MAX.
+ */
+export const definition = pgTable('definition', {
+  sha256: text().primaryKey(),
+  content: text(),
+})
+
+/** When a server first and last showed a tool in this definition; `last_seen` is a minute coarse. */
+export const sighting = pgTable(
+  'sighting',
+  {
+    server: text().notNull(),
+    tool: text().notNull(),
+    sha256: text().notNull(),
+    firstSeen: instant('first_seen').notNull(),
+    lastSeen: instant('last_seen').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.server, table.tool, table.sha256] }),
+    index('sighting_sha256').on(table.sha256),
+  ],
+)
+
+/** The last look at a server: all it showed, as JSON pairs of tool and fingerprint. */
+export const look = pgTable('look', {
+  server: text().primaryKey(),
+  at: instant('at').notNull(),
+  tools: text().notNull(),
 })

@@ -28,9 +28,12 @@ const ROLES: Readonly<Record<string, 'anyone' | 'pep' | 'caller' | 'operator'>> 
   'GET /admin/v1/decisions/:id': 'operator',
   'GET /admin/v1/ledger/fsck': 'operator',
   'GET /admin/v1/bundle': 'operator',
+  'GET /admin/v1/tools': 'operator',
+  'GET /admin/v1/definitions/:id': 'operator',
   'POST /pep/v1/decide': 'pep',
   'POST /pep/v1/outcomes': 'pep',
   'POST /pep/v1/definitions': 'pep',
+  'GET /pep/v1/definitions': 'pep',
   'GET /pep/v1/servers': 'pep',
   'GET /pep/v1/events': 'pep',
 }

@@ -131,6 +131,7 @@ function read<Schema extends z.ZodType>(
   return parsed.success ? parsed.data : invalid(c, z.prettifyError(parsed.error))
 }
 
-function invalid(c: Context, message: string): Response {
+/** 400 with one line. */
+export function invalid(c: Context, message: string): Response {
   return c.json({ code: 'invalid_request', message: message.replaceAll(/\s*\n\s*/g, ' ') }, 400)
 }

@@ -3,13 +3,18 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Context } from 'hono'
 import { streamSSE } from 'hono/streaming'
 import type { z } from 'zod'
+import { serverId } from '../../../schemas/identifiers.ts'
 import {
+  type ContentsRequest,
   type DecideResult,
   decideRequest,
   definitionsRequest,
   type Outcome,
   outcomesRequest,
   type PepEvent,
+  type ReviewedResponse,
+  type SightingsRequest,
+  type sightingsResponse,
   type Upstream,
 } from '../../../schemas/pep-api.ts'
 import type { Decide, Enforcer } from '../decide/decide.ts'
@@ -19,11 +24,13 @@ import type { GuardedRoute, PdpEnv } from './roles.ts'
 export type PepPorts = {
   readonly decide: Decide
   readonly sealOutcomes: (pep: string, outcomes: readonly Outcome[]) => Promise<void>
-  readonly classifyDefinition: (
-    server: string,
-    tool: string,
-    sha256: string,
-  ) => 'reviewed' | 'changed' | 'unknown'
+  readonly sightTools: (
+    request: SightingsRequest,
+  ) => Promise<Readonly<z.infer<typeof sightingsResponse>['tools']>>
+  /** Answers the first fingerprint that is not of its content. */
+  readonly keepDefinitions: (request: ContentsRequest) => Promise<string | undefined>
+  /** Undefined for a server that is not in the bundle. */
+  readonly reviewedDefinitions: (server: string) => ReviewedResponse | undefined
   readonly servers: () => { readonly bundle: string; readonly upstreams: readonly Upstream[] }
   /** Calls back for each event until the signal aborts. */
   readonly subscribe: (onEvent: (event: PepEvent) => void, signal: AbortSignal) => void
@@ -36,6 +43,7 @@ export function pepRoutes(ports: PepPorts): GuardedRoute[] {
     { method: 'POST', path: '/pep/v1/decide', role: 'pep', handler: decide },
     { method: 'POST', path: '/pep/v1/outcomes', role: 'pep', handler: outcomes },
     { method: 'POST', path: '/pep/v1/definitions', role: 'pep', handler: definitions },
+    { method: 'GET', path: '/pep/v1/definitions', role: 'pep', handler: reviewed },
     { method: 'GET', path: '/pep/v1/servers', role: 'pep', handler: servers },
     { method: 'GET', path: '/pep/v1/events', role: 'pep', handler: events },
   ]
@@ -57,13 +65,22 @@ export function pepRoutes(ports: PepPorts): GuardedRoute[] {
   async function definitions(c: Context<PdpEnv>): Promise<Response> {
     const body = read(c, definitionsRequest)
     if (body instanceof Response) return body
-    const { server } = body
-    return c.json({
-      tools: body.tools.map(({ name, sha256 }) => ({
-        name,
-        state: ports.classifyDefinition(server, name, sha256),
-      })),
-    })
+    if (!enforcer(c).servers.includes(body.server)) return notEnrolled(c)
+    if ('tools' in body) return c.json({ tools: await ports.sightTools(body) })
+    const bad = await ports.keepDefinitions(body)
+    if (bad === undefined) return c.body(null, 204)
+    const message = `the content of ${bad} is not what its fingerprint is of`
+    return c.json({ code: 'invalid_request', message }, 400)
+  }
+
+  function reviewed(c: Context<PdpEnv>): Response {
+    const server = serverId.safeParse(c.req.query('server'))
+    if (!server.success)
+      return c.json({ code: 'invalid_request', message: '`server` is no server id' }, 400)
+    if (!enforcer(c).servers.includes(server.data)) return notEnrolled(c)
+    const answer = ports.reviewedDefinitions(server.data)
+    if (answer !== undefined) return c.json(answer)
+    return c.json({ code: 'not_found', message: 'the bundle has no such server' }, 404)
   }
 
   function servers(c: Context<PdpEnv>): Response {
@@ -94,6 +111,10 @@ export function pepRoutes(ports: PepPorts): GuardedRoute[] {
 /** Until then or until the signal aborts; keeps no process alive. */
 function pause(ms: number, signal: AbortSignal): Promise<void> {
   return sleep(ms, undefined, { signal, ref: false }).catch(() => undefined)
+}
+
+function notEnrolled(c: Context<PdpEnv>): Response {
+  return c.json({ code: 'forbidden', message: 'this PEP is not enrolled for that server' }, 403)
 }
 
 function enforcer(c: Context<PdpEnv>): Enforcer {

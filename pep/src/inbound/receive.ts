@@ -37,6 +37,8 @@ export type Inbound = {
 
 /** Whose message failed, as far as it was read: a refusal is worded by it. */
 export type Envelope = Pick<Inbound, 'kind' | 'method' | 'id' | 'era'>
+/** The same, and whose it is. */
+export type Addressed = Envelope & Pick<Inbound, 'server' | 'token'>
 
 export type ReceivePorts = {
   readonly sessions: Sessions

@@ -7,7 +7,7 @@ import { RECORD_ROWS_MAX, RECORD_TIMEOUT_MS, VERDICT_AGE_MS_MAX } from '../../..
 import type { Verdict } from '../../../schemas/pep-api.ts'
 import { createBatcher } from '../batch.ts'
 import { GatewayError } from '../gateway-error.ts'
-import type { Envelope, Inbound } from '../inbound/receive.ts'
+import type { Addressed, Inbound } from '../inbound/receive.ts'
 import { RECORD_BYTES_MAX, RECORDS_IN_FLIGHT_MAX, WAITING_MAX } from '../limits.ts'
 
 /** A call that was allowed and whose record is committed. Only `record` below makes one. */
@@ -15,11 +15,11 @@ class Recorded {
   readonly #inbound: Inbound
   readonly #askedAt: number
   readonly verdict: Verdict
-  readonly of: Envelope
+  readonly of: Addressed
 
   constructor(inbound: Inbound, verdict: Verdict, askedAt: number) {
-    const { kind, method, id, era } = inbound
-    this.of = { kind, method, id, era }
+    const { kind, method, id, era, server, token } = inbound
+    this.of = { kind, method, id, era, server, token }
     this.#inbound = inbound
     this.#askedAt = askedAt
     this.verdict = verdict

@@ -151,7 +151,7 @@ describe('lists', () => {
     server.answer = (_request, response) => answer(response)
     const { status, json } = await post(url, LIST)
     expect(status).toBe(200)
-    expect(json.result).toEqual({ tools: [{ name: 'echo' }] })
+    expect(json.result).toEqual({ tools: pdp.reviewed })
   }) // biome-ignore format: a table
 
   test.each([
@@ -170,7 +170,7 @@ describe('lists', () => {
 
   test('in another case of the type are filtered all the same', async () => {
     answering(200, { 'content-type': 'Application/JSON; charset=UTF-8' }, listText)
-    expect((await post(url, LIST)).json.result).toEqual({ tools: [{ name: 'echo' }] })
+    expect((await post(url, LIST)).json.result).toEqual({ tools: pdp.reviewed })
   })
 
   test('with the status of an error: the status passes, a body that is no JSON does not', async () => {

@@ -19,12 +19,16 @@ import {
 import { filterEvents, filterText, type ListFilter, listFilterOf, withholdLists } from '../list.ts'
 import type { Monotonic } from '../ports.ts'
 import type { RecordedCall } from '../record/record.ts'
+import type { ShowTools } from '../reviewed.ts'
 import type { Streams } from '../streams.ts'
 import { connectHttp } from './connect-http.ts'
-import { isErrorText, watchEvents } from './inspect.ts'
+import { hearsToolsChanged, isErrorText, watchEvents } from './inspect.ts'
 import type { Sending, UpstreamServer } from './upstream.ts'
 
 export type HttpPorts = {
+  readonly showTools: ShowTools
+  /** The server said on any stream that its tools changed. */
+  readonly onToolsChanged: (id: string) => void
   readonly monotonic: Monotonic
   readonly sessions: Sessions
   readonly streams: Streams
@@ -50,7 +54,7 @@ export function openHttpServer(id: string, url: URL, ports: HttpPorts): Upstream
   return {
     id,
     async forward(call, sending) {
-      const filter = listFilterOf(call.of, call.verdict)
+      const filter = listFilterOf(call.of, call.verdict, ports.showTools)
       const { response, inbound } = await send(pool, path, call, sending, ports)
       try {
         return await shape({ inbound, call, sending, response }, filter, ports)
@@ -191,13 +195,14 @@ function streamEvents(
   exchange: Exchange,
   head: Head,
   filter: ListFilter | undefined,
-  { streams }: HttpPorts,
+  { streams, onToolsChanged }: HttpPorts,
 ): Answer {
   const { inbound, sending, response } = exchange
   const isGet = inbound.kind === 'stream'
   const stream = response.body
   const mapChunk = filter !== undefined ? filterEvents(filter) : isGet ? withholdLists() : undefined
   const watch = watchEvents()
+  const hears = hearsToolsChanged()
   const release = streams.add(inbound.token, isGet, () => stream.destroy())
   return {
     status: head.status,
@@ -210,6 +215,7 @@ function streamEvents(
       stream,
       whenGone: isGet || inbound.era === 'modern' ? 'cancel' : { drainMs: ABANDONED_ANSWER_MS_MAX },
       onChunk(chunk) {
+        if (hears(chunk)) onToolsChanged(inbound.server)
         const shown = mapChunk === undefined ? chunk : mapChunk(chunk)
         watch.see(shown)
         return shown

@@ -1,5 +1,5 @@
-// Owns what an outcome says of an answer: its length, and whether it was an error. Never holds an
-// answer back.
+// Owns what is noticed of an answer as it passes: its length, whether it was an error, and whether
+// the server says that its tools changed. Never holds an answer back.
 import { ANSWER_BUFFER_BYTES_MAX } from '../limits.ts'
 
 /** Whether one JSON-RPC response is an error, or a result with `isError`. */
@@ -51,5 +51,26 @@ export function watchEvents(): Watch {
       tail = []
       return data !== undefined && isErrorText(data)
     },
+  }
+}
+
+export const TOOLS_CHANGED = 'notifications/tools/list_changed'
+
+/** Some writers of JSON escape the slash. Whoever escapes more is heard at the next look. */
+const SAYS_TOOLS_CHANGED = /notifications\\?\/tools\\?\/list_changed/
+const SAYING_LENGTH_MAX = TOOLS_CHANGED.length + 2
+
+/**
+ * Whether a chunk of a stream, with the end of the one before, holds the notification. Reads no
+ * events: the same text in an answer is taken for it, and costs one look.
+ */
+export function hearsToolsChanged(): (chunk: Buffer) => boolean {
+  let tail = ''
+  return (chunk) => {
+    const text = tail + chunk.toString('latin1')
+    const match = SAYS_TOOLS_CHANGED.exec(text)
+    const from = match === null ? 0 : match.index + match[0].length
+    tail = text.slice(Math.max(from, text.length - SAYING_LENGTH_MAX + 1))
+    return match !== null
   }
 }

@@ -17,7 +17,7 @@ import { CHILD_WAITING_MESSAGES_MAX } from '../limits.ts'
 import { filterMessage, type ListFilter } from '../list.ts'
 import type { Log } from '../ports.ts'
 import { exitOf, stopChild } from './child.ts'
-import { isErrorMessage } from './inspect.ts'
+import { isErrorMessage, TOOLS_CHANGED } from './inspect.ts'
 import { type Lines, speakLines } from './lines.ts'
 import type { Ended, Sending } from './upstream.ts'
 
@@ -29,6 +29,7 @@ export type SessionOptions = {
   readonly log: Log
   /** Once, when the child is gone, for whatever reason. */
   readonly onClosed: () => void
+  readonly onToolsChanged: () => void
 }
 
 type InFlight = {
@@ -132,6 +133,7 @@ export class StdioSession {
   #fromChild(message: JsonObject): void {
     const { id, method } = message
     if (typeof method === 'string') {
+      if (method === TOOLS_CHANGED) this.#options.onToolsChanged()
       if (id !== undefined && method === 'roots/list') this.#refuseRoots(message)
       else this.#toClient(message)
       return

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { request } from 'undici'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Upstream, Visible } from '../../../schemas/pep-api.ts'
-import { CHILDREN_PER_GRANT_MAX } from '../limits.ts'
+import { CHILDREN_PER_GRANT_MAX, DISCOVERY_COOLDOWN_MS } from '../limits.ts'
 import {
   clientHeaders,
   countingSql,
@@ -34,6 +34,7 @@ require('node:readline').createInterface({ input: process.stdin }).on('line', (l
   const { id, method, params, error } = JSON.parse(line)
   if (method === 'initialize') return say({ id, result: { protocolVersion: '2025-11-25', capabilities: {}, serverInfo: { name: 's', version: '1' } } })
   if (method === 'tools/list') return say({ id, result: { tools: [{ name: 'env' }, { name: 'hidden' }] } })
+  if (params?.name === 'changed') { say({ method: 'notifications/tools/list_changed' }); return say({ id, result: { content: [] } }) }
   if (method === undefined) return say({ id: waitingForRoots, result: { content: [], error } })
   if (method !== 'tools/call') return
   if (params.name === 'env') return say({ id, result: { content: [], env: process['env'], pid: process.pid } })
@@ -51,6 +52,9 @@ require('node:readline').createInterface({ input: process.stdin }).on('line', (l
 
 const VISIBLE: Visible = { tools: ['read_text_file', 'env'], resources: true, prompts: true }
 let folder: string
+/** Of the PEP's clock. */
+let skewMs = 0
+const monotonic = () => performance.now() + skewMs
 let pep: RunningTestPep
 let pdp: TestPdp
 
@@ -66,7 +70,8 @@ beforeAll(async () => {
     stdio('script', 'node', ['-e', SCRIPT]),
     stdio('missing', 'no-such-command', []),
   ])
-  pep = await startTestPep({ pdp: pdp.port, sql: countingSql() })
+  pdp.reviewed = ['read_text_file', 'env'].map((name) => ({ name, inputSchema: {} }))
+  pep = await startTestPep({ pdp: pdp.port, sql: countingSql(), monotonic })
 }, 30_000)
 afterAll(async () => {
   await pep.close()
@@ -236,6 +241,15 @@ describe('what a child says', () => {
     expect(json.result?.['error']).toMatchObject({ code: -32601 })
     expect(text).not.toContain('roots/list')
   })
+})
+
+test('a child that says its tools changed is looked at, on another child', async () => {
+  const { url, headers } = await open('script')
+  pdp.definitions.clear()
+  skewMs += DISCOVERY_COOLDOWN_MS
+  await post(url, toolCall('changed'), headers)
+  await until(() => pdp.definitions.has('script'))
+  expect(pdp.definitions.get('script')).toEqual(['env', 'hidden'])
 })
 
 test('two requests under one id at once: the second is turned away', async () => {

@@ -13,6 +13,7 @@ import { CHILD_IDLE_MS_MAX, CHILDREN_MAX, CHILDREN_PER_GRANT_MAX } from '../limi
 import { listFilterOf } from '../list.ts'
 import type { Log, Monotonic } from '../ports.ts'
 import type { RecordedCall } from '../record/record.ts'
+import type { ShowTools } from '../reviewed.ts'
 import type { Streams } from '../streams.ts'
 import { commandOf, type Surroundings, startChild } from './child.ts'
 import { connectStdio } from './connect-stdio.ts'
@@ -25,6 +26,9 @@ export type StdioPorts = {
   readonly streams: Streams
   readonly surroundings: Surroundings
   readonly log: Log
+  readonly showTools: ShowTools
+  /** A child of a client's session said that its tools changed. */
+  readonly onToolsChanged: (id: string) => void
 }
 
 type Held = { readonly session: StdioSession; usedAt: number }
@@ -71,8 +75,8 @@ export class StdioServer implements UpstreamServer {
   }
 
   async #handle(call: RecordedCall, sending: Sending): Promise<Answer> {
-    const { monotonic } = this.#ports
-    const filter = listFilterOf(call.of, call.verdict)
+    const { monotonic, showTools } = this.#ports
+    const filter = listFilterOf(call.of, call.verdict, showTools)
     const held = await this.#hold(call.open(monotonic()))
     held.usedAt = monotonic()
     try {
@@ -99,11 +103,18 @@ export class StdioServer implements UpstreamServer {
     this.#makeRoom(token)
     this.#starting.push(token)
     try {
-      const { log, monotonic } = this.#ports
+      const { log, monotonic, onToolsChanged } = this.#ports
       const child = await this.#spawn()
       const sessionId = randomUUID()
       const onClosed = () => void this.#open.delete(sessionId)
-      const session = new StdioSession(child, { sessionId, token, server: this.id, log, onClosed })
+      const session = new StdioSession(child, {
+        sessionId,
+        token,
+        server: this.id,
+        log,
+        onClosed,
+        onToolsChanged: () => onToolsChanged(this.id),
+      })
       const held = { session, usedAt: monotonic() }
       this.#open.set(sessionId, held)
       return held

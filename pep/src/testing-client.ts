@@ -1,0 +1,86 @@
+// Owns the client that tests of the PEP speak as: tokens, messages of both eras, one exchange. Never
+// part of a running gateway.
+import { hash } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { request as ask } from 'undici'
+import { formatToken } from '../../schemas/identifiers.ts'
+import { META } from '../../schemas/mcp.ts'
+
+/** A token no PDP knows: the test PDP takes any that is spelled well. */
+export function testToken(seed: number): string {
+  return formatToken('grant', new Uint8Array(32).fill(seed), (text) => hash('sha256', text))
+}
+
+export function digestOf(token: string): string {
+  return hash('sha256', token)
+}
+
+export type Posted = {
+  readonly status: number
+  readonly headers: Record<string, string | string[] | undefined>
+  readonly text: string
+  readonly json: Rpc
+}
+export type Rpc = {
+  readonly id?: unknown
+  readonly result?: Record<string, unknown>
+  readonly error?: { code: number; message: string; data: Record<string, unknown> }
+}
+
+/**
+ * One message of a well-behaved client, answered whole; of an event stream, `json` is its last
+ * event.
+ */
+export async function post(
+  url: string,
+  message: object,
+  headers: Record<string, string> = {},
+): Promise<Posted> {
+  const response = await ask(url, {
+    method: 'POST',
+    headers: { ...clientHeaders(), ...headers },
+    body: JSON.stringify({ jsonrpc: '2.0', ...message }),
+  })
+  const text = await response.body.text()
+  const data = text.startsWith('{')
+    ? text
+    : (text
+        .match(/^data: (.+)$/gm)
+        ?.at(-1)
+        ?.slice(6) ?? '{}')
+  const json = JSON.parse(data) as Rpc
+  return { status: response.statusCode, headers: response.headers, text, json }
+}
+
+export function clientHeaders(token: string = testToken(1)): Record<string, string> {
+  return {
+    authorization: `Bearer ${token}`,
+    'content-type': 'application/json',
+    accept: 'application/json, text/event-stream',
+  }
+}
+
+export function toolCall(name = 'echo', args: object = {}, id: string | number = 1): object {
+  return { id, method: 'tools/call', params: { name, arguments: args } }
+}
+
+/** The same as a client of the modern era sends it: `_meta` and the headers that repeat it. */
+export function modern(message: object): { message: object; headers: Record<string, string> } {
+  const { method, params } = message as { method: string; params?: Record<string, unknown> }
+  const name = params?.['name'] ?? params?.['uri']
+  return {
+    message: { ...message, params: { ...params, _meta: { [META.protocolVersion]: '2026-07-28' } } },
+    headers: {
+      'mcp-protocol-version': '2026-07-28',
+      'mcp-method': method,
+      ...(typeof name === 'string' ? { 'mcp-name': name } : {}),
+    },
+  }
+}
+
+/** Waits until `check` holds. Throws after 5 s. */
+export async function until(check: () => boolean): Promise<void> {
+  for (const start = performance.now(); !check(); await sleep(10)) {
+    if (performance.now() - start > 5_000) throw new Error('it did not come to be within 5 s')
+  }
+}
