@@ -65,7 +65,9 @@ onEachDatabase((database) => {
       id: ids[0], at: '2026-11-22T12:00:00.000Z', user: 'alice', agent: 'ci-fixer', server: 'files',
       method: 'tools/call', tool: 'write_file', arguments: { path: 'drafts/ä.txt' }, argumentsLength: 23,
       verdict: 'allow',
-      code: 'permit', policies: ['engineering/drafts', 'platform/reads'], bundle: BUNDLE_ID,
+      code: 'permit', errors: [],
+      shadow: null,
+      policies: ['engineering/drafts', 'platform/reads'], bundle: BUNDLE_ID,
       mode: 'enforced',
       outcome: { result: 'forwarded', status: 200, upstreamMs: 4, isError: false, bytes: 9 },
     }) // biome-ignore format: a list
