@@ -206,7 +206,12 @@ function setText(texts: readonly string[], at: string): string {
 
 /** `{"name":text,…}` of texts that are JSON already. */
 export function recordText(entries: Iterable<Entry>): string {
-  return `{${Array.from(entries, ([name, text]) => `${JSON.stringify(name)}:${text}`).join(',')}}`
+  let record = '{'
+  for (const [name, text] of entries) {
+    if (record.length > 1) record += ','
+    record += `${JSON.stringify(name)}:${text}`
+  }
+  return `${record}}`
 }
 
 const REASONS = {

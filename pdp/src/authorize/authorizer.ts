@@ -4,6 +4,8 @@ import type { CedarTexts, EngineAnswer, Evaluation } from '../../../schemas/ceda
 import type { Listed } from '../../../schemas/mcp.ts'
 import type { Visible } from '../../../schemas/pep-api.ts'
 import { interpret } from './interpret.ts'
+import type { ListMemory } from './list-memory.ts'
+import { createListMemory, isLasting, listKey } from './list-memory.ts'
 import type { Plan } from './plan.ts'
 import { NO_SUCH_TOOL, namedTool, plan } from './plan.ts'
 import { toCedarRequest } from './request.ts'
@@ -34,9 +36,10 @@ export function createAuthorizer(ports: {
   readonly isStale?: () => boolean
 }): Authorizer {
   const { bundle, engine, isStale = () => false } = ports
+  const decided: Decided = { bundle, lists: createListMemory() }
   return {
     async authorize(requests) {
-      const prepared = requests.map((request) => prepare(request, bundle, isStale()))
+      const prepared = requests.map((request) => prepare(request, decided, isStale()))
       const evaluations = prepared.flatMap((one) => one.evaluations)
       const answers = await ask(engine, evaluations)
       let from = 0
@@ -55,6 +58,8 @@ type Prepared = {
   readonly conclude: (answers: readonly EngineAnswer[]) => Authorization
 }
 type Asked = Extract<Plan, { kind: 'ask' }>
+/** What requests are decided by, and what is remembered of earlier ones. */
+type Decided = { readonly bundle: AuthorizerBundle; readonly lists: ListMemory }
 
 const NO_ANSWER: EngineAnswer = { kind: 'fault', cause: 'the engine did not answer' }
 const NOT_ASKED: CedarTexts = { request: '', context: '', entities: '' }
@@ -72,17 +77,13 @@ async function ask(
   }
 }
 
-function prepare(
-  request: AuthorizationRequest,
-  bundle: AuthorizerBundle,
-  stale: boolean,
-): Prepared {
+function prepare(request: AuthorizationRequest, by: Decided, stale: boolean): Prepared {
   try {
-    const planned = plan(request, bundle)
+    const planned = plan(request, by.bundle)
     if (stale) return refused({ ...planned, ...STALE })
-    const prepared = planned.kind === 'refuse' ? refused(planned) : asked(planned, request, bundle)
+    const prepared = planned.kind === 'refuse' ? refused(planned) : asked(planned, request, by)
     const { concealable } = planned
-    return concealable === null ? prepared : concealing(prepared, concealable, request, bundle)
+    return concealable === null ? prepared : concealing(prepared, concealable, request, by.bundle)
   } catch {
     // Reading the message failed (too deep to write as text, a time that is no date): nothing was asked.
     const detail = 'the message cannot be read'
@@ -90,20 +91,24 @@ function prepare(
   }
 }
 
-function asked(planned: Asked, request: AuthorizationRequest, bundle: AuthorizerBundle): Prepared {
+function asked(
+  planned: Asked,
+  request: AuthorizationRequest,
+  { bundle, lists }: Decided,
+): Prepared {
   const { action, context, filter, keys } = planned
   const { texts, reading } = toCedarRequest(request, action, context)
   const evaluation = (of: string, { policySet, schema, reads }: EngineKeys): Evaluation => {
     return { generation: bundle.generation.id, policySet, schema, texts: reading(of, reads) }
   }
-  const listed = filter === null ? [] : listedGroups(filter, request.server, bundle)
   const said = { tool: planned.tool, cedar: texts, arguments: planned.arguments, concealed: false }
   const shadowed = keys.shadow === null ? [] : [evaluation(action, keys.shadow)]
+  const listing = filter === null ? NO_LIST : prepareList(filter, request, { bundle, lists })
   return {
     evaluations: [
       evaluation(action, keys.call),
       ...shadowed,
-      ...listed.map((group) => evaluation(group.action, group.keys.listing)),
+      ...listing.groups.map((group) => evaluation(group.action, group.keys.listing)),
     ],
     conclude([answer = NO_ANSWER, ...rest]) {
       const outcome = interpret(answer)
@@ -111,10 +116,42 @@ function asked(planned: Asked, request: AuthorizationRequest, bundle: Authorizer
       if (outcome.decision === 'deny' || filter === null) {
         return { ...said, ...outcome, shadow, detail: detailOf(outcome, bundle), visible: null }
       }
-      const visible = visibleOf(filter, listed, rest.slice(shadowed.length))
+      const visible = listing.conclude(rest.slice(shadowed.length))
       if (visible !== undefined) return { ...said, ...outcome, shadow, detail: '', visible }
       const detail = detailOf(UNDECIDED, bundle)
       return { ...said, ...UNDECIDED, shadow: null, detail, visible: null }
+    },
+  }
+}
+
+/** What must be asked of the engine for one list; undefined when the engine left some of it open. */
+type PreparedList = {
+  readonly groups: readonly ListedGroup[]
+  readonly conclude: (answers: readonly EngineAnswer[]) => Visible | undefined
+}
+
+const NO_LIST: PreparedList = { groups: [], conclude: () => undefined }
+
+function prepareList(
+  filter: Listed,
+  request: AuthorizationRequest,
+  { bundle, lists }: Decided,
+): PreparedList {
+  const all = listedGroups(filter, request.server, bundle)
+  const lasting = all.filter(({ keys }) => isLasting(keys.listing))
+  const key = listKey(filter, request)
+  const known = lists.get(key)
+  const momentary = all.filter(({ keys }) => !isLasting(keys.listing))
+  const groups = known === undefined ? [...lasting, ...momentary] : momentary
+  return {
+    groups,
+    conclude(answers) {
+      const asked = known === undefined ? lasting.length : 0
+      const first = known ?? shownNames(lasting, answers.slice(0, asked))
+      const second = shownNames(momentary, answers.slice(asked))
+      if (first === undefined || second === undefined) return undefined
+      lists.set(key, first)
+      return visibleOf(filter, [...first, ...second])
     },
   }
 }
@@ -190,17 +227,20 @@ function listedGroups(filter: Listed, server: string, bundle: AuthorizerBundle):
 }
 
 /** undefined when the engine left one of them open. Evaluation errors only hide what would be denied as well. */
-function visibleOf(
-  filter: Listed,
+function shownNames(
   groups: readonly ListedGroup[],
   answers: readonly EngineAnswer[],
-): Visible | undefined {
+): readonly string[] | undefined {
   const names: string[] = []
   for (const [index, group] of groups.entries()) {
     const answer = answers[index] ?? NO_ANSWER
     if (answer.kind !== 'success') return undefined
     if (answer.decision === 'allow') names.push(...group.names)
   }
+  return names
+}
+
+function visibleOf(filter: Listed, names: readonly string[]): Visible {
   const some = names.length > 0
   return {
     tools: filter === 'tools' ? names.toSorted() : [],
