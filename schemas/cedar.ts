@@ -124,10 +124,10 @@ export function entityKey({ type, id }: EntityJson): string {
 /** Everything one activation of a bundle gives the engine. Keys are ours, fixed per generation. */
 export type Generation = {
   readonly id: string
-  /** Policy id → policy text; the id is what Cedar reports. */
+  /** Policy id → policy, as text or in Cedar's JSON form; the id is what Cedar reports. */
   readonly policySets: readonly {
     readonly key: string
-    readonly policies: Readonly<Record<string, string>>
+    readonly policies: Readonly<Record<string, string | PolicyJson>>
   }[]
   /** Schemas as JSON text. */
   readonly schemas: readonly { readonly key: string; readonly schema: string }[]

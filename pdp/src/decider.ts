@@ -5,7 +5,7 @@ import type { Started, Trust } from './activation/activation.ts'
 import { problemOf } from './activation/problem.ts'
 import { unsignedProblem } from './activation/signed.ts'
 import type { Bundle } from './bundle/bundle.ts'
-import { filesOf, readContent, requiredSigners } from './bundle/content.ts'
+import { requiredSigners, storedFiles } from './bundle/content.ts'
 import { type BundleFiles, readBundleFiles } from './bundle/files.ts'
 import { loadFiles } from './bundle/load.ts'
 import { loadAside } from './bundle/load-aside.ts'
@@ -58,7 +58,7 @@ async function loadFirst({ source, trust, env, clock, before }: DeciderPorts): P
     return { bundle, revision, commit, confirmedAt: clock.now(), problem: null }
   } catch (error) {
     if (kept === undefined) throw error
-    const bundle = await loadFiles(filesOf(readContent(kept.content)), { env })
+    const bundle = await loadFiles(await storedFiles(kept.content), { env })
     const { commit } = kept
     const confirmedAt = kept.confirmed ?? kept.firstActive
     return { bundle, revision: '', commit, confirmedAt, problem: problemOf(error) }

@@ -1,6 +1,7 @@
 // Owns `cedargate bundles`: what decides, what decided before, and going back to it.
 import type { Command } from 'commander'
 import { z } from 'zod'
+import type { PrintedContent } from '../../../pdp/src/bundle/content.ts'
 import {
   type BundleRow,
   type BundleState,
@@ -43,9 +44,10 @@ export function addBundles(program: Command, { io, admin }: Context): void {
       const client = await admin()
       const answer = await list(client)
       const row = resolve(answer, id)
-      const content = await contentOf(client, row.id)
-      if (format === 'json') return io.out(JSON.stringify(content, null, 2))
-      await showContent(io, row, content)
+      if (format === 'json') {
+        return io.out(JSON.stringify(await contentOf(client, row.id), null, 2))
+      }
+      showContent(io, row, await printed(client, row.id))
     })
 
   bundles
@@ -59,10 +61,8 @@ export function addBundles(program: Command, { io, admin }: Context): void {
       const answer = await list(client)
       const [before, after] = [resolve(answer, from), resolve(answer, to)]
       const { differences } = await import('../../../pdp/src/bundle/difference.ts')
-      const { readContent } = await import('../../../pdp/src/bundle/content.ts')
-      const contents = [await contentOf(client, before.id), await contentOf(client, after.id)]
-      const [old, now] = contents.map((content) => readContent(JSON.stringify(content)))
-      const found = old === undefined || now === undefined ? [] : differences(old, now)
+      const [old, now] = [await printed(client, before.id), await printed(client, after.id)]
+      const found = differences(old, now)
       if (format === 'json') io.out(JSON.stringify(found, null, 2))
       else for (const one of found) sayDifference(io, one)
       if (found.length === 0) return io.err('they are the same')
@@ -117,9 +117,13 @@ function resolve({ state, bundles }: Listed, text: string): BundleRow {
   throw new CommandError(`\`${text}\` is the beginning of several bundles`)
 }
 
-async function showContent(io: Terminal, row: BundleRow, content: unknown): Promise<void> {
-  const { readContent } = await import('../../../pdp/src/bundle/content.ts')
-  const { policies, servers } = readContent(JSON.stringify(content))
+/** With each policy as Cedar prints it. */
+async function printed(client: AdminClient, id: string): Promise<PrintedContent> {
+  const { printContent, readContent } = await import('../../../pdp/src/bundle/content.ts')
+  return printContent(readContent(JSON.stringify(await contentOf(client, id))))
+}
+
+function showContent(io: Terminal, row: BundleRow, { policies, servers }: PrintedContent): void {
   io.out(`bundle   ${row.id}`)
   io.out(`source   ${row.source ?? ''}${row.commit === null ? '' : `  commit ${row.commit}`}`)
   io.out(`active   ${row.firstActiveAt} to ${row.active ? 'now' : (row.lastActiveAt ?? '')}`)

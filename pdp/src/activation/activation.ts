@@ -5,7 +5,7 @@ import type { Clock } from '../../../schemas/ports.ts'
 import { createAuthorizer } from '../authorize/authorizer.ts'
 import { createOwnAuthorizer } from '../authorize/own.ts'
 import type { Bundle } from '../bundle/bundle.ts'
-import { filesOf, readContent } from '../bundle/content.ts'
+import { storedFiles } from '../bundle/content.ts'
 import type { BundleFiles } from '../bundle/files.ts'
 import { readBundleFiles } from '../bundle/files.ts'
 import type { Active } from '../decide/decide.ts'
@@ -171,7 +171,7 @@ class Following implements Activation {
     if (id !== this.#active.bundle.id) {
       const content = await this.#ports.bundles.content(id)
       if (content === undefined) throw new Error(`the bundle ${id} is not kept any more`)
-      const bundle = await this.#ports.load(filesOf(readContent(content)))
+      const bundle = await this.#ports.load(await storedFiles(content))
       if (bundle.id !== id) throw new Error(`the bundle ${id} is another one with this engine`)
       await this.#activate(bundle, null)
     }

@@ -15,7 +15,6 @@ import { opaqueArguments, toolArguments } from '../authorize/tool-arguments.ts'
 import type { ActionKeys, EngineKeys } from '../authorize/types.ts'
 import { listingPolicy } from '../authorize/visibility.ts'
 import type { Candidate } from '../engine/candidate.ts'
-import type { PolicyMode } from './bundle.ts'
 import type { OwnTypes } from './own-types.ts'
 import type { SourcePolicy } from './policies.ts'
 import type { ActionType } from './schema.ts'
@@ -119,20 +118,15 @@ type PolicySources = {
   readonly servers: readonly ReviewedServer[]
   readonly own: OwnTypes
   readonly policies: readonly SourcePolicy[]
-  /** Each policy as Cedar prints it, by id. */
-  readonly texts: ReadonlyMap<string, string>
 }
 
 /** The slice of every action: what decides it, what would with the shadow policies, what lists it. */
-export async function compilePolicies(
+export function compilePolicies(
   { tools, groups }: CompiledSchema,
-  { servers, own, policies, texts }: PolicySources,
-  candidate: Candidate,
-): Promise<CompiledPolicies> {
-  const all = policies.map((source) => enginePolicy(source, texts))
-  const enforced = policies.filter(({ mode }) => mode === 'enforced')
-  const calls = new PolicyIndex(all)
-  const listings = new PolicyIndex(await listingPolicies(enforced, candidate))
+  { servers, own, policies }: PolicySources,
+): CompiledPolicies {
+  const calls = new PolicyIndex<EnginePolicy>(policies)
+  const listings = new PolicyIndex(listingPolicies(policies))
   const generation = new GenerationKeys(groups)
   const targets = [
     ...servers.flatMap(({ id }) => SERVER_ACTIONS.map((action) => ({ server: id, action }))),
@@ -184,32 +178,14 @@ function sliceKeys(
   return { call, shadow: enforced.length === slice.length ? null : keys(slice) }
 }
 
-/** A policy as the engine is given it. */
-type EnginePolicy = {
-  readonly id: string
-  readonly mode: PolicyMode
-  readonly policy: PolicyJson
-  readonly text: string
-}
+type EnginePolicy = Pick<SourcePolicy, 'id' | 'mode' | 'policy'>
 
-function enginePolicy(
-  { id, mode, policy }: SourcePolicy,
-  texts: ReadonlyMap<string, string>,
-): EnginePolicy {
-  return { id, mode, policy, text: texts.get(id) ?? '' }
-}
-
-/** What of each policy decides visibility; a policy that cannot is left out. */
-async function listingPolicies(
-  policies: readonly SourcePolicy[],
-  candidate: Candidate,
-): Promise<EnginePolicy[]> {
-  const kept = policies.flatMap(({ id, mode, policy }) => {
-    const listed = listingPolicy(policy)
+/** What of each enforced policy decides visibility; a policy that cannot is left out. */
+function listingPolicies(policies: readonly SourcePolicy[]): EnginePolicy[] {
+  return policies.flatMap(({ id, mode, policy }) => {
+    const listed = mode === 'enforced' ? listingPolicy(policy) : null
     return listed === null ? [] : [{ id, mode, policy: listed }]
   })
-  const texts = await candidate.print(kept.map(({ policy }) => policy))
-  return kept.map((one, index) => ({ ...one, text: texts[index] ?? '' }))
 }
 
 /** Policy sets and schemas by what is in them: actions that are decided alike share theirs. */
@@ -239,7 +215,7 @@ class GenerationKeys {
   }
 
   #policySet(slice: readonly EnginePolicy[]): string {
-    const policies = Object.fromEntries(slice.map(({ id, text }) => [id, text]))
+    const policies = Object.fromEntries(slice.map(({ id, policy }) => [id, bare(policy)]))
     const content = JSON.stringify(policies)
     const found = this.#policySets.get(content) ?? { key: `set:${this.#policySets.size}`, policies }
     this.#policySets.set(content, found)
@@ -251,4 +227,9 @@ class GenerationKeys {
     this.#schemas.set(schema, found)
     return found.key
   }
+}
+
+/** Annotations are ours to read: the engine only carries them along on every call. */
+function bare({ annotations: _, ...policy }: PolicyJson): PolicyJson {
+  return policy
 }

@@ -2,15 +2,20 @@
 // is read again. Never says where a policy was written: that is not what a bundle is.
 import canonicalize from 'canonicalize'
 import { z } from 'zod'
+import type { PolicyJson } from '../../../schemas/cedar.ts'
+import { startCandidate } from '../engine/candidate.ts'
 import type { BundleFiles, SourceFile } from './files.ts'
 
-/** `servers` holds per id its server.yaml and its lock; `own` what the bundle brings beside MCP. */
-const content = z.looseObject({
+/**
+ * `policies` are in Cedar's JSON form; `servers` holds per id its server.yaml and its lock; `own` what the bundle brings
+ * beside MCP.
+ */
+const content = z.object({
   format: z.literal('cedargate-bundle/v1'),
   gateway: z.record(z.string(), z.unknown()),
-  policies: z.record(z.string(), z.string()),
-  own: z.looseObject({ schema: z.record(z.string(), z.unknown()), entities: z.array(z.unknown()) }),
-  servers: z.record(z.string(), z.looseObject({ server: z.unknown(), lock: z.unknown() })),
+  policies: z.record(z.string(), z.looseObject({})),
+  own: z.object({ schema: z.record(z.string(), z.unknown()), entities: z.array(z.unknown()) }),
+  servers: z.record(z.string(), z.object({ server: z.unknown(), lock: z.unknown() })),
 })
 export type Content = z.infer<typeof content>
 
@@ -19,6 +24,27 @@ export function contentText(value: Content & { readonly engine: object; readonly
   const text = canonicalize(value)
   if (text === undefined) throw new TypeError('not JSON')
   return text
+}
+
+/** The same with each policy as Cedar prints it. */
+export type PrintedContent = Omit<Content, 'policies'> & {
+  readonly policies: Readonly<Record<string, string>>
+}
+
+export async function printContent(of: Content): Promise<PrintedContent> {
+  const candidate = await startCandidate()
+  try {
+    const ids = Object.keys(of.policies)
+    const texts = await candidate.print(Object.values(of.policies) as unknown as PolicyJson[])
+    return { ...of, policies: Object.fromEntries(ids.map((id, at) => [id, texts[at] ?? ''])) }
+  } finally {
+    await candidate.close()
+  }
+}
+
+/** Files that make a stored bundle again, with this release's engine. Throws when `text` is none. */
+export async function storedFiles(text: string): Promise<BundleFiles> {
+  return filesOf(await printContent(readContent(text)))
 }
 
 /** A stored bundle. Throws when it is none, or one of another format. */
@@ -32,8 +58,7 @@ export function requiredSigners(text: string): readonly string[] {
   return z.array(z.string()).catch([]).parse(gateway['requireSignedBy'])
 }
 
-/** Files that make the same bundle again, with this release's engine. */
-export function filesOf({ gateway, policies, own, servers }: Content): BundleFiles {
+function filesOf({ gateway, policies, own, servers }: PrintedContent): BundleFiles {
   const types = Object.keys(own.schema).length > 0
   return {
     gateway: jsonFile('gateway.yaml', gateway),

@@ -1,6 +1,6 @@
 // Owns what two bundles differ in, by what they are and not by how they are written. Pure.
 import canonicalize from 'canonicalize'
-import type { Content } from './content.ts'
+import type { PrintedContent } from './content.ts'
 
 /** `what`: `policy eng/read`, `server files`, `tool files/read_file`, `schema`, `entity …`, `gateway`. */
 export type Difference = {
@@ -12,7 +12,7 @@ export type Difference = {
 }
 
 /** Sorted by `what`. Two bundles of one id have none. */
-export function differences(before: Content, after: Content): Difference[] {
+export function differences(before: PrintedContent, after: PrintedContent): Difference[] {
   const [old, now] = [partsOf(before), partsOf(after)]
   const names = [...new Set([...old.keys(), ...now.keys()])].toSorted()
   return names.flatMap((what): Difference[] => {
@@ -23,7 +23,7 @@ export function differences(before: Content, after: Content): Difference[] {
   })
 }
 
-function partsOf({ gateway, policies, own, servers }: Content): ReadonlyMap<string, string> {
+function partsOf({ gateway, policies, own, servers }: PrintedContent): ReadonlyMap<string, string> {
   const parts = new Map([['gateway', text(gateway)]])
   for (const [id, policy] of Object.entries(policies)) parts.set(`policy ${id}`, policy)
   for (const [namespace, types] of Object.entries(own.schema)) {

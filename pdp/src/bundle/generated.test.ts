@@ -3,7 +3,7 @@
 import { tmpdir } from 'node:os'
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { packGeneration, unpackGeneration } from '../../../schemas/cedar.ts'
+import { type PolicyJson, packGeneration, unpackGeneration } from '../../../schemas/cedar.ts'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
 import { createAuthorizer } from '../authorize/authorizer.ts'
 import { interpret } from '../authorize/interpret.ts'
@@ -152,7 +152,10 @@ async function decideAll(index: number): Promise<Outcome[]> {
   const [more] = fc.sample(forbid, { numRuns: 1, seed })
   const files = bundleFiles(SERVERS, policies(of, more as Rule))
   const bundle = await withFiles(tmpdir(), files, (folder) => loadBundle(folder, { env: {} }))
-  const content = JSON.parse(bundle.content) as { policies: Record<string, string>; schema: object }
+  const content = JSON.parse(bundle.content) as {
+    policies: Record<string, PolicyJson>
+    schema: object
+  }
   const { id, policySets, schemas } = unpackGeneration(bundle.generation)
   await engine.activate(
     packGeneration({

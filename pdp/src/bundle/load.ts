@@ -67,14 +67,13 @@ async function load(files: BundleFiles, env: Environment, candidate: Candidate):
   ]
   if (warnings.some(({ severity }) => severity === 'error')) throw new BundleError(warnings)
 
-  const texts = await printed(policies, candidate)
-  const sources = { servers, own, policies, texts }
-  const { actions, generation } = await compilePolicies(compiled, sources, candidate)
+  const { actions, generation } = compilePolicies(compiled, { servers, own, policies })
+  const byId = Object.fromEntries(policies.map(({ id, policy }) => [id, policy]))
   const content = contentText({
     format: 'cedargate-bundle/v1',
     engine: candidate.identity,
     gateway,
-    policies: Object.fromEntries(texts),
+    policies: byId,
     schema: compiled.schema,
     own: { schema: own.schema, entities: [...own.entities] },
     servers: Object.fromEntries(servers.map(({ id, file, lock }) => [id, { server: file, lock }])),
@@ -88,12 +87,7 @@ async function load(files: BundleFiles, env: Environment, candidate: Candidate):
     requireSignedBy: gateway.requireSignedBy,
     digests: {
       policySet: sha256(
-        canonical({
-          format: 'cedar-set/v1',
-          policies: Object.fromEntries(texts),
-          templates: {},
-          links: [],
-        }),
+        canonical({ format: 'cedar-set/v2', policies: byId, templates: {}, links: [] }),
       ),
       schema: sha256(canonical(compiled.schema)),
       mapper: sha256(MAPPER_VERSION),
@@ -140,22 +134,6 @@ async function assertTogether(
   if (first === undefined) return
   const [problem = null] = await candidate.check([JSON.stringify(schema)])
   if (problem !== null) throw new BundleError([errorAt(first.file, problem)])
-}
-
-/** Each policy as Cedar prints it. A policy that would mean something else then is refused. */
-async function printed(
-  policies: readonly SourcePolicy[],
-  candidate: Candidate,
-): Promise<ReadonlyMap<string, string>> {
-  const texts = await candidate.print(policies.map(({ policy }) => policy))
-  const again = await candidate.parse(texts)
-  const findings = policies.flatMap((source, index) => {
-    const parsed = again[index]
-    const same = parsed?.ok === true && canonical(parsed.policy) === canonical(source.policy)
-    return same ? [] : [findingIn(source, 0, 'Cedar does not print this policy as it is written')]
-  })
-  if (findings.length > 0) throw new BundleError(findings)
-  return new Map(policies.map(({ id }, index) => [id, texts[index] ?? '']))
 }
 
 function derivationWarnings(

@@ -59,7 +59,7 @@ export function activate(generation: PackedGeneration): void {
 
 function preparse(generation: Generation): void {
   for (const { key, policies } of generation.policySets) {
-    const answer = preparsePolicySet(key, { staticPolicies: { ...policies } })
+    const answer = preparsePolicySet(key, { staticPolicies: { ...policies } as StaticPolicies })
     if (answer.type === 'failure') throw new Error(answer.errors.map((e) => e.message).join('; '))
     policySets.add(key)
   }
@@ -91,6 +91,7 @@ function isFatal(error: unknown): boolean {
   return error instanceof WebAssembly.RuntimeError || error instanceof RangeError
 }
 
+type StaticPolicies = Parameters<typeof preparsePolicySet>[1]['staticPolicies'] & object
 type Parts = Pick<Parameters<typeof statefulIsAuthorized>[0], 'principal' | 'action' | 'resource'>
 type Call = Parameters<typeof statefulIsAuthorized>[0]
 

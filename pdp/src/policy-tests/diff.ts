@@ -8,7 +8,7 @@ import { askAll } from './run.ts'
 import type { PolicyTest } from './tests.ts'
 
 export type Change = 'added' | 'removed' | 'changed'
-/** `before` and `after` as Cedar prints them; null where there is none. */
+/** `before` and `after` as they are written; null where there is none. */
 export type PolicyChange = {
   readonly change: Change
   readonly id: string
@@ -50,7 +50,7 @@ export async function diffBundles(before: DiffSide, after: DiffSide): Promise<Bu
   const tests = union([...before.tests, ...after.tests])
   return {
     gateway: !same(old.gateway, now.gateway),
-    policies: policyChanges(old.policies, now.policies),
+    policies: policyChanges(before.bundle, after.bundle),
     servers: serverChanges(old.servers, now.servers),
     flips: await flipsOf(tests, before.bundle, after.bundle),
     asked: tests.length,
@@ -62,15 +62,13 @@ function union(tests: readonly PolicyTest[]): PolicyTest[] {
   return [...new Map(tests.map((test) => [JSON.stringify(test.question), test])).values()]
 }
 
-function policyChanges(
-  before: BundleContent['policies'],
-  after: BundleContent['policies'],
-): PolicyChange[] {
-  return changes(before, after).map(({ change, name }) => ({
+function policyChanges(before: Bundle, after: Bundle): PolicyChange[] {
+  const [old, now] = [contentOf(before), contentOf(after)]
+  return changes(old.policies, now.policies).map(({ change, name }) => ({
     change,
     id: name,
-    before: own(before, name) ?? null,
-    after: own(after, name) ?? null,
+    before: before.policies.get(name)?.text ?? null,
+    after: after.policies.get(name)?.text ?? null,
   }))
 }
 

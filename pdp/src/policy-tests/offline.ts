@@ -1,6 +1,6 @@
 // Owns deciding without a gateway: the authorizer and the engine of a bundle, for tests and explanations. Records
 // nothing, knows no grants, and always assumes the reviewed definition of a tool.
-import type { CedarTexts, EngineAnswer } from '../../../schemas/cedar.ts'
+import type { CedarTexts, EngineAnswer, PolicyJson } from '../../../schemas/cedar.ts'
 import { packGeneration } from '../../../schemas/cedar.ts'
 import { DECIDE_CALLS_MAX } from '../../../schemas/limits.ts'
 import type { Authorizer } from '../authorize/authorizer.ts'
@@ -23,7 +23,7 @@ export type Offline = {
 
 /** What of a bundle's content is read here. */
 export type BundleContent = {
-  readonly policies: Readonly<Record<string, string>>
+  readonly policies: Readonly<Record<string, PolicyJson>>
   readonly schema: object
   readonly servers: Readonly<
     Record<
@@ -71,7 +71,7 @@ export type Whole = Pick<Offline, 'evaluate' | 'stop'>
 /** Throws when the policies cannot be parsed. Does NOT validate them. */
 export async function startWhole(
   bundle: Bundle,
-  policies: Readonly<Record<string, string>>,
+  policies: Readonly<Record<string, string | PolicyJson>>,
 ): Promise<Whole> {
   const key = 'whole'
   const schema = JSON.stringify(contentOf(bundle).schema)

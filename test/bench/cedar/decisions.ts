@@ -12,7 +12,7 @@ import { loadBundle } from '../../../pdp/src/bundle/load.ts'
 import { withFiles } from '../../../pdp/src/bundle/testing.ts'
 import { activate, evaluate, startCedar } from '../../../pdp/src/engine/cedar.ts'
 import { loadCedarWasm } from '../../../pdp/src/engine/wasm.ts'
-import { packGeneration, unpackGeneration } from '../../../schemas/cedar.ts'
+import { type PolicyJson, packGeneration, unpackGeneration } from '../../../schemas/cedar.ts'
 import { ARGUMENTS, benchBundle, SERVERS, serverOf, TOOLS_EACH, toolOf } from './bundles.ts'
 
 export type Percentiles = { readonly p50Ms: number; readonly p99Ms: number }
@@ -34,7 +34,10 @@ export async function loadBench(
 /** An authorizer on this thread; `whole` decides by all policies on the whole schema instead of slices. */
 export function authorizerHere(bundle: Bundle, whole = false): Authorizer {
   const { id, policySets, schemas } = unpackGeneration(bundle.generation)
-  const content = JSON.parse(bundle.content) as { policies: Record<string, string>; schema: object }
+  const content = JSON.parse(bundle.content) as {
+    policies: Record<string, PolicyJson>
+    schema: object
+  }
   const all = { key: `whole:${id}`, policies: content.policies }
   const schema = { key: `whole:${id}`, schema: JSON.stringify(content.schema) }
   activate(
