@@ -1,9 +1,12 @@
 // Bundles that change while PDPs run: what is saved decides within two seconds, what is wrong never does, two PDPs agree,
 // an operator can go back, and a source that is gone ends in a closed gate.
+
+import { execFile } from 'node:child_process'
 import { hash, randomBytes } from 'node:crypto'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { pino } from 'pino'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { bundleFiles, withFiles } from '../../pdp/src/bundle/testing.ts'
@@ -12,6 +15,8 @@ import { openDecider } from '../../pdp/src/decider.ts'
 import { createKeys, type Keys, loadKeys } from '../../pdp/src/keys/keys.ts'
 import { systemClock } from '../../pdp/src/main.ts'
 import { directorySource } from '../../pdp/src/source/directory-source.ts'
+import { gitSource } from '../../pdp/src/source/git-source.ts'
+import type { BundleSource } from '../../pdp/src/source/source.ts'
 import { openBundles } from '../../pdp/src/store/bundles.ts'
 import type { Store } from '../../pdp/src/store/open.ts'
 import { formatToken } from '../../schemas/identifiers.ts'
@@ -43,11 +48,15 @@ type Logged = { readonly level: number; readonly msg: string }
 type Running = { readonly pdp: Pdp; readonly logged: Logged[] }
 const running: Running[] = []
 
-async function start(directory: string, clock: Clock = systemClock): Promise<Running> {
+async function start(
+  from: string | BundleSource,
+  clock: Clock = systemClock,
+  signers: readonly string[] = [],
+): Promise<Running> {
   const logged: Logged[] = []
   const decider = await openDecider({
-    source: directorySource(directory),
-    trust: { signers: [], unsignedDirectory: 'accept' },
+    source: typeof from === 'string' ? directorySource(from) : from,
+    trust: { signers, unsignedDirectory: 'accept' },
     env: {},
     engineWorkers: 1,
     clock,
@@ -228,6 +237,67 @@ test('a source that cannot be confirmed for longer than maxBundleAge closes the 
   expect(await (await one.pdp.app.request('/metrics')).text()).toContain('cedargate_bundle_stale 1')
   await save(BOTH)
   await expect.poll(() => codeOf(one, 'read'), SOON).toBe('permit')
+})
+
+describe('a repository', () => {
+  const run = promisify(execFile)
+  const git = async (...args: string[]): Promise<string> => {
+    const who = ['-c', 'user.name=Ada', '-c', 'user.email=ada@example.org', '-c', 'gpg.format=ssh']
+    return (await run('git', [...who, '-C', directory, ...args])).stdout.trim()
+  }
+  const push = async (text: string, ...options: string[]): Promise<string> => {
+    await save(text)
+    await git('add', '--all')
+    await git('commit', '--quiet', '--message', 'change', ...options)
+    return git('rev-parse', 'HEAD')
+  }
+  const source = (): BundleSource =>
+    gitSource({
+      url: `file://${directory}`,
+      ref: 'main',
+      folder: '',
+      pollMs: 3_600_000,
+      directory: join(home, 'kept'),
+      env: { PATH: '/usr/bin:/bin:/usr/local/bin', HOME: home },
+    })
+  beforeEach(() => git('init', '--quiet', '--initial-branch=main'))
+
+  test('is followed: the commit is recorded, a ref that vanishes is told, the old bundle decides on', async () => {
+    const first = await push(`${PERMIT}\n`)
+    const one = await start(source())
+    expect(one.pdp.admin.bundleState()).toMatchObject({ commit: first, problem: null })
+    const second = await push(BOTH)
+    await one.pdp.activation.refresh()
+    expect(await codeOf(one, 'write')).toBe('permit')
+    const kept = (await one.pdp.admin.listBundles()).find(({ active }) => active)
+    expect(kept?.commit).toBe(second)
+    await git('branch', '--move', 'main', 'trunk')
+    await one.pdp.activation.refresh()
+    expect(one.pdp.admin.bundleState().problem?.message).toMatch(/^the ref `main` is not in file:/)
+    expect(await codeOf(one, 'write')).toBe('permit')
+    await git('branch', '--move', 'trunk', 'main')
+    await one.pdp.activation.refresh()
+    expect(one.pdp.admin.bundleState().problem).toBeNull()
+  })
+
+  test('must be signed by whom the operator names', async () => {
+    const key = join(home, 'ada')
+    await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'ada', '-f', key])
+    const ada = (await readFile(`${key}.pub`, 'utf8')).trim()
+    const signed = `--gpg-sign=${key}.pub`
+    await push(`${PERMIT}\n`, signed)
+    const one = await start(source(), systemClock, [ada])
+    const { id } = one.pdp.bundle
+    await push(BOTH)
+    await one.pdp.activation.refresh()
+    expect((await readyz(one)).text).toContain(
+      'is not signed by one of the 1 keys of requireSignedBy',
+    )
+    expect(await decide(one, 'write')).toEqual({ code: 'no_permit', bundle: id })
+    await git('commit', '--quiet', '--amend', '--no-edit', signed)
+    await one.pdp.activation.refresh()
+    expect(await codeOf(one, 'write')).toBe('permit')
+  })
 })
 
 async function withFolderOf(file: string): Promise<void> {

@@ -1,5 +1,6 @@
 // Owns which bundle decides: follows the source, checks what it holds, and puts it in place of the one before, or keeps
 // that one and says loudly why. Never decides, never reads a policy itself.
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { Clock } from '../../../schemas/ports.ts'
 import { createAuthorizer } from '../authorize/authorizer.ts'
@@ -71,6 +72,10 @@ export type Activation = {
 const TICK_MS = 500
 /** How often the database is told that the source still holds what is active. */
 const CONFIRM_MS = 30_000
+/** Until a bundle that could not be put in place, though nothing is wrong with it, is tried again. */
+const RETRY_MS = 5_000
+/** A bundle that is being checked when the process is told to stop is not waited for. */
+const STOP_MS = 2_000
 
 /** Follows the source until stopped. `started.bundle` is active in the engine already. */
 export function startActivation(ports: ActivationPorts, started: Started): Activation {
@@ -95,6 +100,9 @@ class Following implements Activation {
   #tried: string
   #lookedAt = Number.NEGATIVE_INFINITY
   #work: Promise<void> = Promise.resolve()
+  #waiting: Promise<void> | undefined
+  /** After a failure that may pass by itself. */
+  #pauseMs = 0
   #timer: NodeJS.Timeout | undefined
   #stopped = false
 
@@ -113,8 +121,8 @@ class Following implements Activation {
     const { source, clock } = this.#ports
     const again = (): void => {
       if (this.#stopped) return
-      const due = clock.monotonic() - this.#lookedAt >= source.intervalMs
-      this.#work = this.#step(due)
+      const due = clock.monotonic() - this.#lookedAt >= Math.max(source.intervalMs, this.#pauseMs)
+      this.#work = this.#work.then(() => this.#step(due))
       void this.#work.finally(() => {
         this.#timer = setTimeout(again, Math.min(TICK_MS, source.intervalMs))
         this.#timer.unref()
@@ -137,10 +145,14 @@ class Following implements Activation {
     problem: this.#problem,
   })
 
-  refresh = async (): Promise<void> => {
-    await this.#work
-    this.#work = this.#step(true)
-    await this.#work
+  /** One look is waited for at most, however many ask: it begins after them all. */
+  refresh = (): Promise<void> => {
+    this.#waiting ??= this.#work.then(() => {
+      this.#waiting = undefined
+      return this.#step(true)
+    })
+    this.#work = this.#waiting
+    return this.#waiting
   }
 
   subscribe = (onActivated: (bundle: string) => void, signal: AbortSignal): void => {
@@ -151,7 +163,7 @@ class Following implements Activation {
   stop = async (): Promise<void> => {
     this.#stopped = true
     clearTimeout(this.#timer)
-    await this.#work
+    await Promise.race([this.#work, sleep(STOP_MS, undefined, { ref: false })])
   }
 
   /** Never rejects: what goes wrong is a problem to tell, and the bundle before goes on deciding. */
@@ -212,12 +224,14 @@ class Following implements Activation {
       this.#problem = null
       this.#rejected = null
       this.#tried = revision
+      this.#pauseMs = 0
     } catch (error) {
       const problem = problemOf(error, revision)
       if (problem.revision !== null) {
         this.#tried = revision
         this.#rejected = problem
       }
+      this.#pauseMs = problem.revision === null ? RETRY_MS : 0
       this.#tell(problem)
     }
   }

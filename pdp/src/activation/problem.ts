@@ -10,6 +10,9 @@ export type Problem = {
   readonly revision: string | null
 }
 
+/** Findings told of one bundle. */
+const FINDINGS_MAX = 100
+
 /** A refusal that stands until the source changes, though no file is wrong. */
 export class Refused extends Error {
   override readonly name = 'Refused'
@@ -17,8 +20,11 @@ export class Refused extends Error {
 
 export function problemOf(error: unknown, revision: string | null = null): Problem {
   if (error instanceof BundleError) {
-    const findings = error.findings.filter(({ severity }) => severity === 'error')
-    return { message: findings.map(findingLine).join('\n'), findings, revision }
+    const errors = error.findings.filter(({ severity }) => severity === 'error')
+    const findings = errors.slice(0, FINDINGS_MAX)
+    const more = errors.length - findings.length
+    const lines = [...findings.map(findingLine), ...(more > 0 ? [`and ${more} more`] : [])]
+    return { message: lines.join('\n'), findings, revision }
   }
   const message = error instanceof Error ? error.message : String(error)
   return { message, findings: [], revision: error instanceof Refused ? revision : null }

@@ -1,6 +1,6 @@
 // Owns which files make a bundle. Never overlooks a file that looks like a part of it but is none.
 import { serverId } from '../../../schemas/identifiers.ts'
-import { BUNDLE_SERVERS_MAX } from '../../../schemas/limits.ts'
+import { BUNDLE_BYTES_MAX, BUNDLE_SERVERS_MAX } from '../../../schemas/limits.ts'
 import type { Finding } from './findings.ts'
 import { BundleError, errorAt } from './findings.ts'
 import type { BundleTree } from './tree.ts'
@@ -102,6 +102,7 @@ type Reader = {
 
 function createReader(tree: BundleTree): Reader {
   const findings: Finding[] = []
+  let left = BUNDLE_BYTES_MAX
   const refuse = (file: string, message: string): undefined => {
     findings.push(errorAt(file, message))
   }
@@ -110,6 +111,8 @@ function createReader(tree: BundleTree): Reader {
     async text(file) {
       try {
         const bytes = await tree.read(file)
+        left -= bytes.length
+        if (left < 0) throw new Error(TOO_LARGE)
         return { file, text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) }
       } catch (error) {
         refuse(file, problem(error))
@@ -130,6 +133,8 @@ function createReader(tree: BundleTree): Reader {
     },
   }
 }
+
+const TOO_LARGE = `the bundle is larger than ${BUNDLE_BYTES_MAX / 1024 / 1024} MiB`
 
 function problem(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException

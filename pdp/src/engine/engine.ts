@@ -12,6 +12,9 @@ import { loadCedarWasm } from './wasm.ts'
 /** Starting a bare thread and hearing its version. */
 const IDENTIFY_TIMEOUT_MS = 10_000
 
+/** A request that took the bundle before may still be looking up its grant: longer than any of them may take. */
+const RETIRE_MS = 3_000
+
 /** Which engine decides, as it stands in every leaf: name, version, SHA-256 of the wasm file. */
 export type EngineIdentity = { readonly n: string; readonly v: string; readonly h: string }
 
@@ -84,7 +87,7 @@ export async function startEngine(settings: EngineSettings): Promise<Engine> {
       if (pools.get(id) === pool) pools.delete(id)
       await pool.stop()
     }
-    setTimeout(() => void end(), timeoutMs).unref()
+    setTimeout(() => void end(), RETIRE_MS).unref()
   }
 
   const activate = async (generation: PackedGeneration): Promise<void> => {

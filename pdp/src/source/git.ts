@@ -95,10 +95,10 @@ function environment({ env, protocols }: GitOptions): NodeJS.ProcessEnv {
   const passed = PASSED.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]]))
   return {
     ...Object.fromEntries(passed),
+    GIT_SSH_COMMAND: env['GIT_SSH_COMMAND'] ?? 'ssh -o BatchMode=yes',
     LC_ALL: 'C',
     GIT_ALLOW_PROTOCOL: protocols,
     GIT_TERMINAL_PROMPT: '0',
     GIT_NO_REPLACE_OBJECTS: '1',
-    GIT_CONFIG_NOSYSTEM: '0',
   } as NodeJS.ProcessEnv
 }
