@@ -16,7 +16,7 @@ import { createDecide, type Decide } from './decide/decide.ts'
 import { createSearch } from './decide/search.ts'
 import type { Decider } from './decider.ts'
 import { watchEvents } from './events.ts'
-import { openGrants, type ResolveGrants } from './identity/grants.ts'
+import { type Grants, openGrants, type ResolveGrants } from './identity/grants.ts'
 import { openPeps, type Peps } from './identity/peps.ts'
 import { teamsOf } from './identity/users.ts'
 import type { Keys } from './keys/keys.ts'
@@ -90,22 +90,7 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
   const decide = createDecide({ ...core, resolveGrants: grants.resolveGrants, onDecided })
   const teams = (user: string) => teamsOf(store.sql, user)
   const advise = createAdvise({ ...core, teamsOf: teams, onDecided })
-  const vaulted = { store, vault: keys.vault }
-  const admin: AdminPorts = {
-    createGrant: grants.createGrant,
-    listGrants: grants.listGrants,
-    revokeGrant: async (grant) => (await grants.revokeGrant(grant)) !== undefined,
-    enrollPep: (servers) => peps.enrollPep(servers),
-    listPeps: peps.listPeps,
-    revokePep: peps.revokePep,
-    listDecisions: (query) => listDecisions(vaulted, query),
-    showDecision: (decision) => showDecision(vaulted, decision),
-    fsck: () => {
-      return fsck({ ...vaulted, deploymentPublicKey: keys.deployment.publicKey, now: clock.now() })
-    },
-    bundleInfo: () => describeBundle(active().bundle),
-    ...bundleAdministration(bundles, activation),
-  }
+  const admin = administration(ports, { activation, bundles, grants, peps })
   const app = createApp({
     identify: createIdentify(ports.operatorTokenSha256, peps),
     routes: [
@@ -126,10 +111,7 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
         decide: counted(decide, metrics, clock),
         sealOutcomes: ledger.sealOutcomes,
         ...catalog,
-        servers: () => {
-          const { bundle } = active()
-          return { bundle: bundle.id, upstreams: upstreamsOf(bundle) }
-        },
+        servers: () => serversOf(active().bundle),
         subscribe: events.subscribe,
       }),
     ],
@@ -145,12 +127,45 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
     admin,
     peps,
     resolveGrants: grants.resolveGrants,
-    stop: async () => {
-      events.stop()
-      await activation.stop()
-      await ledger.close()
-      await engine.stop()
+    stop: () => stopAll(events, [activation.stop, ledger.close, engine.stop]),
+  }
+}
+
+async function stopAll(
+  events: { readonly stop: () => void },
+  ends: readonly (() => Promise<void>)[],
+): Promise<void> {
+  events.stop()
+  for (const end of ends) await end()
+}
+
+type Administered = {
+  readonly activation: Activation
+  readonly bundles: Bundles
+  readonly grants: Grants
+  readonly peps: Peps
+}
+
+/** What an operator may do. */
+function administration(
+  { store, keys, clock }: PdpPorts,
+  { activation, bundles, grants, peps }: Administered,
+): AdminPorts {
+  const vaulted = { store, vault: keys.vault }
+  return {
+    createGrant: grants.createGrant,
+    listGrants: grants.listGrants,
+    revokeGrant: async (grant) => (await grants.revokeGrant(grant)) !== undefined,
+    enrollPep: (servers) => peps.enrollPep(servers),
+    listPeps: peps.listPeps,
+    revokePep: peps.revokePep,
+    listDecisions: (query) => listDecisions(vaulted, query),
+    showDecision: (decision) => showDecision(vaulted, decision),
+    fsck: () => {
+      return fsck({ ...vaulted, deploymentPublicKey: keys.deployment.publicKey, now: clock.now() })
     },
+    bundleInfo: () => describeBundle(activation.active().bundle),
+    ...bundleAdministration(bundles, activation),
   }
 }
 
@@ -192,8 +207,9 @@ async function lackOf(store: Store): Promise<string | undefined> {
   )
 }
 
-function upstreamsOf(bundle: Bundle) {
-  return [...bundle.servers.values()].map(({ upstream }) => upstream)
+function serversOf(bundle: Bundle) {
+  const upstreams = [...bundle.servers.values()].map(({ upstream }) => upstream)
+  return { bundle: bundle.id, upstreams }
 }
 
 function describeBundle(bundle: Bundle): BundleInfo {

@@ -239,6 +239,16 @@ test('a source that cannot be confirmed for longer than maxBundleAge closes the 
   await expect.poll(() => codeOf(one, 'read'), SOON).toBe('permit')
 })
 
+const source = (): BundleSource =>
+  gitSource({
+    url: `file://${directory}`,
+    ref: 'main',
+    folder: '',
+    pollMs: 3_600_000,
+    directory: join(home, 'kept'),
+    env: { PATH: '/usr/bin:/bin:/usr/local/bin', HOME: home },
+  })
+
 describe('a repository', () => {
   const run = promisify(execFile)
   const git = async (...args: string[]): Promise<string> => {
@@ -251,15 +261,6 @@ describe('a repository', () => {
     await git('commit', '--quiet', '--message', 'change', ...options)
     return git('rev-parse', 'HEAD')
   }
-  const source = (): BundleSource =>
-    gitSource({
-      url: `file://${directory}`,
-      ref: 'main',
-      folder: '',
-      pollMs: 3_600_000,
-      directory: join(home, 'kept'),
-      env: { PATH: '/usr/bin:/bin:/usr/local/bin', HOME: home },
-    })
   beforeEach(() => git('init', '--quiet', '--initial-branch=main'))
 
   test('is followed: the commit is recorded, a ref that vanishes is told, the old bundle decides on', async () => {

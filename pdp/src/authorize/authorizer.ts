@@ -146,9 +146,9 @@ function prepareList(
   return {
     groups,
     conclude(answers) {
-      const asked = known === undefined ? lasting.length : 0
-      const first = known ?? shownNames(lasting, answers.slice(0, asked))
-      const second = shownNames(momentary, answers.slice(asked))
+      const count = known === undefined ? lasting.length : 0
+      const first = known ?? shownNames(lasting, answers.slice(0, count))
+      const second = shownNames(momentary, answers.slice(count))
       if (first === undefined || second === undefined) return undefined
       lists.set(key, first)
       return visibleOf(filter, [...first, ...second])

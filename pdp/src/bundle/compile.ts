@@ -230,6 +230,6 @@ class GenerationKeys {
 }
 
 /** Annotations are ours to read: the engine only carries them along on every call. */
-function bare({ annotations: _, ...policy }: PolicyJson): PolicyJson {
-  return policy
+function bare({ effect, principal, action, resource, conditions }: PolicyJson): PolicyJson {
+  return { effect, principal, action, resource, conditions }
 }
