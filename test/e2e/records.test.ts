@@ -88,7 +88,7 @@ describe('every message of a client', () => {
   })
 
   test('has exactly the promised fields', () => {
-    const fields = ['id', 'at', 'user', 'agent', 'server', 'method', 'tool', 'arguments', 'argumentsLength', 'verdict', 'code', 'policies', 'bundle', 'mode', 'outcome']
+    const fields = ['id', 'at', 'user', 'agent', 'server', 'method', 'tool', 'arguments', 'argumentsLength', 'verdict', 'code', 'policies', 'errors', 'shadow', 'bundle', 'mode', 'outcome']
     for (const row of rows) expect(Object.keys(row)).toEqual(fields)
   }) // biome-ignore format: a list
 
@@ -107,6 +107,8 @@ describe('every message of a client', () => {
       verdict: 'allow',
       code: 'permit',
       policies: ['engineering/read'],
+      errors: [],
+      shadow: null,
       bundle: expect.stringMatching(/^[0-9a-f]{64}$/),
       mode: 'enforced',
       outcome: {
