@@ -73,6 +73,9 @@ export async function startTestPdp(
   for (const server of servers) tokens[`pep-${server}`] = (await pdp.admin.enrollPep([server])).key
   return {
     ...pdp,
+    get bundle() {
+      return pdp.bundle
+    },
     store,
     publicUrl: PUBLIC_URL,
     authorization: (credential): Record<string, string> => {
