@@ -7,7 +7,7 @@ import { isWellFormedToken } from '../../schemas/identifiers.ts'
 import type { Clock, Random } from '../../schemas/ports.ts'
 import type { Activation } from './activation/activation.ts'
 import { startActivation } from './activation/activation.ts'
-import { bundleAdministration, bundleState } from './activation/state.ts'
+import { type BundleAdministration, bundleAdministration, bundleState } from './activation/state.ts'
 import { createApp } from './app.ts'
 import type { Bundle } from './bundle/bundle.ts'
 import { type Catalog, openCatalog } from './catalog/catalog.ts'
@@ -79,33 +79,15 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
   })
   const current = { bundle: () => active().bundle, onFresh: metrics.countSighting }
   const catalog: Catalog = openCatalog({ ...identity, ...current, log })
-  const events = watchEvents({
-    revokedSince: grants.revokedSince,
-    activated: activation.subscribe,
-    clock,
-    onFailure: (error) => log.warn({ err: error }, 'revocations could not be polled'),
-  })
+  const events = watch(ports, grants, activation)
   const core = { active, ledger, clock }
   const onDecided = metrics.countAuthorization
   const decide = createDecide({ ...core, resolveGrants: grants.resolveGrants, onDecided })
   const teams = (user: string) => teamsOf(store.sql, user)
   const advise = createAdvise({ ...core, teamsOf: teams, onDecided })
   const vaulted = { store, vault: keys.vault }
-  const admin: AdminPorts = {
-    createGrant: grants.createGrant,
-    listGrants: grants.listGrants,
-    revokeGrant: async (grant) => (await grants.revokeGrant(grant)) !== undefined,
-    enrollPep: (servers) => peps.enrollPep(servers),
-    listPeps: peps.listPeps,
-    revokePep: peps.revokePep,
-    listDecisions: (query) => listDecisions(vaulted, query),
-    showDecision: (decision) => showDecision(vaulted, decision),
-    fsck: () => {
-      return fsck({ ...vaulted, deploymentPublicKey: keys.deployment.publicKey, now: clock.now() })
-    },
-    bundleInfo: () => describeBundle(active().bundle),
-    ...bundleAdministration(bundles, activation),
-  }
+  const administration = bundleAdministration(bundles, activation)
+  const admin = administer({ ports, grants, peps, vaulted, active, administration })
   const app = createApp({
     identify: createIdentify(ports.operatorTokenSha256, peps),
     routes: [
@@ -126,10 +108,7 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
         decide: counted(decide, metrics, clock),
         sealOutcomes: ledger.sealOutcomes,
         ...catalog,
-        servers: () => {
-          const { bundle } = active()
-          return { bundle: bundle.id, upstreams: upstreamsOf(bundle) }
-        },
+        servers: () => servedBy(active().bundle),
         subscribe: events.subscribe,
       }),
     ],
@@ -152,6 +131,45 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
       await engine.stop()
     },
   }
+}
+
+type Grants = ReturnType<typeof openGrants>
+type Administered = {
+  readonly ports: PdpPorts
+  readonly grants: Grants
+  readonly peps: Peps
+  readonly vaulted: { readonly store: Store; readonly vault: Keys['vault'] }
+  readonly active: Activation['active']
+  readonly administration: BundleAdministration
+}
+
+function administer(of: Administered): AdminPorts {
+  const { ports, grants, peps, vaulted, active, administration } = of
+  const { keys, clock } = ports
+  return {
+    createGrant: grants.createGrant,
+    listGrants: grants.listGrants,
+    revokeGrant: async (grant) => (await grants.revokeGrant(grant)) !== undefined,
+    enrollPep: (servers) => peps.enrollPep(servers),
+    listPeps: peps.listPeps,
+    revokePep: peps.revokePep,
+    listDecisions: (query) => listDecisions(vaulted, query),
+    showDecision: (decision) => showDecision(vaulted, decision),
+    fsck: () => {
+      return fsck({ ...vaulted, deploymentPublicKey: keys.deployment.publicKey, now: clock.now() })
+    },
+    bundleInfo: () => describeBundle(active().bundle),
+    ...administration,
+  }
+}
+
+function watch({ clock, log }: PdpPorts, grants: Grants, activation: Activation) {
+  return watchEvents({
+    revokedSince: grants.revokedSince,
+    activated: activation.subscribe,
+    clock,
+    onFailure: (error) => log.warn({ err: error }, 'revocations could not be polled'),
+  })
 }
 
 /** Order: the first bundle is kept before anything is decided by it. */
@@ -192,8 +210,8 @@ async function lackOf(store: Store): Promise<string | undefined> {
   )
 }
 
-function upstreamsOf(bundle: Bundle) {
-  return [...bundle.servers.values()].map(({ upstream }) => upstream)
+function servedBy({ id, servers }: Bundle) {
+  return { bundle: id, upstreams: [...servers.values()].map(({ upstream }) => upstream) }
 }
 
 function describeBundle(bundle: Bundle): BundleInfo {

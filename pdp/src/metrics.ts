@@ -42,24 +42,7 @@ export function createMetrics({ ledger: ledgerStats, bundle, heldCounts }: Sourc
     buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1],
     registers: [registry],
   })
-  for (const key of [
-    'issued',
-    'unconfirmed',
-    'backfilled',
-    'displaced',
-    'sweepFailures',
-  ] as const) {
-    registry.registerMetric(
-      new Gauge({
-        name: `cedargate_ledger_${key.replace(/[A-Z]/, (letter) => `_${letter.toLowerCase()}`)}`,
-        help: `Leaves of this instance: ${key}`,
-        registers: [],
-        collect() {
-          this.set(ledgerStats()[key])
-        },
-      }),
-    )
-  }
+  registerLedger(registry, ledgerStats)
   const policyErrors = new Counter({
     name: 'cedargate_policy_errors_total',
     help: 'Decisions denied because this policy failed to evaluate',
@@ -94,6 +77,27 @@ export function createMetrics({ ledger: ledgerStats, bundle, heldCounts }: Sourc
         else rejections.inc({ reason: result.reason })
       }
     },
+  }
+}
+
+function registerLedger(registry: Registry, ledgerStats: () => LedgerStats): void {
+  for (const key of [
+    'issued',
+    'unconfirmed',
+    'backfilled',
+    'displaced',
+    'sweepFailures',
+  ] as const) {
+    registry.registerMetric(
+      new Gauge({
+        name: `cedargate_ledger_${key.replace(/[A-Z]/, (letter) => `_${letter.toLowerCase()}`)}`,
+        help: `Leaves of this instance: ${key}`,
+        registers: [],
+        collect() {
+          this.set(ledgerStats()[key])
+        },
+      }),
+    )
   }
 }
 

@@ -90,8 +90,10 @@ const saysChanged = (request: Reached, response: ServerResponse): void => {
   response.writeHead(200, { 'content-type': 'text/event-stream' })
   response.end([changes, answer].map((one) => `data: ${JSON.stringify(one)}\n\n`).join(''))
 }
-/** Until the gateway itself has seen that the server lists these. */
-const shown = async (tools: readonly ToolDefinition[]): Promise<void> => {
+const codeOf = async ({ said }: Told): Promise<string | undefined> =>
+  (await gateway.pdp.admin.showDecision(said.decisionId ?? ''))?.code
+/** Until the gateway itself has seen that the server lists these, and decides so. */
+const shown = async (tools: readonly ToolDefinition[], of: Call, code: string): Promise<void> => {
   const { looks } = gateway.upstream
   gateway.upstream.tools = tools
   looks.length = 0
@@ -102,9 +104,8 @@ const shown = async (tools: readonly ToolDefinition[]): Promise<void> => {
   gateway.upstream.answer = behave
   gateway.upstream.reached.length = 0
   await expect.poll(() => looks.some((one) => messageOf(one).method === 'tools/list')).toBe(true)
+  await expect.poll(async () => codeOf(await call(of, 'legacy'))).toBe(code)
 }
-const codeOf = async ({ said }: Told): Promise<string | undefined> =>
-  (await gateway.pdp.admin.showDecision(said.decisionId ?? ''))?.code
 
 type Row = Call & {
   readonly name: string
@@ -172,22 +173,18 @@ describe.each(ERAS)('%s', (era) => {
       code: 'unknown_tool',
       tools: [echo, secret],
     },
-  ])('$name', async ({ name: _, code, policies = [], tools, ...of }) => {
-    if (tools !== undefined) {
-      await shown(tools)
-      await expect.poll(async () => codeOf(await call(of, era))).toBe(code)
-    }
-    const nothing = nameless(of.tool)
+  ])('$name', async ({ server = 'echo', tool, args, code, policies = [], tools }) => {
+    const of = { server, tool, ...(args === undefined ? {} : { args }) }
+    if (tools !== undefined) await shown(tools, of, code)
+    const nothing = nameless(tool)
     const told = await call(of, era)
     const control = await call({ ...of, tool: nothing }, era)
     expect(control.said).toMatchObject({ code: 'unknown_tool', policies: [] })
-    expect(seen(told, of.tool)).toEqual(seen(control, nothing))
+    expect(seen(told, tool)).toEqual(seen(control, nothing))
     const row = await gateway.pdp.admin.showDecision(told.said.decisionId ?? '')
-    expect(row).toMatchObject({ tool: of.tool, verdict: 'deny', code, policies })
+    expect(row).toMatchObject({ tool, verdict: 'deny', code, policies })
     expect(gateway.upstream.reached).toEqual([])
-    if (tools === undefined) return
-    await shown(TOOLS)
-    await expect.poll(async () => codeOf(await call(of, era))).toBe('no_permit')
+    if (tools !== undefined) await shown(TOOLS, of, 'no_permit')
   })
 
   test('a listed tool that is denied for its arguments explains itself', async () => {

@@ -147,23 +147,25 @@ describe('peps', () => {
   })
 }) // biome-ignore format: long lines
 
-describe('bundles', () => {
-  const listed = z.strictObject({ id: z.string(), active: z.boolean(), pinned: z.boolean() })
-  const rows = async () => z.array(z.looseObject(listed.shape)).parse(await json('bundles', 'ls'))
-  const save = (text: string): Promise<void> => writeFile(join(bundle, 'cedar/cli.cedar'), text)
-  const policy = (slug: string, reason: string) =>
-    `@id("cli/${slug}") @reason("${reason}") forbid (principal, action == MCP::Action::"files/read_file", resource);\n`
-  const active = async () => (await rows()).find((row) => row.active)?.id ?? ''
-  /** Saves a bundle and waits until it decides; answers its id. */
-  const activeAfter = async (text: string): Promise<string> => {
-    const before = await active()
-    await save(text)
-    await expect.poll(active, { timeout: 10_000 }).not.toBe(before)
-    return active()
-  }
+const listedBundle = z.strictObject({ id: z.string(), active: z.boolean(), pinned: z.boolean() })
+const bundleRows = async () =>
+  z.array(z.looseObject(listedBundle.shape)).parse(await json('bundles', 'ls'))
+const save = (text: string): Promise<void> => writeFile(join(bundle, 'cedar/cli.cedar'), text)
+const policy = (slug: string, reason: string) =>
+  `@id("cli/${slug}") @reason("${reason}") forbid (principal, action == MCP::Action::"files/read_file", resource);\n`
+const activeBundle = async () => (await bundleRows()).find((row) => row.active)?.id ?? ''
+/** Saves a bundle and waits until it decides; answers its id. */
+const activeAfter = async (text: string): Promise<string> => {
+  const before = await activeBundle()
+  await save(text)
+  await expect.poll(activeBundle, { timeout: 10_000 }).not.toBe(before)
+  return activeBundle()
+}
+const bundlesSay = async () => (await run('bundles', 'ls')).stderr
 
+describe('bundles', () => {
   test('ls: the one that decides, for programs and for people', async () => {
-    const [row, ...others] = await rows()
+    const [row, ...others] = await bundleRows()
     expect(row).toMatchObject({ active: true, pinned: false, commit: null })
     expect(others).toEqual([])
     const { code, stdout, stderr } = await run('bundles', 'ls')
@@ -176,9 +178,9 @@ describe('bundles', () => {
   })
 
   test('diff, show, activate and --follow over two of them', async () => {
-    const first = await active()
+    const first = await activeBundle()
     const second = await activeAfter(policy('new', 'not \u001b[31mtoday'))
-    expect((await rows()).map(({ id, active }) => [id, active])).toEqual([[second, true], [first, false]])
+    expect((await bundleRows()).map(({ id, active }) => [id, active])).toEqual([[second, true], [first, false]])
 
     expect(await run('bundles', 'diff', 'active')).toEqual({ code: 0, stdout: '', stderr: 'they are the same\n' })
     const differ = await run('bundles', 'diff', first.slice(0, 12), second)
@@ -213,14 +215,13 @@ describe('bundles', () => {
   })
 
   test('what the source holds and is refused is said', async () => {
-    const before = await active()
+    const before = await activeBundle()
     await save('@id("cli/new") permit (principal');
-    const says = async () => (await run('bundles', 'ls')).stderr
-    await expect.poll(says, { timeout: 10_000 }).toContain('cedar/cli.cedar:1:')
-    expect(await says()).toContain('the source holds another one that is refused')
-    expect(await active()).toBe(before)
+    await expect.poll(bundlesSay, { timeout: 10_000 }).toContain('cedar/cli.cedar:1:')
+    expect(await bundlesSay()).toContain('the source holds another one that is refused')
+    expect(await activeBundle()).toBe(before)
     await rm(join(bundle, 'cedar/cli.cedar'))
-    await expect.poll(says, { timeout: 10_000 }).not.toContain('refused')
+    await expect.poll(bundlesSay, { timeout: 10_000 }).not.toContain('refused')
   })
 
   test.each([

@@ -164,10 +164,10 @@ describe('evaluation', () => {
   })
 }) // biome-ignore format: tables and long lines
 
-describe('evaluations', () => {
-  const decisions = (body: unknown) =>
-    (body as { evaluations: { decision: boolean }[] }).evaluations.map(({ decision }) => decision)
+const decisions = (body: unknown) =>
+  (body as { evaluations: { decision: boolean }[] }).evaluations.map(({ decision }) => decision)
 
+describe('evaluations', () => {
   test('every row at once, in order', async () => {
     const { body } = await post('evaluations', { evaluations: ROWS.map(({ question }) => question) })
     expect(decisions(body)).toEqual(ROWS.map(({ want }) => want))

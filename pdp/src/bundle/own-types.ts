@@ -71,7 +71,7 @@ export function takenNames(
   files: readonly SourceFile[],
 ): Finding[] {
   const { [NAMESPACE]: ours = {} } = schema as Schema
-  const { [NO_NAMESPACE]: theirs = {} } = own as Schema
+  const { [NO_NAMESPACE]: theirs = {} }: Schema = own
   const types = { ...ours.entityTypes, ...ours.commonTypes }
   const taken = (kind: Declared, names: object, held: object): Finding[] =>
     Object.keys(names)
