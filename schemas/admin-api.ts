@@ -148,7 +148,7 @@ export const bundleState = z.strictObject({
 })
 export type BundleState = z.infer<typeof bundleState>
 
-/** One bundle that was ever active. `bytes`: of its content. */
+/** One bundle that was ever active. `bytes`: of its content. `lastActiveAt`: when it was last activated. */
 export const bundleRow = z.strictObject({
   id: sha256Hex,
   bytes: z.int(),

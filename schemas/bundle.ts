@@ -37,7 +37,7 @@ export const gatewayFile = z.strictObject({
   trustRequestProperties: z
     .boolean()
     .default(false)
-    .describe('whether AuthZEN callers may say attributes of entities of the bundle’s own types'),
+    .describe('whether the properties that AuthZEN callers state count for the bundle’s own types'),
   owners: z
     .record(z.string(), z.union([z.literal('*'), z.array(serverId)], OWNED))
     .optional()

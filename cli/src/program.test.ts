@@ -10,7 +10,7 @@ import { runHere as run } from '../../test/harness/in-process.ts'
 
 describe('--help', () => {
   test.each<{ words: string[]; names: string[] }>([
-    { words: [], names: ['dev', 'pdp', 'pep', 'grants', 'peps', 'decisions', 'ledger', 'tools', 'policy', 'keys', 'db', 'CEDARGATE_URL', 'CEDARGATE_TOKEN', 'Exit codes: 0 ok, 1 internal, 2 usage'] },
+    { words: [], names: ['dev', 'pdp', 'pep', 'grants', 'peps', 'decisions', 'ledger', 'tools', 'policy', 'bundles', 'keys', 'db', 'CEDARGATE_URL', 'CEDARGATE_TOKEN', 'Exit codes: 0 ok, 1 internal, 2 usage'] },
     { words: ['dev'], names: ['--bundle', 'CEDARGATE_HOME', 'CEDARGATE_PEP_PORT', 'CEDARGATE_PDP_PORT', 'DATABASE_URL', 'dev.json'] },
     { words: ['pdp'], names: ['DATABASE_URL', 'CEDARGATE_BUNDLE', 'CEDARGATE_PDP_SOCKET', 'cedargate keys create', 'cedargate db migrate'] },
     { words: ['pep'], names: ['--pdp <url|socket>', 'CEDARGATE_PEP_KEY', 'DATABASE_URL', 'cedargate_pep'] },
@@ -42,6 +42,11 @@ describe('--help', () => {
     { words: ['policy', 'schema'], names: ['--stdout', '--check', 'cedargate.cedarschema'] },
     { words: ['policy', 'scaffold'], names: ['--team', '--owner', '--write', 'must not exist'] },
     { words: ['policy', 'diff'], names: ['<before> <after> [bundle]', '--format', 'exit 5', 'Example:'] },
+    { words: ['bundles'], names: ['ls', 'show', 'diff', 'activate'] },
+    { words: ['bundles', 'ls'], names: ['--format', 'last activated first'] },
+    { words: ['bundles', 'show'], names: ['[id]', '`previous`', '--format'] },
+    { words: ['bundles', 'diff'], names: ['<id> [id]', 'exit 5', '--format'] },
+    { words: ['bundles', 'activate'], names: ['[id]', '--follow', '--format', 'roll back', 'activate previous', 'activate --follow'] },
     { words: ['keys', 'create'], names: ['CEDARGATE_HOME', 'operator token', 'never overwrites'] },
     { words: ['db', 'migrate'], names: ['DATABASE_URL'] },
   ])('cedargate $words', async ({ words, names }) => {
@@ -81,6 +86,8 @@ describe('usage', () => {
     { words: ['policy', 'check', '--format', 'sarif'], says: /Allowed choices are text, json, github/ },
     { words: ['policy', 'explain'], says: /required option '--server <id>'/ },
     { words: ['policy', 'scaffold', 'files'], says: /required option '--team <id>'/ },
+    { words: ['bundles', 'diff'], says: /missing required argument 'id'/ },
+    { words: ['bundles', 'ls', '--format', 'yaml'], says: /Allowed choices are text, json/ },
     { words: ['policy', 'diff', 'HEAD'], says: /missing required argument 'after'/ },
   ])('$words: exit 2', async ({ words, says }) => {
     const { code, stdout, stderr } = await run(words)

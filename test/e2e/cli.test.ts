@@ -1,7 +1,7 @@
 // The command line against a running gateway: the life of a grant, what it says when something is wrong, and that a
 // token is shown once and kept nowhere.
 import { hash } from 'node:crypto'
-import { cp, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
@@ -144,6 +144,97 @@ describe('peps', () => {
     expect(await own()).toMatchObject({ servers: ['files'], revokedAt: null })
     expect(await run('peps', 'revoke', id)).toEqual({ code: 0, stdout: '', stderr: `pep ${id} is revoked\n` })
     expect(await own()).toMatchObject({ revokedAt: expect.any(String) })
+  })
+}) // biome-ignore format: long lines
+
+const listedBundle = z.strictObject({ id: z.string(), active: z.boolean(), pinned: z.boolean() })
+const bundleRows = async () =>
+  z.array(z.looseObject(listedBundle.shape)).parse(await json('bundles', 'ls'))
+const save = (text: string): Promise<void> => writeFile(join(bundle, 'cedar/cli.cedar'), text)
+const policy = (slug: string, reason: string) =>
+  `@id("cli/${slug}") @reason("${reason}") forbid (principal, action == MCP::Action::"files/read_file", resource);\n`
+const activeBundle = async () => (await bundleRows()).find((row) => row.active)?.id ?? ''
+/** Saves a bundle and waits until it decides; answers its id. */
+const activeAfter = async (text: string): Promise<string> => {
+  const before = await activeBundle()
+  await save(text)
+  await expect.poll(activeBundle, { timeout: 10_000 }).not.toBe(before)
+  return activeBundle()
+}
+const bundlesSay = async () => (await run('bundles', 'ls')).stderr
+
+describe('bundles', () => {
+  test('ls: the one that decides, for programs and for people', async () => {
+    const [row, ...others] = await bundleRows()
+    expect(row).toMatchObject({ active: true, pinned: false, commit: null })
+    expect(others).toEqual([])
+    const { code, stdout, stderr } = await run('bundles', 'ls')
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^ID +STATE +FIRST ACTIVATED +LAST ACTIVATED +COMMIT +SOURCE/)
+    expect(stdout).toMatch(new RegExp(`\\n${row?.id.slice(0, 12)} +active +\\d{4}-`))
+    expect(stderr).toMatch(new RegExp(`^${row?.id.slice(0, 12)} decides, from .+\\n$`))
+    const said = await run('bundles', 'activate', 'previous')
+    expect(said).toMatchObject({ code: 2, stderr: expect.stringContaining('no bundle `previous` was ever active') })
+  })
+
+  test('diff, show, activate and --follow over two of them', async () => {
+    const first = await activeBundle()
+    const second = await activeAfter(policy('new', 'not \u001b[31mtoday'))
+    expect((await bundleRows()).map(({ id, active }) => [id, active])).toEqual([[second, true], [first, false]])
+
+    expect(await run('bundles', 'diff', 'active')).toEqual({ code: 0, stdout: '', stderr: 'they are the same\n' })
+    const differ = await run('bundles', 'diff', first.slice(0, 12), second)
+    expect(differ).toMatchObject({ code: 5, stderr: expect.stringContaining('1 differences') })
+    expect(differ.stdout).toMatch(/^added +policy cli\/new\n {2}\+ @id\("cli\/new"\)/)
+    expect(differ.stdout).not.toContain('\u001b')
+    const found = await run('bundles', 'diff', 'previous', '--format', 'json')
+    expect(found.code).toBe(5)
+    expect(JSON.parse(found.stdout)).toEqual([
+      { change: 'added', what: 'policy cli/new', before: null, after: expect.stringContaining('cli/new') },
+    ])
+    expect((await run('bundles', 'diff', 'active', 'previous')).stdout).toMatch(/^removed +policy cli\/new\n {2}- /)
+
+    const shown = await run('bundles', 'show')
+    expect(shown.code).toBe(0)
+    expect(shown.stdout).toMatch(new RegExp(`^bundle +${second}\\n`))
+    expect(shown.stdout).toMatch(/\nserver +files +\d+ tools\n/)
+    expect(shown.stdout).toContain('@id("cli/new")')
+    expect(shown.stdout).not.toContain('\u001b')
+    const content = JSON.stringify(await json('bundles', 'show', 'previous'))
+    expect(content).not.toContain('cli/new')
+    expect(JSON.parse(content)).toMatchObject({ format: 'cedargate-bundle/v1' })
+
+    const held = await run('bundles', 'activate', 'previous')
+    expect(held).toMatchObject({ code: 0, stdout: '' })
+    expect(held.stderr).toMatch(new RegExp(`^${first.slice(0, 12)} decides, held by an operator, from `))
+    expect((await run('bundles', 'ls')).stdout).toMatch(new RegExp(`${first.slice(0, 12)} +held `))
+    const again = await json('bundles', 'activate', second)
+    expect(again).toMatchObject({ id: second, pinned: true, problem: null })
+    expect(await json('bundles', 'activate', 'previous')).toMatchObject({ id: first, pinned: true })
+    expect(await json('bundles', 'activate', '--follow')).toMatchObject({ id: second, pinned: false })
+  })
+
+  test('what the source holds and is refused is said', async () => {
+    const before = await activeBundle()
+    await save('@id("cli/new") permit (principal');
+    await expect.poll(bundlesSay, { timeout: 10_000 }).toContain('cedar/cli.cedar:1:')
+    expect(await bundlesSay()).toContain('the source holds another one that is refused')
+    expect(await activeBundle()).toBe(before)
+    await rm(join(bundle, 'cedar/cli.cedar'))
+    await expect.poll(bundlesSay, { timeout: 10_000 }).not.toContain('refused')
+  })
+
+  test.each([
+    { words: ['show', 'f'.repeat(64)], says: /no bundle `f+` was ever active\nhint: cedargate bundles ls/ },
+    { words: ['show', ''], says: /no bundle `` was ever active/ },
+    { words: ['diff', 'zz'], says: /no bundle `zz` was ever active/ },
+    { words: ['activate', 'nonsense'], says: /no bundle `nonsense` was ever active/ },
+    { words: ['activate'], says: /name one bundle, or use --follow/ },
+    { words: ['activate', 'previous', '--follow'], says: /name one bundle, or use --follow/ },
+  ])('bundles $words: exit 2', async ({ words, says }) => {
+    const { code, stdout, stderr } = await run('bundles', ...words)
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+    expect(stderr).toMatch(says)
   })
 }) // biome-ignore format: long lines
 

@@ -23,7 +23,7 @@ import { listen } from '../../pep/src/listen.ts'
 import { openPdp } from '../../pep/src/pdp-http.ts'
 import type { Monotonic } from '../../pep/src/ports.ts'
 import { openRecordSql } from '../../pep/src/record/open.ts'
-import type { ToolDefinition } from '../../schemas/bundle.ts'
+import type { ServerFile, ToolDefinition } from '../../schemas/bundle.ts'
 import { PEP_ROLE } from '../../schemas/database/append.ts'
 import type { Sql } from '../../schemas/database/sql.ts'
 import { formatToken } from '../../schemas/identifiers.ts'
@@ -68,6 +68,8 @@ export type GatewayOptions = {
   readonly policies?: string | null
   /** Whether `files` is served too. Default false. */
   readonly files?: boolean
+  /** What a caller of a tool that is not listed for them reads. Default: the project's own. */
+  readonly concealment?: ServerFile['concealment']
   /** What the server behind `echo` and `twin` lists. Default: TOOLS, which is what was reviewed. */
   readonly serves?: readonly ToolDefinition[]
   /** Stands around the connection that the PEP writes records through. */
@@ -190,15 +192,16 @@ function tool(name: string, properties: Record<string, object>): ToolDefinition 
 async function writeBundle(
   directory: string,
   url: string,
-  { policies = POLICIES, files = false }: GatewayOptions,
+  { policies = POLICIES, files = false, concealment }: GatewayOptions,
 ): Promise<void> {
   const write = async (file: string, text: string): Promise<void> => {
     await mkdir(dirname(join(directory, file)), { recursive: true })
     await writeFile(join(directory, file), text)
   }
   await write('gateway.yaml', 'name: Test\n')
+  const concealed = concealment === undefined ? '' : `concealment: ${concealment}\n`
   for (const id of ['echo', 'twin']) {
-    await write(`servers/${id}/server.yaml`, `url: ${url}/${id}\n`)
+    await write(`servers/${id}/server.yaml`, `url: ${url}/${id}\n${concealed}`)
     await write(`servers/${id}/tools.lock.json`, toolsLockText(makeToolsLock(TOOLS)))
   }
   if (policies !== null) await write('cedar/test.cedar', `${policies}${files ? FILES_POLICY : ''}`)

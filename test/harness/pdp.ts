@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { pino } from 'pino'
-import { createPdp, type Pdp } from '../../pdp/src/compose.ts'
+import { createPdp, type Pdp, type PdpPorts } from '../../pdp/src/compose.ts'
 import { openDecider } from '../../pdp/src/decider.ts'
 import { createKeys, loadKeys } from '../../pdp/src/keys/keys.ts'
 import { systemClock } from '../../pdp/src/main.ts'
@@ -22,11 +22,15 @@ export type TestPdp = Pdp & {
 }
 
 export const EXAMPLE_BUNDLE = fileURLToPath(new URL('../../policies/', import.meta.url))
+export const AUTHZEN_BUNDLE = fileURLToPath(new URL('../fixtures/authzen/', import.meta.url))
 const DAY_MS = 86_400_000
 const PUBLIC_URL = 'https://pdp.test'
 
-/** A PDP with alice (engineering) and bob (interns) granted on both demo servers. */
-export async function startTestPdp(bundleDirectory: string = EXAMPLE_BUNDLE): Promise<TestPdp> {
+/** A PDP with alice (engineering) and bob (interns) granted on every server of its bundle. */
+export async function startTestPdp(
+  bundleDirectory: string = EXAMPLE_BUNDLE,
+  { webhookSecret }: Pick<PdpPorts, 'webhookSecret'> = {},
+): Promise<TestPdp> {
   const home = await mkdtemp(join(tmpdir(), 'cedargate-pdp-'))
   await createKeys(join(home, 'keys'))
   const store = await openTestStore()
@@ -43,6 +47,7 @@ export async function startTestPdp(bundleDirectory: string = EXAMPLE_BUNDLE): Pr
     }),
     operatorTokenSha256: sha256(operator),
     publicUrl: PUBLIC_URL,
+    webhookSecret,
     clock: systemClock,
     random: (bytes) => randomBytes(bytes),
     log: pino({ level: 'silent' }),
@@ -68,6 +73,9 @@ export async function startTestPdp(bundleDirectory: string = EXAMPLE_BUNDLE): Pr
   for (const server of servers) tokens[`pep-${server}`] = (await pdp.admin.enrollPep([server])).key
   return {
     ...pdp,
+    get bundle() {
+      return pdp.bundle
+    },
     store,
     publicUrl: PUBLIC_URL,
     authorization: (credential): Record<string, string> => {

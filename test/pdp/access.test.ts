@@ -181,5 +181,8 @@ test('discovery names the base it is found under', async () => {
     policy_decision_point: pdp.publicUrl,
     access_evaluation_endpoint: `${pdp.publicUrl}/access/v1/evaluation`,
     access_evaluations_endpoint: `${pdp.publicUrl}/access/v1/evaluations`,
+    search_subject_endpoint: `${pdp.publicUrl}/access/v1/search/subject`,
+    search_resource_endpoint: `${pdp.publicUrl}/access/v1/search/resource`,
+    search_action_endpoint: `${pdp.publicUrl}/access/v1/search/action`,
   })
 })

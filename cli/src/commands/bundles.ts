@@ -27,7 +27,7 @@ export function addBundles(program: Command, { io, admin }: Context): void {
 
   bundles
     .command('ls')
-    .description('list every bundle that was ever active, the newest first')
+    .description('list every bundle that was ever active, the last activated first')
     .addOption(formatOption())
     .action(async ({ format }: { format: Format }) => {
       const { state, bundles: rows } = await list(await admin())
@@ -106,7 +106,9 @@ function resolve({ state, bundles }: Listed, text: string): BundleRow {
   const wanted =
     text === 'previous'
       ? bundles.filter(({ id }) => id !== state.id).slice(0, 1)
-      : bundles.filter(({ id }) => id.startsWith(text === 'active' ? state.id : text))
+      : bundles.filter(
+          ({ id }) => text !== '' && id.startsWith(text === 'active' ? state.id : text),
+        )
   const [found, other] = wanted
   if (found === undefined) {
     throw new CommandError(`no bundle \`${text}\` was ever active`, {
@@ -126,7 +128,8 @@ async function printed(client: AdminClient, id: string): Promise<PrintedContent>
 function showContent(io: Terminal, row: BundleRow, { policies, servers }: PrintedContent): void {
   io.out(`bundle   ${row.id}`)
   io.out(`source   ${row.source ?? ''}${row.commit === null ? '' : `  commit ${row.commit}`}`)
-  io.out(`active   ${row.firstActiveAt} to ${row.active ? 'now' : (row.lastActiveAt ?? '')}`)
+  const last = row.lastActiveAt === null ? '' : `, last on ${row.lastActiveAt}`
+  io.out(`active   ${row.active ? 'now' : 'no'}; first activated on ${row.firstActiveAt}${last}`)
   for (const [id, { lock }] of Object.entries(servers)) {
     const { tools } = lock as { tools: unknown[] }
     io.out(`server   ${id}  ${tools.length} tools`)
@@ -167,8 +170,8 @@ The bundle is held on every PDP of the database until --follow, or until another
 const COLUMNS = [
   { title: 'ID', of: (row: BundleRow) => row.id.slice(0, 12) },
   { title: 'STATE', of: (row: BundleRow) => (row.active ? (row.pinned ? 'held' : 'active') : '') },
-  { title: 'FIRST ACTIVE', of: (row: BundleRow) => row.firstActiveAt },
-  { title: 'LAST ACTIVE', of: (row: BundleRow) => row.lastActiveAt ?? '' },
+  { title: 'FIRST ACTIVATED', of: (row: BundleRow) => row.firstActiveAt },
+  { title: 'LAST ACTIVATED', of: (row: BundleRow) => row.lastActiveAt ?? '' },
   { title: 'COMMIT', of: (row: BundleRow) => row.commit?.slice(0, 12) ?? '' },
   { title: 'SOURCE', of: (row: BundleRow) => row.source ?? '' },
 ]

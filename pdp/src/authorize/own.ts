@@ -1,6 +1,6 @@
 // Owns deciding on what a bundle brings beside MCP: a subject, an action and a resource of the bundle's own types. Pure
 // over an engine that is passed in. Never looks at a user, a team or a grant of the gateway.
-import type { CedarTexts, EntityJson, Evaluation } from '../../../schemas/cedar.ts'
+import type { CedarTexts, EngineAnswer, EntityJson, Evaluation } from '../../../schemas/cedar.ts'
 import { entityKey } from '../../../schemas/cedar.ts'
 import type { Json, JsonObject } from '../../../schemas/strict-json.ts'
 import { interpret } from './interpret.ts'
@@ -35,12 +35,15 @@ export type OwnBundle = {
     readonly entities: readonly OwnEntity[]
     /** By action, as `type::"id"`. */
     readonly keys: ReadonlyMap<string, ActionKeys>
-    /** Whether what a question says of an entity counts beside what the bundle knows of it. */
+    /** Whether what a question says of an entity or an action counts beside what the bundle knows. */
     readonly trustRequestProperties: boolean
   }
 }
 
-/** `properties` are the caller's word. Of `action` they stand in the context as `context.action`. */
+/**
+ * `properties` are the caller's word, and count only where the bundle says so. Those of `action` are `context.action`,
+ * which nothing else of the question can set.
+ */
 export type OwnRequest = {
   readonly subject: Described
   readonly action: { readonly name: string; readonly properties: JsonObject }
@@ -112,7 +115,7 @@ export function createOwnAuthorizer({
         return { texts, evaluations: [evaluation(keys.call), ...shadow] }
       })
       const asked = prepared.flatMap((one) => one.evaluations ?? [])
-      const answers = (asked.length === 0 ? [] : await engine.evaluate(asked)).values()
+      const answers = (await ask(engine, asked)).values()
       return prepared.map(({ refusal, texts, evaluations }) => {
         if (refusal !== undefined) return refusal
         const outcomes = evaluations.map(() => interpret(answers.next().value ?? NO_ANSWER))
@@ -120,6 +123,19 @@ export function createOwnAuthorizer({
         return { ...refused(outcome.code, ''), ...outcome, shadow, cedar: texts }
       })
     },
+  }
+}
+
+async function ask(
+  engine: Evaluator,
+  evaluations: readonly Evaluation[],
+): Promise<readonly EngineAnswer[]> {
+  if (evaluations.length === 0) return []
+  try {
+    return await engine.evaluate(evaluations)
+  } catch {
+    // An engine that throws has decided nothing: every one of these is denied.
+    return evaluations.map(() => NO_ANSWER)
   }
 }
 
@@ -147,11 +163,13 @@ function toTexts(
   action: OwnAction,
   { subject, resource, context, action: { properties } }: OwnRequest,
 ): CedarTexts {
-  const given = Object.keys(properties).length > 0 ? { ...context, action: properties } : context
+  const { action: _, ...given } = context
+  const ofAction = own.trustRequestProperties && Object.keys(properties).length > 0
+  const said = ofAction ? { ...given, action: properties } : given
   const described = new Map<string, OwnEntity>()
-  for (const { type, id, properties: said } of [subject, resource]) {
+  for (const { type, id, properties: claimed } of [subject, resource]) {
     const stored = known.get(entityKey({ type, id }))
-    const trusted = own.trustRequestProperties ? declaredOf(said, own.types.get(type)) : {}
+    const trusted = own.trustRequestProperties ? declaredOf(claimed, own.types.get(type)) : {}
     const attrs = { ...stored?.attrs, ...trusted }
     described.set(entityKey({ type, id }), {
       uid: { type, id },
@@ -166,7 +184,7 @@ function toTexts(
   }
   return {
     request: JSON.stringify(request),
-    context: JSON.stringify(declaredOf(given, action.context)),
+    context: JSON.stringify(declaredOf(said, action.context)),
     entities: JSON.stringify(reached(described, known)),
   }
 }

@@ -67,11 +67,17 @@ function serverOfAction(action: string): string | null {
   return action.slice(0, slash)
 }
 
-/** Whether neither the resource nor every action holds the policy to named servers. */
+/**
+ * Whether neither the resource nor every action holds the policy to named servers. An action of the bundle's own types
+ * is on no server.
+ */
 function spansServers({ action, resource }: PolicyJson): boolean {
   if (entitiesIn(resource).some(({ type }) => type === ENTITY.server)) return false
   const actions = scopeEntities(action)
-  return actions.length === 0 || actions.some(({ id }) => serverOfAction(id) === null)
+  return (
+    actions.length === 0 ||
+    actions.some(({ type, id }) => type === ENTITY.action && serverOfAction(id) === null)
+  )
 }
 
 function scopeEntities({ entity, entities }: ScopeJson): readonly EntityJson[] {

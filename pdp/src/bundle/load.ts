@@ -20,7 +20,8 @@ import { readBundleFiles } from './files.ts'
 import type { Finding } from './findings.ts'
 import { BundleError, errorAt, placeOf } from './findings.ts'
 import { lintPolicies } from './lint.ts'
-import { readOwnTypes } from './own-types.ts'
+import type { OwnTypes } from './own-types.ts'
+import { readOwnTypes, takenNames } from './own-types.ts'
 import type { SourcePolicy } from './policies.ts'
 import { readPolicies } from './policies.ts'
 import type { ReviewedServer } from './servers.ts'
@@ -57,7 +58,7 @@ export async function loadFiles(
 async function load(files: BundleFiles, env: Environment, candidate: Candidate): Promise<Bundle> {
   const { gateway, servers, own, policies } = await readSources(files, env, candidate)
   const compiled = await compileSchema(servers, own, candidate)
-  await assertTogether(compiled, files, candidate)
+  await assertTogether(compiled, own, files, candidate)
   const validated = await validatePolicies(compiled, policies, candidate)
   const warnings = [
     ...derivationWarnings(compiled, servers, files),
@@ -128,10 +129,14 @@ async function readSources(files: BundleFiles, env: Environment, candidate: Cand
 /** The bundle's own types and ours, each right by itself, may still not stand in one schema. */
 async function assertTogether(
   { schema }: CompiledSchema,
-  { schemas: [first] }: BundleFiles,
+  own: OwnTypes,
+  { schemas }: BundleFiles,
   candidate: Candidate,
 ): Promise<void> {
+  const [first] = schemas
   if (first === undefined) return
+  const taken = takenNames(own, schema, schemas)
+  if (taken.length > 0) throw new BundleError(taken)
   const [problem = null] = await candidate.check([JSON.stringify(schema)])
   if (problem !== null) throw new BundleError([errorAt(first.file, problem)])
 }

@@ -1,12 +1,13 @@
 // Owns what a bundle brings of its own beside MCP: a Cedar schema, and entities of its types. Checked here; never decides.
 import { entityKey, NAMESPACE } from '../../../schemas/cedar.ts'
-import { parseStrictJson } from '../../../schemas/strict-json.ts'
+import { type Json, parseStrictJson } from '../../../schemas/strict-json.ts'
 import type { AttributeNames, OwnAction, OwnEntity } from '../authorize/own.ts'
 import type { Candidate } from '../engine/candidate.ts'
 import type { SourceFile } from './files.ts'
 import type { Finding } from './findings.ts'
 import { errorAt, placeOf } from './findings.ts'
 import { unitOffset } from './split.ts'
+import { itemPlaces } from './yaml.ts'
 
 /** `type` is its entity type: `Action`, or `Photo::Action`. */
 type GroupedAction = OwnAction & {
@@ -46,9 +47,10 @@ export async function readOwnTypes(
   const parsed = await parseSchemas(schemas, candidate)
   if (parsed.findings.length > 0) return { own: NO_OWN_TYPES, findings: parsed.findings }
   const { schema, resolved } = parsed
-  if (Object.hasOwn(schema, NAMESPACE)) {
-    const taken = errorAt(first.file, `the namespace ${NAMESPACE} is the gateway's own`)
-    return { own: NO_OWN_TYPES, findings: [taken] }
+  const taken = Object.keys(schema).find((name) => name.split('::')[0] === NAMESPACE)
+  if (taken !== undefined) {
+    const message = `the namespace ${NAMESPACE} is the gateway's own`
+    return { own: NO_OWN_TYPES, findings: [declaredAt(schemas, 'namespace', taken, message)] }
   }
   const [problem = null] = await candidate.check([JSON.stringify(schema)])
   if (problem !== null) return { own: NO_OWN_TYPES, findings: [errorAt(first.file, problem)] }
@@ -58,6 +60,56 @@ export async function readOwnTypes(
     findings: read.findings,
   }
 }
+
+/**
+ * Names of the bundle's own schema that Cedar cannot tell from the gateway's: without a namespace they would hide ours.
+ * `schema` is the whole one, ours included.
+ */
+export function takenNames(
+  { schema: own }: OwnTypes,
+  schema: object,
+  files: readonly SourceFile[],
+): Finding[] {
+  const { [NAMESPACE]: ours = {} } = schema as Schema
+  const { [NO_NAMESPACE]: theirs = {} }: Schema = own
+  const types = { ...ours.entityTypes, ...ours.commonTypes }
+  const taken = (kind: Declared, names: object, held: object): Finding[] =>
+    Object.keys(names)
+      .filter((name) => Object.hasOwn(held, name))
+      .toSorted()
+      .map((name) => {
+        const message = `\`${name}\` is a name of the gateway's; declare yours in a namespace`
+        return declaredAt(files, kind, name, message)
+      })
+  return [
+    ...taken('entity', theirs.entityTypes ?? {}, types),
+    ...taken('type', theirs.commonTypes ?? {}, types),
+    ...taken('action', theirs.actions ?? {}, ours.actions ?? {}),
+  ]
+}
+
+const NO_NAMESPACE = ''
+type Declared = 'namespace' | 'entity' | 'type' | 'action'
+
+/** Where `name` is declared in the human syntax; in JSON, where it is first written. */
+function declaredAt(
+  files: readonly SourceFile[],
+  kind: Declared,
+  name: string,
+  message: string,
+): Finding {
+  const literal = RegExp.escape(name)
+  const declaration = new RegExp(`\\b${kind}\\s(?:[^;{}=]*[\\s,"])?(?=${literal}(?:[\\s,;"{=]|$))`)
+  const written = new RegExp(`"(?=${literal}")`)
+  for (const { file, text } of files) {
+    const pattern = file.endsWith('.json') ? written : declaration
+    const found = pattern.exec(text.replaceAll(COMMENT, (comment) => ' '.repeat(comment.length)))
+    if (found !== null) return errorAt(file, message, placeOf(text, found.index + found[0].length))
+  }
+  return errorAt(files[0]?.file ?? 'schema', message)
+}
+
+const COMMENT = /\/\/.*/g
 
 type Schema = { readonly [namespace: string]: SchemaNamespace }
 type SchemaNamespace = {
@@ -86,12 +138,7 @@ async function parseSchemas(files: readonly SourceFile[], candidate: Candidate) 
     findings.push(errorAt(json.file, 'a schema in JSON must be the only one'))
   }
   if (json !== undefined && findings.length === 0) {
-    const parsed = parseStrictJson(json.text)
-    if (parsed.ok) {
-      const schema = parsed.value as unknown as Schema
-      return { schema, resolved: schema, findings }
-    }
-    findings.push(errorAt(json.file, parsed.message, placeOf(json.text, parsed.at)))
+    return parseJsonSchema(json, candidate)
   }
   const whole = files.map(({ text }) => text).join('\n')
   const [answer] = json === undefined ? await candidate.schemas([whole]) : []
@@ -102,6 +149,21 @@ async function parseSchemas(files: readonly SourceFile[], candidate: Candidate) 
     findings.push(findingOf(files, whole, answer.problem.start, answer.problem.message))
   }
   return { schema: {}, resolved: {}, findings }
+}
+
+/** Cedar resolves names in the human syntax alone, so a schema in JSON is written in it first. */
+async function parseJsonSchema({ file, text }: SourceFile, candidate: Candidate) {
+  const none = { schema: {}, resolved: {} }
+  const parsed = parseStrictJson(text)
+  if (!parsed.ok) {
+    return { ...none, findings: [errorAt(file, parsed.message, placeOf(text, parsed.at))] }
+  }
+  const [problem = null] = await candidate.check([text])
+  if (problem !== null) return { ...none, findings: [errorAt(file, problem)] }
+  const [answer] = await candidate.schemas([await candidate.writeSchema(text)])
+  if (answer?.ok !== true) return { ...none, findings: [errorAt(file, 'Cedar cannot write it')] }
+  const schema = parsed.value as unknown as Schema
+  return { schema, resolved: answer.resolved as Schema, findings: [] }
 }
 
 /** Where byte `start` of the joined texts lies. */
@@ -131,32 +193,53 @@ async function readEntities(
     if (problem === undefined) good.push(source)
     else findings.push(problem)
   }
+  const json = JSON.stringify(schema)
   const problems = await candidate.entities(
-    JSON.stringify(schema),
+    json,
     good.map(({ text }) => text),
   )
-  for (const [index, { file }] of good.entries()) {
-    const problem = problems[index]
-    if (typeof problem === 'string') findings.push(errorAt(file, problem))
+  for (const [index, source] of good.entries()) {
+    if (typeof problems[index] === 'string') findings.push(await culprit(source, json, candidate))
   }
   if (findings.length > 0) return { entities: [], findings }
-  const entities = good.flatMap(({ text }) => JSON.parse(text) as OwnEntity[])
-  const twice = duplicate(entities.map(({ uid }) => entityKey(uid)))
-  const where = good[0]?.file ?? 'entities'
-  return {
-    entities,
-    findings: twice === undefined ? [] : [errorAt(where, `the entity ${twice} is there twice`)],
+  const placed = good.flatMap((source) =>
+    (JSON.parse(source.text) as OwnEntity[]).map((entity, index) => ({ entity, source, index })),
+  )
+  const keys = placed.map(({ entity: { uid } }) => entityKey(uid))
+  const seen = new Set<string>()
+  for (const [at, { source, index }] of placed.entries()) {
+    const key = keys[at] ?? ''
+    if (seen.has(key))
+      findings.push(entityProblem(source, index, `the entity ${key} is there twice`))
+    seen.add(key)
   }
+  return { entities: placed.map(({ entity }) => entity), findings }
+}
+
+/** The first entity of a list that Cedar does not take: the last of the shortest beginning that is refused. */
+async function culprit(source: SourceFile, schema: string, candidate: Candidate): Promise<Finding> {
+  const all = JSON.parse(source.text) as Json[]
+  const refused = async (count: number): Promise<string | null> => {
+    const [problem = null] = await candidate.entities(schema, [JSON.stringify(all.slice(0, count))])
+    return problem
+  }
+  let [fits, fails] = [0, all.length]
+  while (fails - fits > 1) {
+    const middle = Math.floor((fits + fails) / 2)
+    if ((await refused(middle)) === null) fits = middle
+    else fails = middle
+  }
+  return entityProblem(source, fails - 1, (await refused(fails)) ?? 'the entities do not fit')
+}
+
+function entityProblem({ file, text }: SourceFile, index: number, message: string): Finding {
+  return errorAt(file, message, itemPlaces(text)[index])
 }
 
 function arrayProblem({ file, text }: SourceFile): Finding | undefined {
   const parsed = parseStrictJson(text)
   if (!parsed.ok) return errorAt(file, parsed.message, placeOf(text, parsed.at))
   return Array.isArray(parsed.value) ? undefined : errorAt(file, 'a list of entities is expected')
-}
-
-function duplicate(keys: readonly string[]): string | undefined {
-  return keys.find((key, index) => keys.indexOf(key) !== index)
 }
 
 function declared(schema: Schema): Pick<OwnTypes, 'actions' | 'types'> {
@@ -168,7 +251,7 @@ function declared(schema: Schema): Pick<OwnTypes, 'actions' | 'types'> {
       types.set(qualified(namespace, name), attributeNames(shape, schema))
     }
     for (const [id, { appliesTo }] of Object.entries(of.actions ?? {})) {
-      if (appliesTo === undefined) continue
+      if (appliesTo === undefined || appliesTo.principalTypes.length === 0) continue
       const type = qualified(namespace, 'Action')
       const { principalTypes, resourceTypes, context } = appliesTo
       actions.push({

@@ -1,7 +1,7 @@
 // Owns reading one YAML file of a bundle into a checked value, with every mistake at its line. Unknown keys,
 // duplicate keys and YAML's own errors and warnings are all mistakes.
 import type { LineCounter as Lines, Node } from 'yaml'
-import { LineCounter, parseDocument, visit } from 'yaml'
+import { isSeq, LineCounter, parseDocument, visit } from 'yaml'
 import type { ZodType } from 'zod'
 import type { SourceFile } from './files.ts'
 import type { Finding, Place } from './findings.ts'
@@ -43,6 +43,14 @@ export function readYaml<Value>(
     return errorAt(file, `${where}${message}`, placeAt(path))
   })
   return { ok: false, findings }
+}
+
+/** Where each item of a list is written; JSON is YAML too. Empty for what is no list. */
+export function itemPlaces(text: string): Place[] {
+  const lines = new LineCounter()
+  const { contents } = parseDocument(text, { lineCounter: lines, prettyErrors: false })
+  if (!isSeq(contents)) return []
+  return contents.items.map((item) => place(lines, (item as Node).range?.[0] ?? 0))
 }
 
 /** The node at `path`, or the nearest one above it (a missing key has none). */
