@@ -31,8 +31,8 @@ export const GRANT_AGE_MS_MAX = 500
 export const LEAF_BYTES_MAX = 16 * 1024
 /** Questions in one AuthZEN batch. */
 export const AUTHZEN_EVALUATIONS_MAX = 256
-/** Candidates that one AuthZEN search looks at. */
-export const AUTHZEN_SEARCH_MAX = 1_024
+/** Candidates of an AuthZEN search that are decided at a time, so that calls come in between. */
+export const AUTHZEN_SEARCH_CHUNK = 64
 /** Throws after which a Cedar worker is replaced; ~1,500 kill a wasm instance for good. */
 export const ENGINE_THROWS_MAX = 100
 /** One Cedar evaluation batch; a worker that is silent for longer is replaced. */

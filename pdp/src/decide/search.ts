@@ -1,7 +1,7 @@
 // Owns AuthZEN searches: which subjects, resources or actions fit the other two. Asks the same core, once per candidate.
 // Never records: nobody acts on a search. Never says of a tool that it may be called, only that some call of it might be.
 import type { Evaluation, SearchResult } from '../../../schemas/authzen.ts'
-import { AUTHZEN_SEARCH_MAX } from '../../../schemas/limits.ts'
+import { AUTHZEN_SEARCH_CHUNK } from '../../../schemas/limits.ts'
 import type { Authorization } from '../authorize/types.ts'
 import type { Caller } from '../routes/roles.ts'
 import type { Search } from '../routes/search.ts'
@@ -107,9 +107,14 @@ async function keepAllowed<Candidate extends SearchResult>(
   candidates: readonly Candidate[],
   question: (candidate: Candidate) => Evaluation,
 ): Promise<Candidate[]> {
-  const bounded = candidates.slice(0, AUTHZEN_SEARCH_MAX)
-  const answers = await decideAll(ports, ports.active(), caller, bounded.map(question))
-  return bounded.filter((_, index) => answers[index]?.decision === 'allow')
+  const active = ports.active()
+  const kept: Candidate[] = []
+  for (let from = 0; from < candidates.length; from += AUTHZEN_SEARCH_CHUNK) {
+    const some = candidates.slice(from, from + AUTHZEN_SEARCH_CHUNK)
+    const answers = await decideAll(ports, active, caller, some.map(question))
+    kept.push(...some.filter((_, index) => answers[index]?.decision === 'allow'))
+  }
+  return kept
 }
 
 /** undefined for a question that maps to nothing: it has no results. */
