@@ -55,6 +55,8 @@ export const DECISIONS_CHUNK_ROWS = 32
 export const LISTED_ARGUMENTS_LENGTH_MAX = 16 * 1024
 /** Bytes of one file of a bundle, and how many policies and servers one may hold. */
 export const BUNDLE_FILE_BYTES_MAX = 4 * 1024 * 1024
+/** Levels of one policy in Cedar's JSON form; Cedar itself gives up on about 150 parentheses. */
+export const POLICY_DEPTH_MAX = 512
 /** Bytes of all files of a bundle together. */
 export const BUNDLE_BYTES_MAX = 64 * 1024 * 1024
 export const BUNDLE_POLICIES_MAX = 10_000

@@ -26,14 +26,19 @@ export type StrictJson =
 /** Keys that Cedar's JSON reads as escapes, not as data (facts: `__extn` can make a forbid vanish). */
 const RESERVED_KEYS: ReadonlySet<string> = new Set(['__entity', '__extn', '__expr'])
 
+const NO_KEYS: ReadonlySet<string> = new Set()
+
 /** One token of JSON that `JSON.parse` has already accepted, white space skipped. */
 const TOKEN = /[\s,:]*(?:("(?:[^"\\]|\\.)*")|([{[])|([}\]])|(-?[0-9][0-9.eE+-]*)|[a-z]+)/y
+
+/** `reservedKeys`: for what is never handed to Cedar as data, such as a JSON Schema. Default `refuse`. */
+export type StrictJsonOptions = { readonly reservedKeys?: 'refuse' | 'accept' }
 
 /**
  * Parses `text` (already decoded from well-formed UTF-8) strictly. Depth counts arrays and objects: `[[]]` is 2;
  * the limit is JSON_DEPTH_MAX. Keys and values together are at most JSON_TOKENS_MAX. `at` is a UTF-16 offset. Does NOT bound the length of `text`.
  */
-export function parseStrictJson(text: string): StrictJson {
+export function parseStrictJson(text: string, options: StrictJsonOptions = {}): StrictJson {
   if (!text.isWellFormed()) return fault('malformed_text', 0, 'the text holds a lone surrogate')
   let value: Json
   try {
@@ -41,13 +46,14 @@ export function parseStrictJson(text: string): StrictJson {
   } catch {
     return fault('malformed_json', 0, 'the text is not JSON')
   }
-  return scan(text) ?? { ok: true, value }
+  const reserved = options.reservedKeys === 'accept' ? NO_KEYS : RESERVED_KEYS
+  return scan(text, reserved) ?? { ok: true, value }
 }
 
-type Frame = { readonly keys: Set<string> | undefined }
+type Frame = { readonly keys: Set<string> | undefined; readonly reserved: ReadonlySet<string> }
 type Fault = Extract<StrictJson, { ok: false }>
 
-function scan(text: string): Fault | undefined {
+function scan(text: string, reserved: ReadonlySet<string>): Fault | undefined {
   const frames: Frame[] = []
   let tokens = 0
   TOKEN.lastIndex = 0
@@ -65,7 +71,7 @@ function scan(text: string): Fault | undefined {
       if (frames.length === JSON_DEPTH_MAX) {
         return fault('too_deep', at, `nested deeper than ${JSON_DEPTH_MAX} levels`)
       }
-      frames.push({ keys: open === '{' ? new Set() : undefined })
+      frames.push({ keys: open === '{' ? new Set() : undefined, reserved })
     }
     if (close !== undefined) frames.pop()
     else if (++tokens > JSON_TOKENS_MAX) {
@@ -87,7 +93,7 @@ function checkString(
   if (frame?.keys === undefined || !isKey(text, end)) return undefined
   if (frame.keys.has(value))
     return fault('duplicate_key', end, 'an object names the same key twice')
-  if (RESERVED_KEYS.has(value)) return fault('reserved_key', end, `the key ${value} is reserved`)
+  if (frame.reserved.has(value)) return fault('reserved_key', end, `the key ${value} is reserved`)
   frame.keys.add(value)
   return undefined
 }

@@ -12,11 +12,12 @@ type Places = {
 }
 
 /**
- * Absolute path: `--bundle`, else CEDARGATE_BUNDLE, else the current directory or its `policies` if that holds a
+ * Absolute path: `--bundle`, else CEDARGATE_BUNDLE (a repository there is no checkout), else the current directory or its `policies` if that holds a
  * gateway.yaml. Throws CommandError (exit 2). Does NOT check that what is named is a bundle.
  */
 export function bundleDirectory({ option, env, cwd = '.' }: Places): string {
-  const named = option ?? env['CEDARGATE_BUNDLE']
+  const setting = env['CEDARGATE_BUNDLE']
+  const named = option ?? (setting?.startsWith('git+') === true ? undefined : setting)
   if (named !== undefined) return resolve(cwd, named)
   const found = ['.', 'policies'].map((name) => resolve(cwd, name)).find(holdsGateway)
   if (found !== undefined) return found

@@ -176,7 +176,7 @@ async function activate({ decider, clock, log }: PdpPorts, bundles: Bundles): Pr
   if (started.problem === null) {
     await bundles.keep({ id, content, source: source.name, commit: started.commit })
   } else log.error({ active: id }, `the bundle of before decides: ${started.problem.message}`)
-  return startActivation({ ...decider, bundles, clock, log }, started)
+  return await startActivation({ ...decider, bundles, clock, log }, started)
 }
 
 /** Who a bearer token speaks for. An operator token is compared by digest, in constant time. */

@@ -11,7 +11,7 @@ import { loadFiles } from './bundle/load.ts'
 import { loadAside } from './bundle/load-aside.ts'
 import { type Engine, startEngine } from './engine/engine.ts'
 import type { BundleSource } from './source/source.ts'
-import type { StoredBundle } from './store/bundles.ts'
+import type { KeptBundle } from './store/bundles.ts'
 
 /** An engine on its first bundle, and where the next ones come from. */
 export type Decider = {
@@ -31,7 +31,7 @@ export type DeciderPorts = {
   readonly engineWorkers: number
   readonly clock: Clock
   /** What was active before this process, to go on with when the source has no good bundle. Default: nothing was. */
-  readonly before?: () => Promise<(StoredBundle & { readonly content: string }) | undefined>
+  readonly before?: () => Promise<KeptBundle | undefined>
 }
 
 /**

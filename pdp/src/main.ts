@@ -10,7 +10,7 @@ import { ConfigError, type PdpConfig } from './config.ts'
 import { openDecider } from './decider.ts'
 import { loadKeys } from './keys/keys.ts'
 import { openSource, readSigners } from './source/open-source.ts'
-import { type Bundles, openBundles } from './store/bundles.ts'
+import { openBundles } from './store/bundles.ts'
 import { openPostgres } from './store/open.ts'
 
 export const systemClock: Clock = { now: () => Date.now(), monotonic: () => performance.now() }
@@ -39,7 +39,7 @@ export async function startPdp(
       env: config.env,
       engineWorkers: config.engineWorkers,
       clock: systemClock,
-      before: () => lastBundle(openBundles(store.sql, systemClock.now)),
+      before: openBundles(store.sql, systemClock.now).lastFollowed,
     })
     const pdp = await createPdp({
       store,
@@ -67,13 +67,6 @@ export async function startPdp(
     await store.close()
     throw error
   }
-}
-
-/** What any PDP on this database decided by last. */
-async function lastBundle(bundles: Bundles) {
-  const last = await bundles.last()
-  const content = last && (await bundles.content(last.id))
-  return last === undefined || content === undefined ? undefined : { ...last, content }
 }
 
 type Fetch = Parameters<typeof createAdaptorServer>[0]['fetch']

@@ -26,10 +26,10 @@ const listOf = (result: object) => ({ jsonrpc: '2.0', id: 1, result })
 
 test.each([
   {
-    name: 'tools by name, in order, the rest untouched',
+    name: 'tools by name, in order, and nothing else that nobody reviewed',
     method: 'tools/list',
     result: { tools: [tool('d'), tool('a'), tool('b')], nextCursor: 'x', [META.decision]: 1 },
-    want: { tools: [tool('d'), tool('b')], nextCursor: 'x', [META.decision]: 1 },
+    want: { tools: [tool('d'), tool('b')], nextCursor: 'x' },
   },
   {
     name: 'an empty page keeps its cursor',

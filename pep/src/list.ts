@@ -62,9 +62,21 @@ export function filterMessage(message: unknown, filter: ListFilter): JsonObject 
   if (!isObject(result) || !Array.isArray(items))
     throw unusable(`it has no list of ${filter.listed}`)
   if (isRespelled(result, filter.listed)) throw unusable(`${filter.listed} is spelled otherwise`)
-  const kept = { ...result, [filter.listed]: keep(items, filter) }
+  const around = filter.listed === 'tools' ? aroundTools(result) : result
+  const kept = { ...around, [filter.listed]: keep(items, filter) }
   return { ...message, result: { ...kept, ...caching(result, filter.era) } }
 }
+
+/** What a list of tools may say beside the tools: how to go on and how long it holds, nothing that nobody reviewed. */
+function aroundTools(result: JsonObject): JsonObject {
+  const kept = AROUND_TOOLS.flatMap((key): [string, Json][] => {
+    const value = result[key]
+    return value === undefined ? [] : [[key, value]]
+  })
+  return Object.fromEntries(kept)
+}
+
+const AROUND_TOOLS = ['resultType', 'nextCursor', 'ttlMs', 'cacheScope'] as const
 
 /** A JSON answer's text, filtered. Throws upstream_invalid. */
 export function filterText(text: string, filter: ListFilter): string {

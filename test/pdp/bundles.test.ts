@@ -3,7 +3,7 @@
 
 import { execFile } from 'node:child_process'
 import { hash, randomBytes } from 'node:crypto'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -60,12 +60,7 @@ async function start(
     env: {},
     engineWorkers: 1,
     clock,
-    before: async () => {
-      const bundles = openBundles(store.sql, clock.now)
-      const last = await bundles.last()
-      const content = last && (await bundles.content(last.id))
-      return last && content !== undefined ? { ...last, content } : undefined
-    },
+    before: openBundles(store.sql, clock.now).lastFollowed,
   })
   const pdp = await createPdp({
     store,
@@ -189,6 +184,21 @@ describe('a bundle that is wrong', () => {
     expect(await decide(one, 'read')).toEqual({ code: 'permit', bundle: id })
   }) // biome-ignore format: a table
 
+  test.each([
+    { name: 'a link to everything', make: (path: string) => symlink('/', path), want: 'a symbolic link leads out of the bundle' },
+    { name: 'a link to the bundle itself', make: (path: string) => symlink('..', path), want: /plain file|EISDIR/ },
+    { name: 'a pipe', make: (path: string) => promisify(execFile)('mkfifo', [path]), want: 'it is not a plain file' },
+  ])('$name: a clear error, and operators can still go back', async ({ make, want }) => {
+    const one = await start(directory)
+    const { id } = one.pdp.bundle
+    await save(BOTH)
+    await expect.poll(() => codeOf(one, 'write'), SOON).toBe('permit')
+    await make(join(directory, 'cedar/x.cedar'))
+    await expect.poll(async () => (await readyz(one)).text, SOON).toMatch(want)
+    expect(await one.pdp.admin.pinBundle(id)).toBe(true)
+    expect(one.pdp.bundle.id).toBe(id)
+  }) // biome-ignore format: a table
+
   test('does not keep a PDP from starting again on the one before', async () => {
     const one = await start(directory)
     const { id } = one.pdp.bundle
@@ -279,6 +289,50 @@ describe('a repository', () => {
     await git('branch', '--move', 'trunk', 'main')
     await one.pdp.activation.refresh()
     expect(one.pdp.admin.bundleState().problem).toBeNull()
+  })
+
+  test('a roll-back does not strike out who must sign', async () => {
+    await store.sql.query('delete from bundle') // another test's clock ran ahead
+    const key = join(home, 'eve')
+    await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'eve', '-f', key])
+    const eve = (await readFile(`${key}.pub`, 'utf8')).trim()
+    await push(`${PERMIT}\n`)
+    const one = await start(source())
+    const before = one.pdp.bundle.id
+    const gateway = join(directory, 'gateway.yaml')
+    await writeFile(gateway, `name: Test\nrequireSignedBy: ["${eve}"]\n`)
+    const signed = await push(`${PERMIT}\n`, `--gpg-sign=${key}.pub`)
+    await one.pdp.activation.refresh()
+    const after = one.pdp.bundle.id
+    expect(one.pdp.admin.bundleState()).toMatchObject({ commit: signed, problem: null })
+    await writeFile(gateway, 'name: Test\n')
+    await push(BOTH)
+    await one.pdp.admin.pinBundle(before)
+    expect(one.pdp.bundle.id).toBe(before)
+    await one.pdp.admin.pinBundle(undefined)
+    await one.pdp.activation.refresh()
+    expect(one.pdp.admin.bundleState().problem?.message).toContain('is not signed by one of')
+    expect(await codeOf(one, 'write')).toBe('no_permit')
+    const kept = (await one.pdp.admin.listBundles()).find(({ id }) => id === after)
+    expect(kept?.commit).toBe(signed)
+    await one.pdp.admin.pinBundle(before)
+    const two = await start(source())
+    expect([two.pdp.bundle.id, two.pdp.admin.bundleState().pinned]).toEqual([before, true])
+    await two.pdp.admin.pinBundle(undefined)
+    await two.pdp.activation.refresh()
+    expect(await codeOf(two, 'write')).toBe('no_permit')
+  })
+
+  test('many calls of the webhook at once are one look or two, and the newest wins', async () => {
+    await push(`${PERMIT}\n`)
+    const one = await start(source())
+    const slow = Array.from({ length: 300 }, (_, index) => PERMIT.replace('a/read', `a/p${index}`))
+    await push(slow.join('\n'))
+    const first = one.pdp.activation.refresh()
+    const last = await push(BOTH)
+    await Promise.all([first, ...Array.from({ length: 8 }, () => one.pdp.activation.refresh())])
+    expect(one.pdp.admin.bundleState()).toMatchObject({ commit: last, problem: null })
+    expect(one.logged.filter(({ level }) => level >= 40)).toEqual([])
   })
 
   test('must be signed by whom the operator names', async () => {

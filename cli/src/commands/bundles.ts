@@ -134,8 +134,7 @@ function showContent(io: Terminal, row: BundleRow, { policies, servers }: Printe
     const { tools } = lock as { tools: unknown[] }
     io.out(`server   ${id}  ${tools.length} tools`)
   }
-  for (const text of Object.values(policies))
-    io.out(`\n${printable(text).replaceAll('\\u{a}', '\n')}`)
+  for (const text of Object.values(policies)) io.out(`\n${linesOf(text).join('\n')}`)
 }
 
 function sayState(
@@ -158,8 +157,13 @@ function sayDifference(
   }: { change: string; what: string; before: string | null; after: string | null },
 ): void {
   io.out(`${change.padEnd(8)} ${printable(what)}`)
-  if (before !== null) io.out(`  - ${printable(before)}`)
-  if (after !== null) io.out(`  + ${printable(after)}`)
+  for (const line of linesOf(before)) io.out(`  - ${line}`)
+  for (const line of linesOf(after)) io.out(`  + ${line}`)
+}
+
+/** A text on lines of its own, each with what is hidden made visible. */
+function linesOf(text: string | null): string[] {
+  return text === null ? [] : text.split('\n').map(printable)
 }
 
 const ACTIVATE_HELP = `

@@ -16,6 +16,7 @@ import type { Bundles } from '../store/bundles.ts'
 import type { Problem } from './problem.ts'
 import { problemOf } from './problem.ts'
 import { unsignedProblem } from './signed.ts'
+import { Turns } from './turns.ts'
 
 export type ActivationPorts = {
   readonly engine: Engine
@@ -77,59 +78,71 @@ const RETRY_MS = 5_000
 /** A bundle that is being checked when the process is told to stop is not waited for. */
 const STOP_MS = 2_000
 
-/** Follows the source until stopped. `started.bundle` is active in the engine already. */
-export function startActivation(ports: ActivationPorts, started: Started): Activation {
+/**
+ * Follows the source until stopped. `started.bundle` is active in the engine already. Resolves when it is known whether
+ * operators hold another one, and that one is active then: a process that is started again must not undo a roll-back.
+ */
+export async function startActivation(
+  ports: ActivationPorts,
+  started: Started,
+): Promise<Activation> {
   const following = new Following(ports, started)
-  following.start()
+  await following.start()
   return following
 }
 
+/**
+ * Two things go on beside each other: following the source, and looking whether operators hold a bundle. A source that
+ * takes its time, or hangs, keeps nobody from going back. What they activate is put in place one after the other.
+ */
 class Following implements Activation {
   readonly #ports: ActivationPorts
   readonly #subscribers = new Set<(bundle: string) => void>()
+  readonly #following = new Turns(() => this.#follow())
+  readonly #holding = new Turns(() => this.#hold())
   #active: Active
+  /** The last bundle that came from the source: who had to sign then has a say in what comes next. */
+  #followed: Bundle
   #commit: string | null
   #activatedAt: number
   #confirmedAt: number
   #toldAt = Number.NEGATIVE_INFINITY
   #problem: Problem | null
-  #pinned = false
-  /** Why the bundle of that revision was refused. */
-  #rejected: Problem | null
-  /** The revision of the source that was looked into last, whatever came of it. */
+  #pinned: string | undefined
+  /** The revision of the source that was looked into last, and why its bundle was refused. */
   #tried: string
-  #lookedAt = Number.NEGATIVE_INFINITY
-  #work: Promise<void> = Promise.resolve()
-  #waiting: Promise<void> | undefined
+  #rejected: Problem | null
+  #lookedAt: number
   /** After a failure that may pass by itself. */
   #pauseMs = 0
+  #placing: Promise<unknown> = Promise.resolve()
   #timer: NodeJS.Timeout | undefined
-  #stopped = false
 
   constructor(ports: ActivationPorts, started: Started) {
     this.#ports = ports
     this.#active = this.#decidedBy(started.bundle)
+    this.#followed = started.bundle
     this.#commit = started.commit
     this.#activatedAt = ports.clock.now()
     this.#confirmedAt = started.confirmedAt
     this.#problem = started.problem
     this.#rejected = started.problem
     this.#tried = started.revision
+    this.#lookedAt = ports.clock.monotonic()
   }
 
-  start(): void {
+  start(): Promise<void> {
     const { source, clock } = this.#ports
-    const again = (): void => {
-      if (this.#stopped) return
-      const due = clock.monotonic() - this.#lookedAt >= Math.max(source.intervalMs, this.#pauseMs)
-      this.#work = this.#work.then(() => this.#step(due))
-      void this.#work.finally(() => {
-        this.#timer = setTimeout(again, Math.min(TICK_MS, source.intervalMs))
-        this.#timer.unref()
-      })
-    }
-    this.#lookedAt = clock.monotonic()
-    again()
+    this.#timer = setInterval(
+      () => {
+        this.#holding.ask()
+        const since = clock.monotonic() - this.#lookedAt
+        if (since >= Math.max(source.intervalMs, this.#pauseMs)) this.#following.ask()
+      },
+      Math.min(TICK_MS, source.intervalMs),
+    )
+    this.#timer.unref()
+    return this.#holding.next()
   }
 
   active = (): Active => this.#active
@@ -141,18 +154,13 @@ class Following implements Activation {
     activatedAt: this.#activatedAt,
     confirmedAt: this.#confirmedAt,
     stale: this.#isStale(this.#active.bundle),
-    pinned: this.#pinned,
+    pinned: this.#pinned !== undefined,
     problem: this.#problem,
   })
 
-  /** One look is waited for at most, however many ask: it begins after them all. */
-  refresh = (): Promise<void> => {
-    this.#waiting ??= this.#work.then(() => {
-      this.#waiting = undefined
-      return this.#step(true)
-    })
-    this.#work = this.#waiting
-    return this.#waiting
+  refresh = async (): Promise<void> => {
+    await this.#holding.next()
+    if (this.#pinned === undefined) await this.#following.next()
   }
 
   subscribe = (onActivated: (bundle: string) => void, signal: AbortSignal): void => {
@@ -161,64 +169,71 @@ class Following implements Activation {
   }
 
   stop = async (): Promise<void> => {
-    this.#stopped = true
-    clearTimeout(this.#timer)
-    await Promise.race([this.#work, sleep(STOP_MS, undefined, { ref: false })])
+    clearInterval(this.#timer)
+    const ended = Promise.all([this.#holding.stop(), this.#following.stop()])
+    await Promise.race([ended, sleep(STOP_MS, undefined, { ref: false })])
   }
 
   /** Never rejects: what goes wrong is a problem to tell, and the bundle before goes on deciding. */
-  async #step(look: boolean): Promise<void> {
+  async #hold(): Promise<void> {
+    const { bundles, clock } = this.#ports
     try {
-      const pinned = await this.#ports.bundles.pinned()
-      if (pinned !== undefined) return await this.#hold(pinned)
-      if (this.#pinned) this.#tried = ''
-      if (look || this.#pinned) await this.#follow()
-      this.#pinned = false
+      const pinned = await bundles.pinned()
+      if (pinned === undefined && this.#pinned !== undefined) {
+        this.#pinned = undefined
+        this.#tried = ''
+        this.#following.ask()
+      }
+      if (pinned === undefined) return
+      this.#pinned = pinned
+      if (pinned !== this.#active.bundle.id) await this.#activateKept(pinned)
+      this.#problem = null
+      this.#confirmedAt = clock.now()
     } catch (error) {
       this.#tell(problemOf(error))
     }
   }
 
-  async #hold(id: string): Promise<void> {
-    if (id !== this.#active.bundle.id) {
-      const content = await this.#ports.bundles.content(id)
-      if (content === undefined) throw new Error(`the bundle ${id} is not kept any more`)
-      const bundle = await this.#ports.load(await storedFiles(content))
-      if (bundle.id !== id) throw new Error(`the bundle ${id} is another one with this engine`)
-      await this.#activate(bundle, null)
+  async #activateKept(id: string): Promise<void> {
+    const { bundles, load } = this.#ports
+    const kept = await bundles.find(id)
+    if (kept === undefined) throw new Error(`the bundle ${id} is not kept any more`)
+    const bundle = await load(await storedFiles(kept.content))
+    if (bundle.id !== id) {
+      throw new Error(`the bundle ${id} is another one here: with this release, or these settings`)
     }
-    this.#pinned = true
-    this.#problem = null
-    await this.#confirm()
+    await this.#place(bundle, kept.commit, async () => {
+      await bundles.hold(id)
+      return true
+    })
   }
 
   async #follow(): Promise<void> {
+    if (this.#pinned !== undefined) return
     const { source, clock } = this.#ports
-    this.#lookedAt = clock.monotonic()
-    const snapshot = await source.look()
-    if (snapshot.revision !== this.#tried) {
-      this.#tried = ''
-      await this.#take(snapshot)
-    } else this.#problem = this.#rejected
-    if (this.#problem === null) await this.#confirm()
+    try {
+      const snapshot = await source.look()
+      if (snapshot.revision !== this.#tried) await this.#take(snapshot)
+      else this.#problem = this.#rejected
+      if (this.#problem === null && this.#pinned === undefined) await this.#confirm()
+    } catch (error) {
+      this.#tell(problemOf(error))
+    } finally {
+      this.#lookedAt = clock.monotonic()
+    }
   }
 
   /** A bundle that is wrong is not looked into again until its source changes; any other failure may pass. */
   async #take(snapshot: Snapshot): Promise<void> {
-    const { load, trust, log, source } = this.#ports
+    const { load, trust, log } = this.#ports
     const { revision, commit } = snapshot
+    this.#tried = ''
     try {
       const bundle = await load(await readBundleFiles(await snapshot.open()))
-      const unsigned = await unsignedProblem(snapshot, bundle, {
-        trust,
-        before: this.#active.bundle,
-      })
+      const said = { trust, before: this.#followed }
+      const unsigned = await unsignedProblem(snapshot, bundle, said)
       if (unsigned !== undefined) throw unsigned
-      if (bundle.id !== this.#active.bundle.id) await this.#activate(bundle, commit)
-      else if (commit !== this.#commit) {
-        this.#commit = commit
-        await this.#ports.bundles.keep({ ...bundle, source: source.name, commit })
-      }
+      await this.#keepAndPlace(bundle, commit)
       if (this.#problem !== null)
         log.info({ bundle: bundle.id, commit }, 'the bundle is right again')
       this.#problem = null
@@ -237,15 +252,38 @@ class Following implements Activation {
   }
 
   /** Order: kept before it decides, so that no decision can name a bundle that is not there. */
-  async #activate(bundle: Bundle, commit: string | null): Promise<void> {
-    const { bundles, engine, source, clock, log } = this.#ports
-    await bundles.keep({ id: bundle.id, content: bundle.content, source: source.name, commit })
+  async #keepAndPlace(bundle: Bundle, commit: string | null): Promise<void> {
+    const { bundles, source } = this.#ports
+    const { id, content } = bundle
+    await this.#place(bundle, commit, async () => {
+      // An operator who came in between is right.
+      if (this.#pinned !== undefined) return false
+      this.#followed = bundle
+      await bundles.keep({ id, content, source: source.name, commit })
+      return true
+    })
+  }
+
+  /** One at a time. `prepare` says whether it is still wanted when its turn has come. */
+  #place(bundle: Bundle, commit: string | null, prepare: () => Promise<boolean>): Promise<void> {
+    const placed = this.#placing.then(async () => {
+      const isNew = bundle.id !== this.#active.bundle.id
+      if (!isNew && commit === this.#commit) return
+      if (!(await prepare())) return
+      if (isNew) await this.#activate(bundle)
+      this.#commit = commit
+    })
+    this.#placing = placed.catch(() => undefined)
+    return placed
+  }
+
+  async #activate(bundle: Bundle): Promise<void> {
+    const { engine, clock, log } = this.#ports
     await engine.activate(bundle.generation)
     this.#active = this.#decidedBy(bundle)
-    this.#commit = commit
     this.#activatedAt = clock.now()
     this.#confirmedAt = clock.now()
-    log.info({ bundle: bundle.id, commit, policies: bundle.policies.size }, 'a bundle is active')
+    log.info({ bundle: bundle.id, policies: bundle.policies.size }, 'a bundle is active')
     for (const tell of this.#subscribers) tell(bundle.id)
   }
 

@@ -53,7 +53,7 @@ export function bundleAdministration(
         lastActiveAt: times.lastActive === null ? null : new Date(times.lastActive).toISOString(),
       }))
     },
-    bundleContent: bundles.content,
+    bundleContent: async (id) => (await bundles.find(id))?.content,
     async pinBundle(id) {
       const pinned = await bundles.pin(id)
       if (pinned) await activation.refresh()

@@ -13,7 +13,7 @@ export function interpret(answer: EngineAnswer): Outcome {
   if (answer.kind === 'failure') return deny('invalid_request', [], [])
   const policies = answer.reason.toSorted()
   const errors = [...new Set(answer.errors)].toSorted()
-  if (errors.length > 0) return deny('policy_error', policies, errors)
+  if (errors.length > 0) return deny('policy_error', errors, errors)
   if (answer.decision === 'allow' && policies.length > 0) {
     return { decision: 'allow', code: 'permit', policies, errors }
   }

@@ -1,5 +1,6 @@
 // Owns reading a bundle from a directory. Never follows a symbolic link out of it, never reads a file above the limit.
-import { readdir, readFile, realpath, stat } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { open, readdir, realpath } from 'node:fs/promises'
 import { join, sep } from 'node:path'
 import { BUNDLE_FILE_BYTES_MAX } from '../../../schemas/limits.ts'
 import { BundleError, errorAt } from './findings.ts'
@@ -30,11 +31,17 @@ export async function openDirectory(directory: string): Promise<BundleTree> {
   }
 }
 
+/** Opened without waiting: a pipe would keep whoever reads it until somebody writes. */
 async function readBounded(locate: () => Promise<string>): Promise<Uint8Array> {
-  const path = await locate()
-  const { size } = await stat(path)
-  if (size > BUNDLE_FILE_BYTES_MAX) throw new FileTooLarge(BUNDLE_FILE_BYTES_MAX)
-  return readFile(path)
+  const file = await open(await locate(), constants.O_RDONLY | constants.O_NONBLOCK)
+  try {
+    const found = await file.stat()
+    if (!found.isFile()) throw new Error('it is not a plain file')
+    if (found.size > BUNDLE_FILE_BYTES_MAX) throw new FileTooLarge(BUNDLE_FILE_BYTES_MAX)
+    return await file.readFile()
+  } finally {
+    await file.close()
+  }
 }
 
 function asMissing(error: unknown): never {

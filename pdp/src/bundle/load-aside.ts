@@ -30,6 +30,7 @@ export async function loadAside(
       timer = setTimeout(() => reject(new Error(TOO_LONG)), LOAD_TIMEOUT_MS)
       worker.on('message', resolve)
       worker.on('error', reject)
+      worker.on('messageerror', reject)
       worker.on('exit', () => reject(new Error('the thread that reads the bundle ended')))
     })
     if (answer.kind === 'loaded') return answer.bundle

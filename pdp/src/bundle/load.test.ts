@@ -135,6 +135,7 @@ test.each<Wrong>([
   { name: 'unknown arguments allowed for no tool', files: server('url: http://x\nallowUnknown: [read, reed]\n'), want: [/^servers\/files\/server\.yaml.*no tool `reed` in the lock/] },
   { name: 'a number that JavaScript would round', files: policy('@id("a/b") forbid(principal, action == MCP::Action::"files/read", resource) when { context.argsMeta.bytes > 9007199254740993 };'), want: [/a number in it is beyond/] },
   { name: 'a policy that Cedar does not survive', files: policy(`${PERMIT}@id("a/deep") permit(principal, action, resource) when { ${'('.repeat(900)}true${')'.repeat(900)} };`), want: ['cedar/p.cedar:3:1: Cedar cannot read this policy: too deeply nested'] },
+  { name: 'a chain of a thousand attributes', files: policy(`@id("a/b") permit(principal, action, resource) when { context.request.method${'.a'.repeat(1_000)} };`), want: ['cedar/p.cedar:1:1: Cedar cannot read this policy: too deeply nested'] },
   { name: 'several at once', files: { ...policy('permit(principal, action, resource);'), 'gateway.yaml': '{}', 'servers/files/server.yaml': '{}' }, want: [/^gateway/, /^servers/, /^cedar/] },
 ])('$name is found', async ({ files, want }) => {
   expect(await findings(files)).toEqual(want.map(asMatcher))
@@ -216,6 +217,23 @@ describe('the file system', () => {
       /there is no bundle/,
     )
   })
+})
+
+test('where derived paths start from is a part of the id', async () => {
+  const files = bundleFiles(SERVERS, { p: PERMIT })
+  const at = (home: string) =>
+    withFiles(tmpdir(), files, (folder) => loadBundle(folder, { env: { CEDARGATE_HOME: home } }))
+  const [one, same, other] = [await at('/a'), await at('/a'), await at('/b')]
+  expect(same.id).toBe(one.id)
+  expect(other.id).not.toBe(one.id)
+})
+
+test('a property that Cedar would read as an escape is opaque, and its tool is there', async () => {
+  const inputSchema = { properties: { __entity: TEXT, path: TEXT } }
+  const { servers } = await load(
+    bundleFiles({ odd: { tools: [{ name: 'odd', inputSchema }, { name: 'even' }] } }, {}),
+  )
+  expect([...(servers.get('odd')?.tools.keys() ?? [])]).toEqual(['odd', 'even'])
 })
 
 test('one tool that Cedar cannot hold leaves the others as they are', async () => {

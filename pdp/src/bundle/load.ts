@@ -77,7 +77,12 @@ async function load(files: BundleFiles, env: Environment, candidate: Candidate):
     policies: byId,
     schema: compiled.schema,
     own: { schema: own.schema, entities: [...own.entities] },
-    servers: Object.fromEntries(servers.map(({ id, file, lock }) => [id, { server: file, lock }])),
+    servers: Object.fromEntries(
+      servers.map(({ id, file, lock, derived }) => [
+        id,
+        { server: file, lock, roots: rootsOf(derived) },
+      ]),
+    ),
   })
   const id = sha256(content)
   return {
@@ -198,6 +203,13 @@ function bundleServer(
       'completion/complete': keys('completion/complete'),
     },
   }
+}
+
+/** What derived paths start from: `${NAME}` in a server.yaml means something else on another machine. */
+function rootsOf(derived: ReviewedServer['derived']): Record<string, string> {
+  return Object.fromEntries(
+    derived.flatMap((of) => (of.kind === 'path' ? [[of.name, of.root] as const] : [])),
+  )
 }
 
 function keysOf(actions: readonly CompiledAction[], of: string | null): Map<string, ActionKeys> {

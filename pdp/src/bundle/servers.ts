@@ -76,7 +76,7 @@ function readLock(
   { file, text }: SourceFile,
   server: string,
 ): { readonly lock?: ToolsLock; readonly findings: readonly Finding[] } {
-  const parsed = parseStrictJson(text)
+  const parsed = parseStrictJson(text, { reservedKeys: 'accept' })
   if (!parsed.ok) return { findings: [errorAt(file, parsed.message, placeOf(text, parsed.at))] }
   const checked = toolsLock.safeParse(parsed.value)
   if (!checked.success) {

@@ -23,6 +23,7 @@ import type {
   PolicyJson,
 } from '../../../schemas/cedar.ts'
 import { unpackGeneration } from '../../../schemas/cedar.ts'
+import { POLICY_DEPTH_MAX } from '../../../schemas/limits.ts'
 import { CANARIES, CANARY_GENERATION } from './canary.ts'
 import type {
   ParsedPolicy,
@@ -129,17 +130,27 @@ export function parsePolicies(texts: readonly string[]): ParsedPolicy[] {
     try {
       parsed.push(parsePolicy(text))
     } catch (error) {
-      const problem = { message: 'Cedar cannot read this policy: too deeply nested', start: 0 }
-      parsed.push({ ok: false, problem })
+      parsed.push({ ok: false, problem: TOO_DEEP })
       if (isFatal(error)) return parsed
     }
   }
   return parsed
 }
 
+const TOO_DEEP = { message: 'Cedar cannot read this policy: too deeply nested', start: 0 }
+
+/** What is deeper than this could not even be handed to another thread. */
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return levels === 0 || Object.values(value).some((inner) => isDeeper(inner, levels - 1))
+}
+
 function parsePolicy(text: string): ParsedPolicy {
   const answer = policyToJson(text)
-  if (answer.type === 'success') return { ok: true, policy: answer.json as PolicyJson }
+  if (answer.type === 'success') {
+    if (isDeeper(answer.json, POLICY_DEPTH_MAX)) return { ok: false, problem: TOO_DEEP }
+    return { ok: true, policy: answer.json as PolicyJson }
+  }
   const [first] = answer.errors
   const message = first?.message ?? 'not a policy'
   return { ok: false, problem: { message, start: first?.sourceLocations?.[0]?.start ?? 0 } }

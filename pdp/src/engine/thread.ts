@@ -34,6 +34,7 @@ export function startThread(module: WebAssembly.Module): Thread {
     pending = undefined
   })
   worker.on('error', (error) => lose(new ThreadLost(String(error), false)))
+  worker.on('messageerror', (error) => lose(new ThreadLost(String(error), false)))
   worker.on('exit', (code) => lose(new ThreadLost(`the thread ended with ${code}`, false)))
 
   return {

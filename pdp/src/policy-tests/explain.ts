@@ -55,8 +55,9 @@ export async function explain(bundle: Bundle, request: AuthorizationRequest): Pr
       detail,
       tool,
       policies: [
-        ...policies.map((id) => explained(bundle, id, 'determining')),
-        ...errors.map((id) => explained(bundle, id, 'failed')),
+        ...policies.map((id) =>
+          explained(bundle, id, errors.includes(id) ? 'failed' : 'determining'),
+        ),
       ].flatMap((found) => found ?? []),
       near: code === 'no_permit' ? await nearPermits(bundle, cedar) : [],
       visible: visible?.tools ?? null,

@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openDirectory } from '../bundle/directory.ts'
 import type { BundleSource } from './source.ts'
+import { SourceError } from './source.ts'
 
 /** A save is seen within two of these and one pause, well inside the promised two seconds. */
 const INTERVAL_MS = 250
@@ -36,25 +37,32 @@ export function directorySource(directory: string): BundleSource {
   }
 }
 
-/** Of everything that may be a part of the bundle. */
+/** Of every file that may be a part of the bundle, as deep as a bundle goes: a link that leads elsewhere is not followed. */
 async function fingerprint(directory: string): Promise<string> {
   const hash = createHash('sha256')
+  let left = FILES_MAX
   const add = async (path: string): Promise<void> => {
     const found = await stat(join(directory, path)).catch(() => undefined)
-    if (found === undefined) return void hash.update(`${path}\0-\n`)
-    const { size, mtimeMs, ctimeMs, ino } = found
-    if (!found.isDirectory()) {
-      return void hash.update(`${path}\0${size} ${mtimeMs} ${ctimeMs} ${ino}\n`)
-    }
-    hash.update(`${path}/\n`)
-    const names = await readdir(join(directory, path)).catch(() => [])
-    for (const name of names.toSorted(compare)) await add(`${path}/${name}`)
+    const { size = -1, mtimeMs = 0, ctimeMs = 0, ino = 0 } = found ?? {}
+    hash.update(`${path}\0${size} ${mtimeMs} ${ctimeMs} ${ino}\n`)
   }
-  for (const part of PARTS) await add(part)
+  const namesIn = async (folder: string): Promise<string[]> => {
+    const names = await readdir(join(directory, folder)).catch(() => [])
+    left -= names.length
+    if (left < 0) throw new SourceError(`${directory} holds more than ${FILES_MAX} files`)
+    return names.toSorted(compare).map((name) => `${folder}/${name}`)
+  }
+  await add('gateway.yaml')
+  for (const folder of FOLDERS) for (const path of await namesIn(folder)) await add(path)
+  for (const server of await namesIn('servers')) {
+    for (const path of [server, ...(await namesIn(server))]) await add(path)
+  }
   return hash.digest('hex')
 }
 
-const PARTS = ['gateway.yaml', 'servers', 'cedar', 'schema', 'entities']
+const FOLDERS = ['cedar', 'schema', 'entities']
+/** More than any bundle holds, files that are none of it included. */
+const FILES_MAX = 20_000
 
 function compare(left: string, right: string): number {
   return left < right ? -1 : Number(left > right)

@@ -1,6 +1,6 @@
 // A repository as a source of bundles: the real git, the real ssh-keygen, and everything a repository must not do.
 import { execFile } from 'node:child_process'
-import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
@@ -87,6 +87,19 @@ describe('a ref', () => {
       `the ref \`release\` is not in file://${repository} (CEDARGATE_BUNDLE_REF)`,
     )
     expect((await readBundleFiles(await before.open())).gateway.text).toBe('name: One\n')
+  })
+
+  test('is fetched again after a git that died and left its lock', async () => {
+    const from = source()
+    await from.look()
+    const [kept = ''] = await readdir(join(folder, 'kept'))
+    const lock = join(folder, 'kept', kept, 'shallow.lock')
+    await writeFile(lock, '')
+    await commit({ 'gateway.yaml': 'name: Two\n' })
+    await expect(from.look()).rejects.toThrow(/lock/)
+    const old = new Date(Date.now() - 120_000)
+    await utimes(lock, old, old)
+    expect(await gatewayOf(from)).toBe('name: Two\n')
   })
 
   test('of a repository that is gone is an error of one line', async () => {

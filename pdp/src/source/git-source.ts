@@ -4,7 +4,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openCommit } from './commit-tree.ts'
 import type { GitEnvironment, GitOptions } from './git.ts'
-import { git, gitOrThrow, lastLine, withoutCredentials } from './git.ts'
+import { git, gitOrThrow, lastLine, removeStaleLocks, withoutCredentials } from './git.ts'
 import { signatureProblem } from './signature.ts'
 import type { BundleSource } from './source.ts'
 import { SourceError } from './source.ts'
@@ -63,6 +63,7 @@ function protocolsOf(url: string): string {
 async function fetchCommit(url: string, ref: string, options: GitOptions): Promise<string> {
   await mkdir(options.repository, { recursive: true, mode: 0o700 })
   await gitOrThrow(['init', '--quiet', '--bare'], options)
+  await removeStaleLocks(options.repository)
   const fetch = ['fetch', '--quiet', '--no-tags', '--no-recurse-submodules', '--depth=1', '--force']
   const { code, stderr } = await git([...fetch, '--', url, ref], options)
   if (code !== 0) throw fetchProblem(stderr, ref, url)

@@ -1,6 +1,8 @@
 // Owns running `git`: which arguments, which environment, for how long. Never through a shell, never with our secrets in
 // its environment, never a hook, a submodule or a protocol that was not asked for.
 import { spawn } from 'node:child_process'
+import { readdir, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { SourceError } from './source.ts'
 
 export type GitEnvironment = Readonly<Record<string, string | undefined>>
@@ -20,6 +22,8 @@ export type GitAnswer = {
 
 /** One command of git may take this long, a fetch over a slow line included. */
 const TIMEOUT_MS = 60_000
+/** Time to take its locks away. */
+const KILL_AFTER_MS = 2_000
 /** A bundle's files all together. */
 const OUTPUT_BYTES_MAX = 256 * 1024 * 1024
 
@@ -50,7 +54,8 @@ export function git(args: readonly string[], options: GitOptions): Promise<GitAn
   let ended: string | undefined
   const end = (why: string): void => {
     ended ??= why
-    child.kill('SIGKILL')
+    child.kill('SIGTERM')
+    setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS).unref()
   }
   const timer = setTimeout(() => end(`git took longer than ${TIMEOUT_MS / 1000} s`), TIMEOUT_MS)
   child.stdout.on('data', (chunk: Buffer) => {
@@ -78,6 +83,17 @@ export async function gitOrThrow(args: readonly string[], options: GitOptions): 
   const { code, stdout, stderr } = await git(args, options)
   if (code === 0) return stdout
   throw new SourceError(`git ${args[0]}: ${lastLine(stderr)}`)
+}
+
+/** Locks of a git that is gone: nothing of ours runs for longer than a command may take. */
+export async function removeStaleLocks(repository: string): Promise<void> {
+  const names = await readdir(repository).catch(() => [])
+  for (const name of names.filter((one) => one.endsWith('.lock'))) {
+    const path = join(repository, name)
+    const found = await stat(path).catch(() => undefined)
+    const age = found === undefined ? 0 : Date.now() - found.mtimeMs
+    if (age > TIMEOUT_MS + KILL_AFTER_MS) await rm(path, { force: true })
+  }
 }
 
 export function lastLine(stderr: string): string {

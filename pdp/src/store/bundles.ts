@@ -13,6 +13,8 @@ export type StoredBundle = {
   readonly commit: string | null
 }
 
+export type KeptBundle = StoredBundle & { readonly content: string }
+
 export type Activated = {
   readonly id: string
   readonly content: string
@@ -21,16 +23,18 @@ export type Activated = {
 }
 
 export type Bundles = {
-  /** Keeps a bundle that is about to become active. What is there already keeps its content. */
+  /** Keeps a bundle that its source holds and that is about to become active. What is there already keeps its content. */
   readonly keep: (bundle: Activated) => Promise<void>
+  /** Notes that a kept bundle is about to become active because an operator says so. */
+  readonly hold: (id: string) => Promise<void>
   /** Notes that the source still holds this bundle. */
   readonly confirm: (id: string) => Promise<void>
   /** All, newest first by when they were last active. */
   readonly list: () => Promise<StoredBundle[]>
-  /** RFC 8785 text, whose SHA-256 is the id; undefined when it is not kept. */
-  readonly content: (id: string) => Promise<string | undefined>
-  /** The one that was active last, on any PDP; undefined in a new database. */
-  readonly last: () => Promise<StoredBundle | undefined>
+  /** With its RFC 8785 text, whose SHA-256 is the id; undefined when it is not kept. */
+  readonly find: (id: string) => Promise<KeptBundle | undefined>
+  /** The one that a source was last seen to hold, on any PDP, whatever operators hold; undefined in a new database. */
+  readonly lastFollowed: () => Promise<KeptBundle | undefined>
   /** The bundle every PDP is held at; undefined when each follows its source. */
   readonly pinned: () => Promise<string | undefined>
   /** Holds every PDP at a bundle that is kept; undefined lets them follow again. false: there is no such bundle. */
@@ -39,19 +43,24 @@ export type Bundles = {
 
 export function openBundles(sql: Sql, now: () => number): Bundles {
   const at = (): Date => new Date(now())
-  const list = async (limit: number): Promise<StoredBundle[]> =>
-    (await sql.query(LIST, [limit])).map(storedBundle)
   return {
     keep: async ({ id, content, source, commit }) =>
       void (await sql.query(KEEP, [id, content, at(), source, commit])),
     confirm: async (id) =>
       void (await sql.query('update bundle set confirmed = $2 where id = $1', [id, at()])),
-    list: () => list(LISTED_MAX),
-    last: async () => (await list(1))[0],
-    async content(id) {
-      const [row] = await sql.query('select content from bundle where id = $1', [id])
-      return row?.['content'] as string | undefined
+    hold: async (id) =>
+      void (await sql.query('update bundle set last_active = $2 where id = $1', [id, at()])),
+    async list() {
+      const rows = await sql.query(`${SELECT} ${ORDER} limit ${LISTED_MAX}`)
+      return rows.map(storedBundle)
     },
+    find: async (id) => keptBundle(await sql.query(`${SELECT_WHOLE} where id = $1`, [id])),
+    lastFollowed: async () =>
+      keptBundle(
+        await sql.query(
+          `${SELECT_WHOLE} where confirmed is not null order by confirmed desc limit 1`,
+        ),
+      ),
     async pinned() {
       const [row] = await sql.query('select bundle from bundle_pin', [], 'pinned')
       return row?.['bundle'] as string | undefined
@@ -74,13 +83,18 @@ const KEEP = `insert into bundle (id, content, first_active, last_active, confir
   on conflict (id) do update set last_active = excluded.last_active,
     confirmed = excluded.confirmed, source = excluded.source, commit = excluded.commit`
 
-const LIST = `select id, octet_length(content) as bytes, first_active, last_active, confirmed, source,
-    commit
-  from bundle order by last_active desc nulls last, first_active desc, id limit $1`
+const COLUMNS = `id, octet_length(content) as bytes, first_active, last_active, confirmed, source, commit`
+const SELECT = `select ${COLUMNS} from bundle`
+const SELECT_WHOLE = `select ${COLUMNS}, content from bundle`
+const ORDER = 'order by last_active desc nulls last, first_active desc, id'
 
 const PIN = `insert into bundle_pin (bundle, pinned) select id, $2::timestamptz from bundle where id = $1
   on conflict ("only") do update set bundle = excluded.bundle, pinned = excluded.pinned
   returning bundle`
+
+function keptBundle([row]: readonly Row[]): KeptBundle | undefined {
+  return row && { ...storedBundle(row), content: row['content'] as string }
+}
 
 function storedBundle(row: Row): StoredBundle {
   const millis = (name: string): number | null => (row[name] as Date | null)?.getTime() ?? null
