@@ -119,6 +119,7 @@ beforeEach(async () => {
 afterEach(async () => {
   for (const { pdp } of running.splice(0)) await pdp.stop()
   await store.sql.query('delete from bundle_pin')
+  await store.sql.query('delete from bundle')
   release()
   await removed
 })
@@ -292,7 +293,6 @@ describe('a repository', () => {
   })
 
   test('a roll-back does not strike out who must sign', async () => {
-    await store.sql.query('delete from bundle') // another test's clock ran ahead
     const key = join(home, 'eve')
     await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'eve', '-f', key])
     const eve = (await readFile(`${key}.pub`, 'utf8')).trim()

@@ -54,11 +54,9 @@ export async function explain(bundle: Bundle, request: AuthorizationRequest): Pr
       code,
       detail,
       tool,
-      policies: [
-        ...policies.map((id) =>
-          explained(bundle, id, errors.includes(id) ? 'failed' : 'determining'),
-        ),
-      ].flatMap((found) => found ?? []),
+      policies: policies.flatMap(
+        (id) => explained(bundle, id, errors.includes(id) ? 'failed' : 'determining') ?? [],
+      ),
       near: code === 'no_permit' ? await nearPermits(bundle, cedar) : [],
       visible: visible?.tools ?? null,
       cedar:
