@@ -69,8 +69,9 @@ export type Activation = {
   readonly stop: () => Promise<void>
 }
 
-/** How often to look whether an operator holds a bundle; the source has its own pace. */
-const TICK_MS = 500
+/** How often to look whether operators hold a bundle, and whether it is time to look at the source. */
+const HOLD_MS = 500
+const TICK_MS = 50
 /** How often the database is told that the source still holds what is active. */
 const CONFIRM_MS = 30_000
 /** Until a bundle that could not be put in place, though nothing is wrong with it, is tried again. */
@@ -116,7 +117,7 @@ class Following implements Activation {
   /** After a failure that may pass by itself. */
   #pauseMs = 0
   #placing: Promise<unknown> = Promise.resolve()
-  #timer: NodeJS.Timeout | undefined
+  #timers: readonly NodeJS.Timeout[] = []
 
   constructor(ports: ActivationPorts, started: Started) {
     this.#ports = ports
@@ -133,15 +134,14 @@ class Following implements Activation {
 
   start(): Promise<void> {
     const { source, clock } = this.#ports
-    this.#timer = setInterval(
-      () => {
-        this.#holding.ask()
+    this.#timers = [
+      setInterval(() => this.#holding.ask(), HOLD_MS),
+      setInterval(() => {
         const since = clock.monotonic() - this.#lookedAt
         if (since >= Math.max(source.intervalMs, this.#pauseMs)) this.#following.ask()
-      },
-      Math.min(TICK_MS, source.intervalMs),
-    )
-    this.#timer.unref()
+      }, TICK_MS),
+    ]
+    for (const timer of this.#timers) timer.unref()
     return this.#holding.next()
   }
 
@@ -169,7 +169,7 @@ class Following implements Activation {
   }
 
   stop = async (): Promise<void> => {
-    clearInterval(this.#timer)
+    for (const timer of this.#timers) clearInterval(timer)
     const ended = Promise.all([this.#holding.stop(), this.#following.stop()])
     await Promise.race([ended, sleep(STOP_MS, undefined, { ref: false })])
   }

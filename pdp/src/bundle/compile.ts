@@ -178,7 +178,10 @@ function sliceKeys(
   return { call, shadow: enforced.length === slice.length ? null : keys(slice) }
 }
 
-type EnginePolicy = Pick<SourcePolicy, 'id' | 'mode' | 'policy'>
+type EnginePolicy = Pick<SourcePolicy, 'id' | 'mode' | 'policy'> & {
+  /** As written; absent for what only we have made. The engine copies a text faster than a tree on every call. */
+  readonly text?: string
+}
 
 /** What of each enforced policy decides visibility; a policy that cannot is left out. */
 function listingPolicies(policies: readonly SourcePolicy[]): EnginePolicy[] {
@@ -215,7 +218,9 @@ class GenerationKeys {
   }
 
   #policySet(slice: readonly EnginePolicy[]): string {
-    const policies = Object.fromEntries(slice.map(({ id, policy }) => [id, bare(policy)]))
+    const policies = Object.fromEntries(
+      slice.map(({ id, policy, text }) => [id, text ?? bare(policy)]),
+    )
     const content = JSON.stringify(policies)
     const found = this.#policySets.get(content) ?? { key: `set:${this.#policySets.size}`, policies }
     this.#policySets.set(content, found)

@@ -8,19 +8,26 @@ import { openDirectory } from '../bundle/directory.ts'
 import type { BundleSource } from './source.ts'
 import { SourceError } from './source.ts'
 
-/** A save is seen within two of these and one pause, well inside the promised two seconds. */
-const INTERVAL_MS = 250
+/** A save is seen within one of these and one pause. A directory that takes long to look at is looked at less often. */
+const INTERVAL_MS_MIN = 100
+const INTERVAL_MS_MAX = 1_000
+const SHARE = 25
 /** Whoever writes several files is waited for, at most so often. */
 const SETTLE_MS = 50
 const SETTLES_MAX = 10
 
 export function directorySource(directory: string): BundleSource {
   let last = ''
+  let tookMs = 0
   return {
     name: resolve(directory),
-    intervalMs: INTERVAL_MS,
+    get intervalMs() {
+      return Math.min(INTERVAL_MS_MAX, Math.max(INTERVAL_MS_MIN, tookMs * SHARE))
+    },
     async look() {
+      const began = performance.now()
       let revision = await fingerprint(directory)
+      tookMs = performance.now() - began
       for (let turn = 0; revision !== last && turn < SETTLES_MAX; turn += 1) {
         last = revision
         await sleep(SETTLE_MS)

@@ -14,7 +14,7 @@ export type Snapshot = {
 export type BundleSource = {
   /** For people and records: a path, or a URL without credentials and a ref. */
   readonly name: string
-  /** How often to look. */
+  /** How often to look; may change from look to look. */
   readonly intervalMs: number
   /** What is there now. Rejects with SourceError, BundleError, or what the system said. */
   readonly look: () => Promise<Snapshot>

@@ -12,8 +12,9 @@ import { openDecider } from '../../../pdp/src/decider.ts'
 import { createKeys, loadKeys } from '../../../pdp/src/keys/keys.ts'
 import { systemClock } from '../../../pdp/src/main.ts'
 import { directorySource } from '../../../pdp/src/source/directory-source.ts'
-import { openPglite } from '../../../pdp/src/store/open.ts'
+import { openPostgres } from '../../../pdp/src/store/open.ts'
 import { formatToken } from '../../../schemas/identifiers.ts'
+import { startCluster } from '../../harness/postgres.ts'
 import { ARGUMENTS, benchBundle, serverOf, toolOf } from './bundles.ts'
 
 export type Activations = {
@@ -96,7 +97,8 @@ async function keepAsking(stream: Stream, ask: () => Promise<boolean>): Promise<
 
 async function openPdp(home: string, directory: string) {
   await createKeys(join(home, 'keys'))
-  const store = await openPglite(join(home, 'database'))
+  const cluster = await startCluster({ durable: true })
+  const store = await openPostgres(cluster.url)
   await store.migrate()
   const decider = await openDecider({
     source: directorySource(directory),
@@ -159,6 +161,7 @@ async function openPdp(home: string, directory: string) {
     stop: async () => {
       await pdp.stop()
       await store.close()
+      await cluster.stop()
     },
   }
 }
