@@ -130,6 +130,7 @@ describe.each(ERAS)('%s', (era) => {
       tool: 'secret',
       args: '{}',
       code: 'policy_error',
+      policies: ['twin/fails'],
     },
     {
       name: 'an argument of a wrong type',

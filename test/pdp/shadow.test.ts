@@ -64,7 +64,7 @@ const NO_ERROR = { errors: [] }
 test.each([
   { tool: 'read', row: { verdict: 'allow', code: 'permit', policies: ['a/read'], ...NO_ERROR }, shadow: { verdict: 'deny', code: 'forbid', policies: ['s/no-read'], errors: [] } },
   { tool: 'write', row: { verdict: 'deny', code: 'no_permit', policies: [], ...NO_ERROR }, shadow: { verdict: 'allow', code: 'permit', policies: ['s/write'], errors: [] } },
-  { tool: 'list', row: { verdict: 'allow', code: 'permit', policies: ['a/list'], ...NO_ERROR }, shadow: { verdict: 'deny', code: 'policy_error', policies: ['a/list'], errors: ['s/fails'] } },
+  { tool: 'list', row: { verdict: 'allow', code: 'permit', policies: ['a/list'], ...NO_ERROR }, shadow: { verdict: 'deny', code: 'policy_error', policies: ['s/fails'], errors: ['s/fails'] } },
 ])('a shadow policy on $tool: $row.verdict, and beside it $shadow.verdict', async ({ tool, row, shadow }) => {
   const counter = shadowTotal(row.verdict, shadow.verdict)
   const [before, failed] = [await metric(counter), await metric(errorTotal('s/fails'))]
