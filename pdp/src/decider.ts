@@ -1,5 +1,4 @@
 // Owns how a process comes to its first bundle: from its source, or from what was active before. Needs no database itself.
-
 import type { Clock } from '../../schemas/ports.ts'
 import type { Started, Trust } from './activation/activation.ts'
 import { problemOf } from './activation/problem.ts'
@@ -59,6 +58,8 @@ async function loadFirst({ source, trust, env, clock, before }: DeciderPorts): P
   } catch (error) {
     if (kept === undefined) throw error
     const bundle = await loadFiles(await storedFiles(kept.content), { env })
+    // With another release or other settings it is another bundle, and nobody has kept that one.
+    if (bundle.id !== kept.id) throw error
     const { commit } = kept
     const confirmedAt = kept.confirmed ?? kept.firstActive
     return { bundle, revision: '', commit, confirmedAt, problem: problemOf(error) }
