@@ -1,6 +1,7 @@
 // Owns what operators are told of the bundle that decides, and what they may do about it.
-import type { BundleRow, BundleState } from '../../../schemas/admin-api.ts'
+import type { BundleState } from '../../../schemas/admin-api.ts'
 import { findingLine } from '../bundle/findings.ts'
+import type { BundlePorts } from '../routes/bundles.ts'
 import type { Bundles } from '../store/bundles.ts'
 import type { Activation, ActivationStatus } from './activation.ts'
 
@@ -26,18 +27,7 @@ export function bundleState(status: ActivationStatus): BundleState {
   }
 }
 
-export type BundleAdministration = {
-  readonly bundleState: () => BundleState
-  readonly listBundles: () => Promise<readonly BundleRow[]>
-  readonly bundleContent: (id: string) => Promise<string | undefined>
-  /** Holds every PDP at a stored bundle, or lets them follow their source. false: there is no such bundle. */
-  readonly pinBundle: (id: string | undefined) => Promise<boolean>
-}
-
-export function bundleAdministration(
-  bundles: Bundles,
-  activation: Activation,
-): BundleAdministration {
+export function bundleAdministration(bundles: Bundles, activation: Activation): BundlePorts {
   return {
     bundleState: () => bundleState(activation.status()),
     async listBundles() {

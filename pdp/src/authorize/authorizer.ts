@@ -1,8 +1,9 @@
 // Owns deciding: requests in, authorizations out, over a bundle and an engine that are passed in.
 // Never records, never reads a clock, never looks anybody up: what it needs is in the request.
-import type { CedarTexts, EngineAnswer, Evaluation } from '../../../schemas/cedar.ts'
+import type { EngineAnswer, Evaluation } from '../../../schemas/cedar.ts'
 import type { Listed } from '../../../schemas/mcp.ts'
 import type { Visible } from '../../../schemas/pep-api.ts'
+import { ask, denied, NO_ANSWER, UNDECIDED } from './denial.ts'
 import { interpret } from './interpret.ts'
 import type { ListMemory } from './list-memory.ts'
 import { createListMemory, isLasting, listKey } from './list-memory.ts'
@@ -60,22 +61,6 @@ type Prepared = {
 type Asked = Extract<Plan, { kind: 'ask' }>
 /** What requests are decided by, and what is remembered of earlier ones. */
 type Decided = { readonly bundle: AuthorizerBundle; readonly lists: ListMemory }
-
-const NO_ANSWER: EngineAnswer = { kind: 'fault', cause: 'the engine did not answer' }
-const NOT_ASKED: CedarTexts = { request: '', context: '', entities: '' }
-
-async function ask(
-  engine: Evaluator,
-  evaluations: readonly Evaluation[],
-): Promise<readonly EngineAnswer[]> {
-  if (evaluations.length === 0) return []
-  try {
-    return await engine.evaluate(evaluations)
-  } catch {
-    // An engine that throws has decided nothing: every one of these calls is denied.
-    return evaluations.map(() => NO_ANSWER)
-  }
-}
 
 function prepare(request: AuthorizationRequest, by: Decided, stale: boolean): Prepared {
   try {
@@ -182,25 +167,9 @@ const STALE = {
   code: 'stale_bundle',
   detail: 'the policies could not be confirmed for longer than `maxBundleAge` allows',
 } as const
-const UNDECIDED = { decision: 'deny', code: 'engine_fault', policies: [], errors: [] } as const
 
-function refused({
-  tool,
-  arguments: text,
-  code,
-  detail,
-}: Pick<Authorization, 'tool' | 'arguments' | 'code' | 'detail'>): Prepared {
-  const answer: Authorization = {
-    ...UNDECIDED,
-    code,
-    tool,
-    detail,
-    shadow: null,
-    concealed: false,
-    visible: null,
-    cedar: NOT_ASKED,
-    arguments: text,
-  }
+function refused(why: Parameters<typeof denied>[0]): Prepared {
+  const answer = denied(why)
   return { evaluations: [], conclude: () => answer }
 }
 

@@ -1,8 +1,9 @@
 // Owns deciding on what a bundle brings beside MCP: a subject, an action and a resource of the bundle's own types. Pure
 // over an engine that is passed in. Never looks at a user, a team or a grant of the gateway.
-import type { CedarTexts, EngineAnswer, EntityJson, Evaluation } from '../../../schemas/cedar.ts'
+import type { CedarTexts, EntityJson, Evaluation } from '../../../schemas/cedar.ts'
 import { entityKey } from '../../../schemas/cedar.ts'
 import type { Json, JsonObject } from '../../../schemas/strict-json.ts'
+import { ask, denied, NO_ANSWER, UNDECIDED } from './denial.ts'
 import { interpret } from './interpret.ts'
 import type { ActionKeys, Authorization, EngineKeys, Evaluator } from './types.ts'
 
@@ -95,10 +96,14 @@ export function createOwnAuthorizer({
         )
         const [found] = fitting
         const keys = found && own.keys.get(entityKey(found))
-        if (isStale()) return { refusal: refused('stale_bundle', 'the policies are too old') }
+        if (isStale())
+          return { refusal: denied({ code: 'stale_bundle', detail: 'the policies are too old' }) }
         if (found === undefined || keys === undefined || fitting.length > 1) {
           return {
-            refusal: refused('invalid_request', 'no action of this name is for these types'),
+            refusal: denied({
+              code: 'invalid_request',
+              detail: 'no action of this name is for these types',
+            }),
           }
         }
         const request = { subject, action, resource, ...rest }
@@ -120,39 +125,9 @@ export function createOwnAuthorizer({
         if (refusal !== undefined) return refusal
         const outcomes = evaluations.map(() => interpret(answers.next().value ?? NO_ANSWER))
         const [outcome = UNDECIDED, shadow = null] = outcomes
-        return { ...refused(outcome.code, ''), ...outcome, shadow, cedar: texts }
+        return { ...denied({ code: outcome.code, detail: '' }), ...outcome, shadow, cedar: texts }
       })
     },
-  }
-}
-
-async function ask(
-  engine: Evaluator,
-  evaluations: readonly Evaluation[],
-): Promise<readonly EngineAnswer[]> {
-  if (evaluations.length === 0) return []
-  try {
-    return await engine.evaluate(evaluations)
-  } catch {
-    // An engine that throws has decided nothing: every one of these is denied.
-    return evaluations.map(() => NO_ANSWER)
-  }
-}
-
-const NO_ANSWER = { kind: 'fault', cause: 'the engine did not answer' } as const
-const UNDECIDED = { decision: 'deny', code: 'engine_fault', policies: [], errors: [] } as const
-
-function refused(code: Authorization['code'], detail: string): Authorization {
-  return {
-    ...UNDECIDED,
-    code,
-    detail,
-    shadow: null,
-    concealed: false,
-    tool: null,
-    visible: null,
-    cedar: { request: '', context: '', entities: '' },
-    arguments: '',
   }
 }
 

@@ -24,7 +24,7 @@ export type OwnTypes = {
   readonly entities: readonly OwnEntity[]
 }
 
-export const NO_OWN_TYPES: OwnTypes = {
+const NO_OWN_TYPES: OwnTypes = {
   schema: {},
   actions: [],
   types: new Map(),

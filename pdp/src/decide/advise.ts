@@ -13,7 +13,7 @@ import type { Active } from './decide.ts'
 /** Who the PDP itself is as a writer of records. */
 const OWN_PEP = 'pdp'
 /** Agent of a question that names none: it belongs to no group, so a rule about agents does not match it. */
-export const UNNAMED_AGENT = 'unknown'
+const UNNAMED_AGENT = 'unknown'
 
 export type AdvisePorts = {
   readonly active: () => Active

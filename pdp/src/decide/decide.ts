@@ -5,6 +5,7 @@ import { OWN_AGENT } from '../../../schemas/identifiers.ts'
 import type { DecideCall, DecideResult, Rejection, Verdict } from '../../../schemas/pep-api.ts'
 import type { Clock } from '../../../schemas/ports.ts'
 import type { Authorizer } from '../authorize/authorizer.ts'
+import { denied } from '../authorize/denial.ts'
 import type { OwnAuthorizer } from '../authorize/own.ts'
 import type { Authorization, AuthorizationRequest } from '../authorize/types.ts'
 import type { Bundle } from '../bundle/bundle.ts'
@@ -40,7 +41,7 @@ type Asked = {
   readonly call: DecideCall
   readonly grant: Grant | null
   readonly request: AuthorizationRequest
-  /** Why the message itself cannot be decided; the authorizer is not asked then. */
+  /** Why our own strict reading refuses the message, though its PEP accepted it: the authorizer is not asked then. */
   readonly unreadable: string | undefined
 }
 
@@ -61,7 +62,9 @@ export function createDecide(ports: DecidePorts): Decide {
     return asked.map((item) => {
       if (!('request' in item)) return item
       const authorization =
-        item.unreadable === undefined ? answers.next().value : undecidable(item.unreadable)
+        item.unreadable === undefined
+          ? answers.next().value
+          : denied({ code: 'invalid_request', detail: item.unreadable })
       if (authorization === undefined) throw new Error('the authorizer answered too few requests')
       ports.onDecided(authorization)
       return seal(ports.ledger, bundle, { pep, asked: item, authorization })
@@ -104,23 +107,6 @@ function identify(
       era: call.era,
       sourceIp: call.sourceIp,
     },
-  }
-}
-
-/** A message our own strict reading refuses, though its PEP accepted it: denied, recorded, never shown to Cedar. */
-function undecidable(detail: string): Authorization {
-  return {
-    decision: 'deny',
-    code: 'invalid_request',
-    policies: [],
-    errors: [],
-    tool: null,
-    detail,
-    shadow: null,
-    concealed: false,
-    visible: null,
-    cedar: { request: '', context: '', entities: '' },
-    arguments: '',
   }
 }
 

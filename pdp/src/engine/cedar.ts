@@ -156,7 +156,7 @@ function parsePolicy(text: string): ParsedPolicy {
   return { ok: false, problem: { message, start: first?.sourceLocations?.[0]?.start ?? 0 } }
 }
 
-/** Cedar's own one-line form, without comments: what the engine evaluates and a bundle's digest is over. */
+/** Cedar's own one-line form of each, without comments. */
 export function printPolicies(policies: readonly PolicyJson[]): string[] {
   return policies.map((policy) => {
     const answer = policyToText(policy as Parameters<typeof policyToText>[0])
