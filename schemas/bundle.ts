@@ -95,7 +95,7 @@ export const TRUST = ['internal', 'vendor', 'untrusted'] as const
 export type Trust = (typeof TRUST)[number]
 
 /**
- * servers/<id>/server.yaml. Either `url` (Streamable HTTP), or `command` (stdio), or both: a command that serves
+ * servers/<id>/server.yaml. Either `url` (Streamable HTTP, or HTTP+SSE with `transport: sse`), or `command` (stdio), or both: a command that serves
  * Streamable HTTP at that url, started by the PEP, where `${PORT}` is a free loopback port.
  * `${NAME}` in url, args, env, cwd and root is expanded by the service that uses it, for PORT, CEDARGATE_HOME and
  * names that begin with CEDARGATE_SERVER_, never for another variable.
@@ -103,6 +103,8 @@ export type Trust = (typeof TRUST)[number]
 export const serverFile = z
   .strictObject({
     url: z.string().optional(),
+    /** `sse`: the url is the event stream of the HTTP+SSE transport of 2024-11-05. */
+    transport: z.enum(['http', 'sse']).default('http'),
     command: z.string().optional(),
     args: z.array(z.string()).default([]),
     env: z.record(z.string(), z.string()).default({}),
@@ -116,6 +118,10 @@ export const serverFile = z
     /** Tools whose calls may hold arguments that no definition declares; policies see them in `argsMeta.unknown`. */
     allowUnknown: z.array(z.string()).default([]),
     trust: z.enum(TRUST).default('vendor'),
+    /** Whether models get to read the `instructions` of the server, which nobody reviews. */
+    instructions: z.enum(['pass', 'withhold']).default('withhold'),
+    /** Of a stdio server in a sandbox: the only directories it may write below. Default: as its OS user may. */
+    writable: z.array(z.string()).optional(),
   })
   .refine((file) => file.url !== undefined || file.command !== undefined, {
     error: 'set `url`, `command` or both',
@@ -127,6 +133,12 @@ export const serverFile = z
       error: '`args` and `env` need a `command`',
     },
   )
+  .refine((file) => file.transport === 'http' || file.url !== undefined, {
+    error: '`transport: sse` needs a `url`',
+  })
+  .refine((file) => file.writable === undefined || file.url === undefined, {
+    error: '`writable` is for stdio servers: a `command` without a `url`',
+  })
 export type ServerFile = z.infer<typeof serverFile>
 
 export const RISKS = ['read', 'write', 'destructive'] as const
@@ -152,11 +164,13 @@ export type ToolsLock = z.infer<typeof toolsLock>
 export function upstreamOf(id: string, file: ServerFile): Upstream {
   return {
     id,
-    transport: file.url === undefined ? 'stdio' : 'http',
+    transport: file.url === undefined ? 'stdio' : file.transport,
     url: file.url ?? null,
     command: file.command ?? null,
     args: file.args,
     env: file.env,
     cwd: file.cwd ?? null,
+    instructions: file.instructions,
+    writable: file.writable ?? null,
   }
 }

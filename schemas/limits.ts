@@ -20,6 +20,10 @@ export const SCHEMA_NODES_MAX = 1_024
 /** Calls in one `decide` request, and rows in one record write. */
 export const DECIDE_CALLS_MAX = 64
 export const RECORD_ROWS_MAX = 256
+/** Callers in one `list` request of a PEP. */
+export const LIST_CALLERS_MAX = 64
+/** How old the binding keys of a PEP may be before it asks again; a key is accepted for at least as long after its last use. */
+export const BINDING_KEYS_MS = 60 * 60_000
 /** Age at which an allow may no longer be forwarded, measured by the PEP from the moment it asked. */
 export const VERDICT_AGE_MS_MAX = 2_000
 /** How long the PEP waits for a verdict, and for a commit. */

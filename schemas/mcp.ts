@@ -13,20 +13,34 @@ export type Listed = 'tools' | 'resources' | 'resourceTemplates' | 'prompts'
 
 /**
  * How a message is decided. `connect`: may this grant speak to this server at all. `tool`: the tool's own action.
- * `item`: an action of its own on a named thing. `held`: known, not decidable yet, always denied.
+ * `item`: an action of its own on a named thing. `held`: known, never allowed. `from`: a request of the server to the
+ * client, which no client may send; all others are the client's.
  */
 export type MethodRule =
   | { readonly decide: 'connect'; readonly filter?: Listed; readonly eras: readonly Era[] }
   | { readonly decide: 'tool'; readonly eras: readonly Era[] }
-  | { readonly decide: 'item'; readonly action: ItemAction; readonly eras: readonly Era[] }
+  | {
+      readonly decide: 'item'
+      readonly action: ItemAction
+      readonly from?: 'server'
+      readonly eras: readonly Era[]
+    }
   | { readonly decide: 'held'; readonly eras: readonly Era[] }
 
-export type ItemAction = 'resources/read' | 'prompts/get' | 'completion/complete'
-export const ITEM_ACTIONS: readonly ItemAction[] = [
+/** What a server may ask of its client: in the legacy era a request, in the modern one inside of a result. */
+export const SERVER_REQUESTS = [
+  'sampling/createMessage',
+  'elicitation/create',
+  'roots/list',
+] as const
+export type ServerRequest = (typeof SERVER_REQUESTS)[number]
+export const ITEM_ACTIONS = [
   'resources/read',
   'prompts/get',
   'completion/complete',
-]
+  ...SERVER_REQUESTS,
+] as const
+export type ItemAction = (typeof ITEM_ACTIONS)[number]
 /** The Cedar action of everything that needs only access to the server. */
 export const CONNECT_ACTION = 'connect'
 
@@ -46,16 +60,21 @@ export const METHODS: ReadonlyMap<string, MethodRule> = new Map<string, MethodRu
   ['prompts/list', { decide: 'connect', filter: 'prompts', eras: BOTH }],
   ['tools/call', { decide: 'tool', eras: BOTH }],
   ['resources/read', { decide: 'item', action: 'resources/read', eras: BOTH }],
-  ['resources/subscribe', { decide: 'item', action: 'resources/read', eras: LEGACY }],
+  // In the modern era: one URI of a `subscriptions/listen`, each decided by itself.
+  ['resources/subscribe', { decide: 'item', action: 'resources/read', eras: BOTH }],
   ['resources/unsubscribe', { decide: 'item', action: 'resources/read', eras: LEGACY }],
   ['prompts/get', { decide: 'item', action: 'prompts/get', eras: BOTH }],
   ['completion/complete', { decide: 'item', action: 'completion/complete', eras: BOTH }],
-  ['subscriptions/listen', { decide: 'held', eras: MODERN }],
-  ['tasks/get', { decide: 'held', eras: BOTH }],
-  ['tasks/result', { decide: 'held', eras: LEGACY }],
+  ...SERVER_REQUESTS.map((action): [string, MethodRule] => {
+    return [action, { decide: 'item', action, from: 'server', eras: BOTH }]
+  }),
+  ['subscriptions/listen', { decide: 'connect', eras: MODERN }],
+  // A task id is bound to the grant that its call was allowed for; a list of tasks names those of others.
+  ['tasks/get', { decide: 'connect', eras: BOTH }],
+  ['tasks/result', { decide: 'connect', eras: LEGACY }],
   ['tasks/list', { decide: 'held', eras: LEGACY }],
-  ['tasks/cancel', { decide: 'held', eras: BOTH }],
-  ['tasks/update', { decide: 'held', eras: MODERN }],
+  ['tasks/cancel', { decide: 'connect', eras: BOTH }],
+  ['tasks/update', { decide: 'connect', eras: MODERN }],
   ['notifications/initialized', { decide: 'connect', eras: LEGACY }],
   ['notifications/cancelled', { decide: 'connect', eras: BOTH }],
   ['notifications/progress', { decide: 'connect', eras: LEGACY }],

@@ -7,6 +7,7 @@ import {
   DECIDE_CALLS_MAX,
   DEFINITION_BYTES_MAX,
   DEFINITIONS_MAX,
+  LIST_CALLERS_MAX,
   TOOL_NAME_LENGTH_MAX,
 } from './limits.ts'
 
@@ -17,6 +18,8 @@ export const decideCall = z.strictObject({
   /** SHA-256 of the gateway token; null for the PEP's own discovery, decided as agent `cedargate`. */
   token: sha256Hex.nullable(),
   server: serverId,
+  /** Who sent the message: a request of the server is on its way to the client that `token` names. */
+  from: z.enum(['client', 'server']).default('client'),
   /** A method of MCP, or `response`, `http:get`, `http:delete` (schemas/mcp.ts). */
   method: z.string().max(256),
   /** The exact text that would be forwarded; empty for `http:*`. The PDP reads it for itself. */
@@ -147,20 +150,54 @@ export type ReviewedResponse = z.infer<typeof reviewedResponse>
 /** How the PEP reaches one server. `${NAME}` in url, args, env and cwd is expanded by the PEP (schemas/bundle.ts). */
 export const upstream = z.strictObject({
   id: serverId,
-  transport: z.enum(['http', 'stdio']),
+  transport: z.enum(['http', 'sse', 'stdio']),
   url: z.string().nullable(),
   command: z.string().nullable(),
   args: z.array(z.string()),
   env: z.record(z.string(), z.string()),
   cwd: z.string().nullable(),
+  /** What becomes of the `instructions` that the server has for a model; nobody reviews them. */
+  instructions: z.enum(['pass', 'withhold']),
+  /**
+   * Directories that a sandboxed stdio server may write below, `${NAME}` expanded; null: wherever its operating system
+   * user may. What the gateway keeps for itself it never sees.
+   */
+  writable: z.array(z.string()).nullable(),
 })
 export type Upstream = z.infer<typeof upstream>
-/** `pep` is the id of the caller's own enrolment; `bundle` the id of what these servers were read from. */
+
+/**
+ * A key that session ids, task ids and `requestState` are bound with: every PEP beside a server has the same ones, and
+ * none of another server. `key`: 32 bytes, base64url.
+ */
+export const bindingKey = z.strictObject({
+  server: serverId,
+  id: z.string().regex(/^[a-z0-9]{1,16}$/),
+  key: z.string().regex(/^[\w-]{43}$/),
+})
+export type BindingKey = z.infer<typeof bindingKey>
+
+/**
+ * `pep` is the id of the caller's own enrolment; `bundle` the id of what these servers were read from. Of each server's
+ * keys the first binds, and all of them are accepted; they are to be asked for again within BINDING_KEYS_MS.
+ */
 export const serversResponse = z.strictObject({
   pep: z.string(),
   bundle: sha256Hex,
   servers: z.array(upstream),
+  keys: z.array(bindingKey),
 })
+
+/** What lists would show these callers now; decides nothing and is not recorded. */
+export const listRequest = z.strictObject({
+  callers: z
+    .array(z.strictObject({ token: sha256Hex, server: serverId }))
+    .min(1)
+    .max(LIST_CALLERS_MAX),
+})
+export type ListRequest = z.infer<typeof listRequest>
+/** Per caller, in order; null for one that may not list at all. */
+export const listResponse = z.strictObject({ visible: z.array(visible.nullable()) })
 
 /** Server-sent events of `GET /pep/v1/events`; `event:` is the kind, `data:` this. A comment line every 15 s. */
 export const pepEvent = z.discriminatedUnion('kind', [
