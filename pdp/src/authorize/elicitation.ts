@@ -5,8 +5,8 @@ import type { Json, JsonObject } from '../../../schemas/strict-json.ts'
 import { readsLikeSecret } from '../catalog/secret-cues.ts'
 import { urlHost } from './domains.ts'
 import { isObject, own } from './json.ts'
-import { Refused, unrepresentable } from './refusal.ts'
-import { scalarText, stringText } from './scalar-text.ts'
+import { Refused, unfitting, unrepresentable } from './refusal.ts'
+import { stringText } from './scalar-text.ts'
 
 /** Attribute name → JSON text, as bundle/schema.ts types them. Throws Refused. */
 export function elicitationTexts(params: JsonObject | undefined): ReadonlyMap<string, string> {
@@ -30,11 +30,11 @@ export function elicitationTexts(params: JsonObject | undefined): ReadonlyMap<st
 
 function urlTexts(url: Json | undefined, mode: 'form' | 'url'): [string, string][] {
   if (url === undefined && mode === 'form') return []
-  const text = scalarText('String', url ?? null, '/url')
-  const host = urlHost(String(url))
+  if (typeof url !== 'string') throw unfitting('/url', 'must be a string')
+  const host = urlHost(url)
   if (!host.ok) throw unrepresentable('/url', host.problem)
   return [
-    ['url', text],
+    ['url', stringText(url, '/url')],
     ['url_host', JSON.stringify(host.domain)],
   ]
 }

@@ -47,7 +47,7 @@ function textsOf(action: ItemAction, params: JsonObject | undefined): Texts {
       return samplingTexts(params)
     case 'elicitation/create':
       return elicitationTexts(params)
-    case 'roots/list':
+    default:
       return new Map()
   }
 }
