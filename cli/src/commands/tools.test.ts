@@ -269,9 +269,10 @@ test('a real server over stdio: locked, clean, approved', async () => {
   expect(await lockOf('files')).toEqual(lock)
 }) // biome-ignore format: long lines
 
+const everything = (mode: string, more = '') =>
+  `command: mcp-server-everything\nargs: [${mode}]\n${more}`
+
 describe('an event stream (HTTP+SSE)', () => {
-  const everything = (mode: string, more = '') =>
-    `command: mcp-server-everything\nargs: [${mode}]\n${more}`
   const SSE = 'env: { PORT: "${PORT}" }\nurl: "http://127.0.0.1:${PORT}/sse"\ntransport: sse\n'
 
   test('a real server that is started: locked as over stdio, and clean', async () => {

@@ -58,6 +58,8 @@ const sorted = (of: Bundle) =>
 describe('the id', () => {
   const files = bundleFiles(SERVERS, { p: PERMIT, q: FORBID })
   const SERVER_YAML = files['servers/files/server.yaml'] ?? ''
+  const child = (more: string) =>
+    load({ ...files, 'servers/files/server.yaml': `command: x\n${more}` })
   const withPolicies = (policies: Record<string, string>) => load(bundleFiles(SERVERS, policies))
 
   test('is not about comments, formatting, files or their order', async () => {
@@ -91,7 +93,6 @@ describe('the id', () => {
   })
 
   test('changes with where a child may write, also with that it may nowhere', async () => {
-    const child = (more: string) => load({ ...files, 'servers/files/server.yaml': `command: x\n${more}` })
     const bundles = await Promise.all(['', 'writable: []\n', 'writable: [a]\n'].map(child))
     expect(new Set(bundles.map(({ id }) => id)).size).toBe(3)
     const told = bundles.map(({ servers }) => servers.get('files')?.upstream.writable)
