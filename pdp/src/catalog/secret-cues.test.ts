@@ -21,6 +21,9 @@ describe('asks for a secret', () => {
     const half = 'x '.repeat(SECRET_TEXT_LENGTH_MAX / 4)
     expect(readsLikeSecret([half, half])).toBe(false)
     expect(readsLikeSecret([half, `${half}x`])).toBe(true)
+    const grows = '\ufdfa'.repeat(SECRET_TEXT_LENGTH_MAX / 16)
+    expect(readsLikeSecret([grows])).toBe(true)
+    expect(readsLikeSecret([grows.slice(grows.length / 2)])).toBe(false)
   })
 })
 
