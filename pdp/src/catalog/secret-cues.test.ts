@@ -1,6 +1,7 @@
 // What reads as if it asked for a secret, and the everyday words that must not.
 import { describe, expect, test } from 'vitest'
-import { readsLikeSecret, SECRET_TEXT_LENGTH_MAX } from './secret-cues.ts'
+import { SECRET_TEXT_LENGTH_MAX } from '../../../schemas/limits.ts'
+import { readsLikeSecret } from './secret-cues.ts'
 
 describe('asks for a secret', () => {
   test.each([

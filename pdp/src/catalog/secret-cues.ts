@@ -1,16 +1,12 @@
 // Owns the words by which a text reads as if it asked for a secret: a password, a key, a token, a PIN, a one-time code,
 // the number of a card. Pure. Cues, not proof: whoever words it otherwise is NOT noticed, and a question about a secret
 // reads like one that asks for it.
+import { SECRET_TEXT_LENGTH_MAX } from '../../../schemas/limits.ts'
 import { INVISIBLE, mixedScriptWords } from './visible.ts'
 
-/**
- * Characters of all texts of one question that are looked at, and of one after normalisation; a longer one reads as if
- * it asked for a secret. So many take at most 10 ms (measured), whatever they are.
- */
-export const SECRET_TEXT_LENGTH_MAX = 16 * 1024
 const INVISIBLES = new RegExp(INVISIBLE, 'gu')
 
-/** Looked for in lower-case words with one space before, between and after them. Each has one match at most a word. */
+/** Looked for in lower-case words with one space before, between and after them. */
 const CUES: readonly RegExp[] = [
   / (?:passwords?|passwd|pwd|passcodes?|passphrases?|passkeys?|pass (?:word|code|phrase|key)s?) /,
   / (?:passwort|passwörter|kennwort|contraseñas?|mot de passe|senha|wachtwoord|lösenord|hasło|parola|пароль|пароля) /,

@@ -1,9 +1,9 @@
 // Keys that names are bound with: the same for a deployment, another for every server and epoch.
 import { createHmac, randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { BINDING_KEYS_MS } from '../../../schemas/limits.ts'
+import { BINDING_EPOCH_MS, BINDING_KEYS_MS } from '../../../schemas/limits.ts'
 import { bindingKey } from '../../../schemas/pep-api.ts'
-import { BINDING_EPOCH_MS, bindingKeys } from './binding.ts'
+import { bindingKeys } from './binding.ts'
 import { createVault } from './vault.ts'
 
 const dataKey = randomBytes(32)

@@ -1,9 +1,7 @@
 // Owns which keys PEPs bind names with now: one a server and epoch, the same from every PDP of a deployment. Pure.
+import { BINDING_EPOCH_MS } from '../../../schemas/limits.ts'
 import type { BindingKey } from '../../../schemas/pep-api.ts'
 import type { Vault } from './vault.ts'
-
-/** How long one key binds. It is accepted for as long again: what is bound lasts 30 to 60 days. */
-export const BINDING_EPOCH_MS = 30 * 24 * 60 * 60_000
 
 /**
  * Of each server the key of this epoch, of the one before and of the next: a PDP whose clock is ahead binds with that
