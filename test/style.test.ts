@@ -12,7 +12,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'schemas/database/': ['drizzle-orm', 'schemas/'],
   'schemas/database/drizzle.config.ts': ['drizzle-kit'],
   'pdp/src/': ['hono', '@hono/node-server', 'pino', 'prom-client', 'zod', 'node:crypto', 'node:fs', 'node:path', 'schemas/', 'pdp/src/'],
-  'pdp/src/authorize/': ['node:crypto', 'schemas/', 'pdp/src/authorize/'],
+  'pdp/src/authorize/': ['node:crypto', 'schemas/', 'pdp/src/authorize/', 'pdp/src/catalog/secret-cues.ts'],
   'pdp/src/catalog/': ['canonicalize', 'diff', 'node:crypto', 'schemas/', 'pdp/src/catalog/'],
   'pdp/src/decide/': ['node:crypto', 'schemas/', 'pdp/src/authorize/', 'pdp/src/decide/'],
   'pdp/src/engine/': ['@cedar-policy/cedar-wasm', 'node:assert', 'node:crypto', 'node:fs', 'node:module', 'node:path', 'node:url', 'node:worker_threads', 'schemas/', 'pdp/src/threads/', 'pdp/src/engine/'],

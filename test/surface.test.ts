@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest'
 import { EXIT, REFUSALS, RPC, VERDICT_CODES } from '../schemas/codes.ts'
 import { TOKEN_PREFIXES } from '../schemas/identifiers.ts'
-import { META, METHODS } from '../schemas/mcp.ts'
+import { META, METHODS, senderOf } from '../schemas/mcp.ts'
 
 test('verdict codes', () => {
   expect(VERDICT_CODES).toMatchInlineSnapshot(`
@@ -96,10 +96,11 @@ test('exit codes of the command line', () => {
   `)
 })
 
-test('methods: how each is decided, and in which era', () => {
+test('methods: how each is decided, in which era, and whose it is', () => {
   const methods = [...METHODS].map(([name, rule]) => {
     const detail = 'filter' in rule ? `:${rule.filter}` : 'action' in rule ? `:${rule.action}` : ''
-    return `${name} ${rule.decide}${detail} ${rule.eras.join('+')}`
+    const sender = senderOf(name) === 'server' ? ' of servers' : ''
+    return `${name} ${rule.decide}${detail} ${rule.eras.join('+')}${sender}`
   })
   expect(methods).toMatchInlineSnapshot(`
     [
@@ -113,16 +114,19 @@ test('methods: how each is decided, and in which era', () => {
       "prompts/list connect:prompts legacy+modern",
       "tools/call tool legacy+modern",
       "resources/read item:resources/read legacy+modern",
-      "resources/subscribe item:resources/read legacy",
+      "resources/subscribe item:resources/read legacy+modern",
       "resources/unsubscribe item:resources/read legacy",
       "prompts/get item:prompts/get legacy+modern",
       "completion/complete item:completion/complete legacy+modern",
-      "subscriptions/listen held modern",
-      "tasks/get held legacy+modern",
-      "tasks/result held legacy",
+      "sampling/createMessage item:sampling/createMessage legacy+modern of servers",
+      "elicitation/create item:elicitation/create legacy+modern of servers",
+      "roots/list item:roots/list legacy+modern of servers",
+      "subscriptions/listen connect modern",
+      "tasks/get connect legacy+modern",
+      "tasks/result connect legacy",
       "tasks/list held legacy",
-      "tasks/cancel held legacy+modern",
-      "tasks/update held modern",
+      "tasks/cancel connect legacy+modern",
+      "tasks/update connect modern",
       "notifications/initialized connect legacy",
       "notifications/cancelled connect legacy+modern",
       "notifications/progress connect legacy",

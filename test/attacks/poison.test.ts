@@ -151,6 +151,7 @@ async function straightAtPdp(n: number): Promise<void> {
     requestId: randomUUID(),
     token: hash('sha256', gateway.tokens.alice),
     server: 'echo',
+    from: 'client',
     method: 'tools/call',
     message,
     era: 'legacy',
