@@ -114,6 +114,7 @@ export const META = {
   clientInfo: 'io.modelcontextprotocol/clientInfo',
   clientCapabilities: 'io.modelcontextprotocol/clientCapabilities',
   relatedTask: 'io.modelcontextprotocol/related-task',
+  serverInfo: 'io.modelcontextprotocol/serverInfo',
   subscriptionId: 'io.modelcontextprotocol/subscriptionId',
   decision: 'dev.cedargate/decision',
 } as const

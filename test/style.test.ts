@@ -164,7 +164,8 @@ describe('package.json', () => {
     expect(Object.entries(versions).filter(([, version]) => version !== 'catalog:')).toEqual([])
     const catalog = read('pnpm-workspace.yaml').split('\ncatalog:\n')[1] ?? ''
     const entries = catalog.split('\n').flatMap((line) => /^ {2}"?([^":]+)"?: (\S+)$/.exec(line)?.slice(1, 3).join(' ') ?? [])
-    expect(entries.filter((entry) => !/ \d+\.\d+\.\d+$/.test(entry))).toEqual([])
+    const exact = / (npm:[@\w/-]+@)?\d+\.\d+\.\d+(-alpha\.\d+)?$/
+    expect(entries.filter((entry) => !exact.test(entry))).toEqual([])
     expect(new Set(entries.map((entry) => entry.replace(/ .*/, '')))).toEqual(new Set(all))
   }) // biome-ignore format: long lines
 

@@ -157,7 +157,6 @@ async function straightAtPdp(n: number): Promise<void> {
     era: 'legacy',
     definition,
     client: null,
-    from: 'client',
     sourceIp: '127.0.0.1',
   }
   const answer = await askPdp([call])
