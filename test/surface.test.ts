@@ -45,6 +45,7 @@ test('refusals of the PEP: HTTP status and JSON-RPC code', () => {
       "reserved_key 400 -32600",
       "batch_not_supported 400 -32600",
       "not_a_message 400 -32600",
+      "missing_metadata 400 -32602",
       "header_mismatch 400 -32020",
       "unsupported_version 400 -32022",
       "not_acceptable 406 -32600",
@@ -54,6 +55,8 @@ test('refusals of the PEP: HTTP status and JSON-RPC code', () => {
       "server_not_granted 403 -32600",
       "unknown_server 404 -32600",
       "unknown_session 404 -32600",
+      "unknown_task 400 -32602",
+      "invalid_state 400 -32602",
       "method_not_allowed 405 -32600",
       "body_too_large 413 -32600",
       "wrong_content_type 415 -32600",
@@ -74,7 +77,9 @@ test('JSON-RPC codes', () => {
     {
       "denied": -31001,
       "headerMismatch": -32020,
+      "invalidParams": -32602,
       "invalidRequest": -32600,
+      "methodNotFound": -32601,
       "parseError": -32700,
       "unavailable": -31002,
       "unsupportedVersion": -32022,
@@ -143,9 +148,13 @@ test('names in messages and tokens', () => {
   expect({ META, TOKEN_PREFIXES }).toMatchInlineSnapshot(`
     {
       "META": {
+        "clientCapabilities": "io.modelcontextprotocol/clientCapabilities",
         "clientInfo": "io.modelcontextprotocol/clientInfo",
         "decision": "dev.cedargate/decision",
         "protocolVersion": "io.modelcontextprotocol/protocolVersion",
+        "relatedTask": "io.modelcontextprotocol/related-task",
+        "serverInfo": "io.modelcontextprotocol/serverInfo",
+        "subscriptionId": "io.modelcontextprotocol/subscriptionId",
       },
       "TOKEN_PREFIXES": {
         "grant": "cgt",
