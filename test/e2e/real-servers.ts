@@ -1,11 +1,12 @@
 // Owns the real MCP servers behind a real gateway: a bundle whose locks the product's own `tools lock` makes of what the
 // servers list, files and repositories for them to work on, and clients that go through the gateway and around it.
 import { execFileSync } from 'node:child_process'
-import { cp, mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promises'
 import { devNull, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
+import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js'
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
@@ -30,7 +31,7 @@ export type RealServers = {
   readonly dev: Dev
   /** Where the servers work: `files`, `git/own`, `git/other`, `remote.git`, `memory.jsonl`. */
   readonly folder: string
-  /** A client of the server itself. Close it. */
+  /** A client of the server itself; `stop` closes it. */
   readonly direct: (server: string, capabilities?: ClientCapabilities) => Promise<Client>
   /** A client of the gateway with the token of `user`: olga may do everything, mia what the bundle names. Close it. */
   readonly through: (
@@ -51,6 +52,7 @@ export async function startRealServers(servers: readonly string[]): Promise<Real
   const settings = { ...settingsFor(folder), ...everything.settings }
   const bundle = join(folder, 'bundle')
   const env = { ...settings, PATH: process.env['PATH'] ?? '', HOME: folder }
+  const opened: Client[] = []
   try {
     await makeBundle(bundle, servers, env)
     const dev = await startDev({ bundle, env: settings })
@@ -58,7 +60,9 @@ export async function startRealServers(servers: readonly string[]): Promise<Real
       dev,
       folder,
       direct: async (server, capabilities) => {
-        return connect(await directTransport(bundle, server, env), capabilities)
+        const client = await connect(await directTransport(bundle, server, env), capabilities)
+        opened.push(client)
+        return client
       },
       through: (server, user, capabilities) => {
         const url = new URL(`${dev.facts.pepUrl}/${server}/mcp`)
@@ -72,7 +76,8 @@ export async function startRealServers(servers: readonly string[]): Promise<Real
         return z.array(decisionRow).parse(rows).toReversed()
       },
       stop: async () => {
-        await dev.stop()
+        // Some children take their time to end.
+        await Promise.all([dev.stop(), ...opened.map((client) => client.close())])
         await everything.stop()
         await rm(folder, { recursive: true, force: true })
       },
@@ -169,17 +174,30 @@ async function makeBundle(
   servers: readonly string[],
   env: Record<string, string>,
 ): Promise<void> {
-  await cp(FIXTURE, bundle, { recursive: true })
-  await rm(join(bundle, 'servers'), { recursive: true })
-  await Promise.all(
-    servers.map(async (server) => {
-      await cp(join(FIXTURE, 'servers', server), join(bundle, 'servers', server), {
-        recursive: true,
-      })
-      const { code, stderr } = await runHere(['tools', 'lock', server, '--bundle', bundle], env)
-      if (code !== 0) throw new Error(`no lock of ${server}:\n${stderr}`)
-    }),
-  )
+  await mkdir(join(bundle, 'cedar'), { recursive: true })
+  const people = Object.entries({ olga: 'owners', mia: 'makers' }).map(([user, team]) => {
+    return [user, { agent: 'tester', teams: [team], servers }] as const
+  })
+  await writeFile(join(bundle, 'dev.yaml'), JSON.stringify({ users: Object.fromEntries(people) }))
+  for (const file of ['gateway.yaml', 'cedar/gateway.cedar'])
+    await cp(join(FIXTURE, file), join(bundle, file))
+  await Promise.all(servers.map((server) => addServer(bundle, server, env)))
+}
+
+/** Its server.yaml, its policies (one file for `everything`, whatever it is spoken to over), and the lock of what it lists. */
+async function addServer(
+  bundle: string,
+  server: string,
+  env: Record<string, string>,
+): Promise<void> {
+  const [kind = ''] = server.split('-')
+  const policies = await readFile(join(FIXTURE, 'cedar', `${kind}.cedar`), 'utf8')
+  const own = policies.replaceAll(`"${kind}/`, `"${server}/`)
+  await writeFile(join(bundle, 'cedar', `${server}.cedar`), own)
+  const folder = join('servers', server)
+  await cp(join(FIXTURE, folder), join(bundle, folder), { recursive: true })
+  const { code, stderr } = await runHere(['tools', 'lock', server, '--bundle', bundle], env)
+  if (code !== 0) throw new Error(`no lock of ${server}:\n${stderr}`)
 }
 
 async function directTransport(
@@ -188,8 +206,9 @@ async function directTransport(
   env: Record<string, string>,
 ): Promise<Transport> {
   const file = await readServerFile(bundle, server)
-  if (file.url !== undefined)
-    return new StreamableHTTPClientTransport(new URL(env['CEDARGATE_SERVER_EVERYTHING'] ?? ''))
+  const url = new URL(env['CEDARGATE_SERVER_EVERYTHING'] ?? 'http://127.0.0.1')
+  if (file.transport === 'sse') return new SSEClientTransport(url)
+  if (file.url !== undefined) return new StreamableHTTPClientTransport(url)
   const { command, args, cwd, ...rest } = commandOf(upstreamOf(server, file), {
     env,
     binDirectory: BIN_DIRECTORY,

@@ -23,7 +23,7 @@ const ROWS: readonly ServerRow[] = [
     done: { look: fileAt('files/drafts/new.txt'), found: 'ä\n' },
     denied: [
       { tool: 'move_file', args: { source: 'notes.txt', destination: 'n' }, code: 'no_permit', policies: [] },
-      { tool: 'write_file', args: { path: 'drafts/../notes.txt', content: 'x' }, code: 'forbid', policies: ['makers/write-drafts'] },
+      { tool: 'write_file', args: { path: 'drafts/../notes.txt', content: 'x' }, code: 'forbid', policies: ['files/write-drafts'] },
     ],
     untouched: fileAt('files/notes.txt'),
   },
@@ -37,7 +37,7 @@ const ROWS: readonly ServerRow[] = [
     ],
     denied: [
       { tool: 'delete_entities', args: { entityNames: ['ann'] }, code: 'no_permit', policies: [] },
-      { tool: 'open_nodes', args: { names: ['ann', 'payroll'] }, code: 'forbid', policies: ['makers/no-payroll'] },
+      { tool: 'open_nodes', args: { names: ['ann', 'payroll'] }, code: 'forbid', policies: ['memory/no-payroll'] },
     ],
     untouched: fileAt('memory.jsonl'),
     items: {
@@ -50,7 +50,7 @@ const ROWS: readonly ServerRow[] = [
     reads: [{ tool: 'sequentialthinking', args: { ...THOUGHT, totalThoughts: 10 } }],
     denied: [
       { tool: 'forget', args: {}, code: 'unknown_tool', policies: [] },
-      { tool: 'sequentialthinking', args: { ...THOUGHT, totalThoughts: 11 }, code: 'forbid', policies: ['makers/ten-thoughts'] },
+      { tool: 'sequentialthinking', args: { ...THOUGHT, totalThoughts: 11 }, code: 'forbid', policies: ['thinking/ten-thoughts'] },
     ],
   },
   everythingRow('everything'),
@@ -65,7 +65,7 @@ const ROWS: readonly ServerRow[] = [
     done: { look: (folder) => commitsOf(folder, 'own'), found: 'second\nfirst' },
     denied: [
       { tool: 'git_push', args: { path: 'REPOSITORY/own', remote: 'origin', branch: 'main' }, code: 'no_permit', policies: [] },
-      { tool: 'git_commit', args: { path: 'REPOSITORY/other', message: 'second' }, code: 'forbid', policies: ['makers/own-repository'] },
+      { tool: 'git_commit', args: { path: 'REPOSITORY/other', message: 'second' }, code: 'forbid', policies: ['git/own-repository'] },
     ],
     untouched: (folder) => [git(join(folder, 'remote.git'), 'for-each-ref'), commitsOf(folder, 'other')],
     items: { open: [], shut: [{ method: 'resources/read', params: { uri: 'git://working-directory' } }] },
@@ -80,8 +80,12 @@ afterAll(() => real.stop())
 
 for (const row of ROWS) describe(row.server, () => testServer(row, () => real))
 
-describe('what a server lists only to a client that can do more', () => {
-  test.each(['everything', 'everything-stdio'])('%s: is listed through the gateway too', (server) =>
-    expectSameLists(real, server, EVERY_CAPABILITY),
-  )
+test('what a server lists only to a client that can do more is listed through the gateway too', async () => {
+  const server = 'everything'
+  const [direct, olga] = await Promise.all([
+    real.direct(server, EVERY_CAPABILITY),
+    real.through(server, 'olga', EVERY_CAPABILITY),
+  ])
+  await expectSameLists(olga, direct)
+  await olga.close()
 })
