@@ -84,6 +84,7 @@ export async function startRealServers(servers: readonly string[]): Promise<Real
     }
   } catch (error) {
     await everything.stop()
+    await rm(folder, { recursive: true, force: true })
     throw error
   }
 }
