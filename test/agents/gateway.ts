@@ -4,11 +4,12 @@ import { existsSync } from 'node:fs'
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import { type DecisionRow, decisionRow } from '../../schemas/admin-api.ts'
 import { connectClient } from '../harness/client.ts'
-import { endCommand, type Running, sleep, startCommand } from '../harness/command.ts'
+import { endCommand, type Running, startCommand } from '../harness/command.ts'
 import { jsonHere } from '../harness/in-process.ts'
 import type { Target } from './agents.ts'
 import type { ToolCall } from './stub.ts'
@@ -73,9 +74,11 @@ function looks(home: string, pepUrl: string, token: string): Omit<Gateway, 'stop
     target: { url: `${pepUrl}/${SERVER}/mcp`, token },
     async textFor({ tool, args }) {
       const client = await connectClient('sdk-1.32', { pepUrl, server: SERVER, token })
-      const { text } = await client.call(tool, args)
+      const answer = await client.call(tool, args).catch((error: unknown) => ({
+        text: `no result: ${String(error)}`,
+      }))
       await client.close()
-      return text
+      return answer.text
     },
     async calls() {
       const words = ['decisions', 'ls', '--user', USER, '--server', SERVER, '--limit', '1000']

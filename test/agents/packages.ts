@@ -79,8 +79,12 @@ function npmInstall(folder: string): Promise<{ code: number | null; output: stri
         output += text
       })
     child.once('error', (error) => resolve({ code: null, output: error.message }))
-    child.once('close', (code) => resolve({ code, output: output.trim() }))
+    child.once('close', (code) => resolve({ code, output: withoutStack(output).trim() }))
   })
+}
+
+function withoutStack(output: string): string {
+  return output.replaceAll(/^npm error {5}at .*\n/gm, '')
 }
 
 const installed = z.looseObject({ version: z.string() })
