@@ -38,23 +38,22 @@ export const startResponsesStub = (call: ToolCall): Promise<Stub> => startStub(R
 
 async function startStub(api: Api, call: ToolCall): Promise<Stub> {
   let saw: ModelSaw | undefined
-  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+  const answer = async (request: IncomingMessage, to: ServerResponse): Promise<void> => {
     const chunks = (await request.toArray()) as Buffer[]
     if (request.method !== 'POST' || new URL(request.url ?? '', 'http://x').pathname !== api.path) {
-      response.writeHead(404, { 'content-type': 'application/json' }).end('{}')
+      to.writeHead(404, { 'content-type': 'application/json' }).end('{}')
       return
     }
     const body: unknown = JSON.parse(Buffer.concat(chunks).toString('utf8'))
     saw ??= api.answerIn(body)
     const events = saw === undefined && api.mayCall(body) ? api.call(call) : api.text('done')
-    response.writeHead(200, { 'content-type': 'text/event-stream' })
-    for (const event of events)
-      response.write(`event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`)
-    response.end()
+    to.writeHead(200, { 'content-type': 'text/event-stream' })
+    for (const event of events) to.write(`event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`)
+    to.end()
   }
-  const server = createServer((request, response) => {
-    answer(request, response).catch((error: unknown) =>
-      response.writeHead(500).end(JSON.stringify({ error: { message: String(error) } })),
+  const server = createServer((request, to) => {
+    answer(request, to).catch((error: unknown) =>
+      to.writeHead(500).end(JSON.stringify({ error: { message: String(error) } })),
     )
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))

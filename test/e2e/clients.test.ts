@@ -127,6 +127,11 @@ test.each(['files', 'everything'])('a client that will not fall back learns that
   await expect(connecting).rejects.toThrow(/2026-07-28|negotiat|version/i)
 }) // biome-ignore format: long lines
 
+const callOf = (tool: string, ...args: string[]): string[] => {
+  const words = args.flatMap((arg) => ['--tool-arg', arg])
+  return ['--method', 'tools/call', '--tool-name', tool, ...words]
+}
+
 describe('inspector', () => {
   const program = join(import.meta.dirname, '..', '..', 'node_modules', '.bin', 'mcp-inspector')
   const inspect = (server: string, token: string, ...words: string[]) => {
@@ -137,10 +142,6 @@ describe('inspector', () => {
         resolve({ code: typeof error?.code === 'number' ? error.code : 0, said: stdout + stderr })
       })
     })
-  }
-  const callOf = (tool: string, ...args: string[]): string[] => {
-    const words = args.flatMap((arg) => ['--tool-arg', arg])
-    return ['--method', 'tools/call', '--tool-name', tool, ...words]
   }
   // It lists before it calls, and does not call what is not listed.
   test.concurrent.each([
@@ -160,6 +161,30 @@ describe('inspector', () => {
   })
 })
 
+const open = (server: string) => {
+  const requestInit = { headers: { authorization: `Bearer ${tokenOf('bob')}` } }
+  return { url: new URL(`${dev.facts.pepUrl}/${server}/mcp`), options: { requestInit } }
+}
+const decisions = async (...words: string[]) => {
+  const rows = await jsonHere(['decisions', 'ls', '--user', 'bob', ...words], { CEDARGATE_HOME: dev.home })
+  return z.array(decisionRow).parse(rows)
+} // biome-ignore format: long lines
+const wait = (ms: number) => ({ name: 'wait', arguments: { ms } })
+
+const connectLegacy = async (): Promise<Client> => {
+  const { url, options } = open('everything')
+  const client = new Client({ name: 'patient', version: '1' })
+  await client.connect(new StreamableHTTPClientTransport(url, options))
+  return client
+}
+const connectModern = async (): Promise<ModernClient> => {
+  const { url, options } = open('modern')
+  const versionNegotiation = { mode: { pin: MODERN } }
+  const client = new ModernClient({ name: 'patient', version: '1' }, { versionNegotiation })
+  await client.connect(new ModernTransport(url, options))
+  return client
+}
+
 describe('a call that takes its time', () => {
   const STEPS = 5
   const SECONDS = 1.5
@@ -167,28 +192,6 @@ describe('a call that takes its time', () => {
     name: 'trigger-long-running-operation',
     arguments: { duration: SECONDS, steps: STEPS },
   }
-  const open = (server: string) => {
-    const requestInit = { headers: { authorization: `Bearer ${tokenOf('bob')}` } }
-    return { url: new URL(`${dev.facts.pepUrl}/${server}/mcp`), options: { requestInit } }
-  }
-  const connectLegacy = async (): Promise<Client> => {
-    const { url, options } = open('everything')
-    const client = new Client({ name: 'patient', version: '1' })
-    await client.connect(new StreamableHTTPClientTransport(url, options))
-    return client
-  }
-  const connectModern = async (): Promise<ModernClient> => {
-    const { url, options } = open('modern')
-    const versionNegotiation = { mode: { pin: MODERN } }
-    const client = new ModernClient({ name: 'patient', version: '1' }, { versionNegotiation })
-    await client.connect(new ModernTransport(url, options))
-    return client
-  }
-  const decisions = async (...words: string[]) => {
-    const rows = await jsonHere(['decisions', 'ls', '--user', 'bob', ...words], { CEDARGATE_HOME: dev.home })
-    return z.array(decisionRow).parse(rows)
-  } // biome-ignore format: long lines
-
   test('sdk-1.32 on everything: each step is told when it is made, and a cancel reaches the server', async () => {
     const client = await connectLegacy()
     const told: number[] = []
@@ -218,7 +221,6 @@ describe('a call that takes its time', () => {
   test('client-2.4 on a modern server: progress while it waits, and an abort stops the waiting', async () => {
     const client = await connectModern()
     const told: number[] = []
-    const wait = (ms: number) => ({ name: 'wait', arguments: { ms } })
     await client.callTool(wait(1_000), { onprogress: () => void told.push(performance.now()) })
     expect(performance.now() - (told[0] ?? Infinity)).toBeGreaterThan(500)
     const aborting = new AbortController()

@@ -135,9 +135,8 @@ async function answers(url: string): Promise<boolean> {
 }
 
 async function startEverything(servers: readonly string[]) {
-  const nothing = async (): Promise<void> => undefined
   const [mode] = (['everything', 'everything-sse'] as const).filter((id) => servers.includes(id))
-  if (mode === undefined) return { settings: {}, stop: nothing }
+  if (mode === undefined) return { settings: {}, stop: async () => undefined }
   const sse = mode === 'everything-sse'
   const { port, stop } = await startEverythingServer(sse ? 'sse' : 'streamableHttp')
   const url = `http://127.0.0.1:${port}/${sse ? 'sse' : 'mcp'}`

@@ -69,113 +69,116 @@ const LISTS = [
   { capability: 'prompts', method: 'prompts/list', key: 'prompts' },
 ] as const
 
+type Clients = { readonly direct: Client; readonly mia: Client; readonly real: RealServers }
+
 /** Declares the tests of one server; `real` answers only while tests run. */
 export function testServer(row: ServerRow, real: () => RealServers): void {
-  const { server, items = { open: [], shut: [] } } = row
   let direct: Client
   let mia: Client
   beforeAll(async () => {
+    const { server } = row
     ;[direct, mia] = await Promise.all([real().direct(server), real().through(server, 'mia')])
   })
   afterAll(() => mia.close())
-  const clients = () => ({ direct, mia })
+  const clients = (): Clients => ({ direct, mia, real: real() })
+  testLists(row, clients)
+  testCalls(row, clients)
+  testItems(row, clients)
+}
 
+function testLists({ server, reads, writes = [], denied }: ServerRow, clients: () => Clients) {
   test('says of itself what it says directly', () => {
+    const { direct, mia } = clients()
     expect(mia.getServerVersion()).toEqual(direct.getServerVersion())
     expect(mia.getServerCapabilities()).toEqual(direct.getServerCapabilities())
+    expect(mia.getInstructions()).toEqual(direct.getInstructions())
   })
   test('everything is listed to who may do everything, as it is listed directly', async () => {
-    const olga = await real().through(server, 'olga')
-    await expectSameLists(olga, direct)
+    const { direct, real } = clients()
+    const olga = await real.through(server, 'olga')
+    const lists = await listsOf(direct)
+    expect(lists['tools/list']).not.toEqual([])
+    expect(await listsOf(olga)).toEqual(lists)
     await olga.close()
   })
   test('a tool that nobody permits is not listed, all others stand in their order', async () => {
-    const tools = await listed(direct, 'tools/list', 'tools')
-    const shown = await listed(mia, 'tools/list', 'tools')
-    const permitted = new Set(
-      [...row.reads, ...(row.writes ?? []), ...row.denied.filter(isOfArguments)].map(toolOf),
-    )
+    const { direct, mia } = clients()
+    const { 'tools/list': tools = [] } = await listsOf(direct)
+    const { 'tools/list': shown = [] } = await listsOf(mia)
     const names = shown.map(nameOf)
-    expect(names).toEqual(expect.arrayContaining([...permitted]))
+    const forbidden = denied.filter(isOfArguments)
+    const permitted = new Set([...reads, ...writes, ...forbidden].map(({ tool }) => tool))
+    expect(new Set(names)).toEqual(new Set([...permitted, ...names]))
     expect(shown).toEqual(tools.filter((tool) => names.includes(nameOf(tool))))
-    for (const { tool } of row.denied.filter((it) => !isOfArguments(it)))
-      expect(names).not.toContain(tool)
+    const hidden = denied.filter((it) => !isOfArguments(it)).map(({ tool }) => tool)
+    expect(names.filter((name) => hidden.includes(name))).toEqual([])
   })
+}
+
+function testCalls(row: ServerRow, clients: () => Clients): void {
+  const { server, reads, writes = [], done, denied, untouched } = row
+
   test('does what is allowed, and answers as it does directly', async () => {
-    await expectAllowed(row, real(), clients())
+    const { direct, mia, real } = clients()
+    const errors = new Map<Call, boolean>()
+    for (const write of writes.map((it) => placed(it, real))) {
+      const answer = await call(mia, write)
+      expect(answer['isError'] === true ? answer : 'done').toBe('done')
+      errors.set(write, false)
+    }
+    expect(await done?.look(real.folder)).toEqual(done?.found)
+    for (const read of reads.map((it) => placed(it, real))) {
+      const answer = await call(mia, read)
+      expect(answer).toEqual(await call(direct, read))
+      errors.set(read, answer['isError'] === true)
+    }
+    for (const [wanted, isError] of errors) {
+      const permitted = { verdict: 'allow', code: 'permit', policies: [`${server}/tools`] }
+      const outcome = { result: 'forwarded', isError }
+      expect(await recordOf(wanted, real, server)).toMatchObject({ ...permitted, outcome })
+    }
   })
-  test.each(row.denied)('does not do $tool $args: $code', (denied) =>
-    expectDenied({ row, denied }, real(), mia),
-  )
-  test.each(items.open)('$method $params: as directly', async ({ method, params }) => {
+  test.each(denied)('does not do $tool $args: $code', async ({ code, policies, ...refused }) => {
+    const { mia, real } = clients()
+    const wanted = placed(refused, real)
+    const before = await untouched?.(real.folder)
+    const answer = await call(mia, wanted)
+    const decision = { code, policies }
+    expect(answer).toMatchObject({ isError: true, _meta: { [META.decision]: decision } })
+    const record = await recordOf(wanted, real, server)
+    expect(record).toMatchObject({ verdict: 'deny', ...decision, outcome: null })
+    const [{ text }] = z.tuple([z.object({ text: z.string() })]).parse(answer['content'])
+    for (const word of [record.id, ...policies]) expect(text).toContain(word)
+    expect(await untouched?.(real.folder)).toEqual(before)
+  })
+}
+
+function testItems({ server, items }: ServerRow, clients: () => Clients): void {
+  const { open, shut } = items ?? { open: [], shut: [] }
+  test.each(open)('$method $params: as directly', async ({ method, params }) => {
+    const { direct, mia } = clients()
     expect(await ask(mia, method, params)).toEqual(await ask(direct, method, params))
   })
-  test.each(items.shut)('$method $params: denied, and recorded so', async ({ method, params }) => {
-    await expectShut({ method, params }, { real: real(), server, mia })
+  test.each(shut)('$method $params: denied, and recorded so', async ({ method, params }) => {
+    const { mia, real } = clients()
+    const error: unknown = await ask(mia, method, params).catch((cause: unknown) => cause)
+    expect(error).toMatchObject({ code: RPC.denied, data: { code: 'no_permit', policies: [] } })
+    const { data } = z.object({ data: z.object({ decisionId: z.string() }) }).parse(error)
+    const row = (await real.decisions('mia', server)).find(({ id }) => id === data.decisionId)
+    expect(row).toMatchObject({ method, verdict: 'deny', code: 'no_permit', outcome: null })
   })
 }
 
-/** Every list of the server, item by item and key by key. */
-export async function expectSameLists(through: Client, direct: Client): Promise<void> {
-  const has = direct.getServerCapabilities() ?? {}
-  for (const { method, key } of LISTS.filter(({ capability }) => capability in has)) {
-    const items = await listed(direct, method, key)
-    expect(await listed(through, method, key)).toEqual(items)
-    if (method === 'tools/list') expect(items.length).toBeGreaterThan(0)
-  }
-}
-
-async function expectAllowed(
-  { server, reads, writes = [], done }: ServerRow,
-  real: RealServers,
-  { direct, mia }: { readonly direct: Client; readonly mia: Client },
-): Promise<void> {
-  const errors = new Map<Call, boolean>()
-  for (const write of writes.map((it) => placed(it, real))) {
-    const answer = await call(mia, write)
-    expect(answer['isError'] === true ? answer : 'done').toBe('done')
-    errors.set(write, false)
-  }
-  if (done !== undefined) expect(await done.look(real.folder)).toEqual(done.found)
-  for (const read of reads.map((it) => placed(it, real))) {
-    const answer = await call(mia, read)
-    expect(answer).toEqual(await call(direct, read))
-    errors.set(read, answer['isError'] === true)
-  }
-  for (const [wanted, isError] of errors) {
-    const outcome = { result: 'forwarded', isError }
-    const permitted = { verdict: 'allow', code: 'permit', policies: [`${server}/tools`] }
-    expect(await recordOf(wanted, real, server)).toMatchObject({ ...permitted, outcome })
-  }
-}
-
-async function expectDenied(
-  { row, denied }: { readonly row: ServerRow; readonly denied: Call & Denial },
-  real: RealServers,
-  mia: Client,
-): Promise<void> {
-  const { code, policies } = denied
-  const wanted = placed(denied, real)
-  const before = await row.untouched?.(real.folder)
-  const answer = await call(mia, wanted)
-  expect(answer).toMatchObject({ isError: true, _meta: { [META.decision]: { code, policies } } })
-  const record = await recordOf(wanted, real, row.server)
-  expect(record).toMatchObject({ verdict: 'deny', code, policies, outcome: null })
-  const [{ text }] = z.tuple([z.object({ text: z.string() })]).parse(answer['content'])
-  for (const word of [record.id, ...policies]) expect(text).toContain(word)
-  expect(await row.untouched?.(real.folder)).toEqual(before)
-}
-
-async function expectShut(
-  { method, params }: Item,
-  { real, server, mia }: { real: RealServers; server: string; mia: Client },
-): Promise<void> {
-  const error: unknown = await ask(mia, method, params).catch((cause: unknown) => cause)
-  expect(error).toMatchObject({ code: RPC.denied, data: { code: 'no_permit', policies: [] } })
-  const { data } = z.object({ data: z.object({ decisionId: z.string() }) }).parse(error)
-  const row = (await real.decisions('mia', server)).find(({ id }) => id === data.decisionId)
-  expect(row).toMatchObject({ method, verdict: 'deny', code: 'no_permit', outcome: null })
-}
+/** Every list of the server, by method. Items as texts: the order of keys counts too. */
+export async function listsOf(client: Client): Promise<Readonly<Record<string, string[]>>> {
+  const has = client.getServerCapabilities() ?? {}
+  const lists = LISTS.filter(({ capability }) => capability in has).map(async ({ method, key }) => {
+    const { [key]: found } = await ask(client, method)
+    const texts = z.array(z.unknown()).parse(found).map((item) => JSON.stringify(item, null, 1))
+    return [method, texts] as const
+  })
+  return Object.fromEntries(await Promise.all(lists))
+} // biome-ignore format: long lines
 
 /** The record of one call of mia's, with its outcome where it was allowed. */
 function recordOf({ tool, args }: Call, real: RealServers, server: string): Promise<DecisionRow> {
@@ -197,7 +200,6 @@ function isOfArguments({ code }: Denial): boolean {
   return code === 'forbid' || code === 'invalid_request'
 }
 
-const toolOf = ({ tool }: Call): string => tool
 const nameOf = (tool: string): string => z.object({ name: z.string() }).parse(JSON.parse(tool)).name
 
 const anything = z.record(z.string(), z.unknown())
@@ -209,9 +211,3 @@ function ask(client: Client, method: string, params: Args = {}) {
 function call(client: Client, { tool, args }: Call) {
   return ask(client, 'tools/call', { name: tool, arguments: args })
 }
-
-/** As texts: the order of keys counts too. */
-async function listed(client: Client, method: string, key: string): Promise<string[]> {
-  const { [key]: items } = await ask(client, method)
-  return z.array(z.unknown()).parse(items).map((item) => JSON.stringify(item, null, 1))
-} // biome-ignore format: long lines

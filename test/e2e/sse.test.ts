@@ -11,4 +11,6 @@ beforeAll(async () => {
 })
 afterAll(() => real.stop())
 
-describe(SERVER, () => testServer(everythingRow(SERVER), () => real))
+describe('everything, over HTTP+SSE', () => {
+  testServer(everythingRow(SERVER), () => real)
+})
