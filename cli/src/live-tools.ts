@@ -3,7 +3,6 @@
 import { access } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
-import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js'
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
@@ -137,10 +136,7 @@ async function open(server: string, file: ServerFile, env: Env): Promise<Opened>
     return { transport: () => stdio(command), stop: async () => undefined, where, patienceMs: 0 }
   }
   const url = expanded(() => expandOrThrow(server, file.url ?? '', known))
-  const transport = (): Transport =>
-    file.transport === 'sse'
-      ? new SSEClientTransport(new URL(url))
-      : new StreamableHTTPClientTransport(new URL(url))
+  const transport = (): Transport => new StreamableHTTPClientTransport(new URL(url))
   if (file.command === undefined) {
     return { transport, stop: async () => undefined, where: url, patienceMs: 0 }
   }
