@@ -5,6 +5,8 @@ import { defineConfig } from 'vitest/config'
 const guards = ['test/style.test.ts', 'test/surface.test.ts']
 /** What does not depend on the database runs once, in `pglite`. */
 const once = ['test/checkout.test.ts', 'test/pack.test.ts']
+/** Waits for the PEP to speak HTTP+SSE. */
+const waiting = ['test/e2e/sse.test.ts']
 
 export default defineConfig({
   test: {
@@ -20,7 +22,7 @@ export default defineConfig({
         test: {
           name: database,
           include: ['test/**/*.test.ts'],
-          exclude: [...guards, ...(database === 'pglite' ? [] : once)],
+          exclude: [...guards, ...waiting, ...(database === 'pglite' ? [] : once)],
           globalSetup: ['test/harness/database.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,

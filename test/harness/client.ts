@@ -18,13 +18,15 @@ export type Called = {
 
 /** The little that both clients can do and tests need. */
 export type TestClient = {
+  /** The revision that both sides agreed on. */
+  readonly revision: string | undefined
   readonly listTools: () => Promise<string[]>
   readonly call: (tool: string, args?: Record<string, unknown>) => Promise<Called>
   readonly close: () => Promise<void>
 }
 
-export type Line = 'sdk-1.32' | 'client-2.4'
-export const LINES: readonly Line[] = ['sdk-1.32', 'client-2.4']
+/** `client-2.4` asks for the 2026-07-28 era and falls back by itself, as its users do; `client-2.4-pinned` does not fall back. */
+export type Line = 'sdk-1.32' | 'client-2.4' | 'client-2.4-pinned'
 
 type Target = { readonly pepUrl: string; readonly server: string; readonly token: string }
 
@@ -32,27 +34,34 @@ type Target = { readonly pepUrl: string; readonly server: string; readonly token
 export function connectClient(line: Line, { pepUrl, server, token }: Target): Promise<TestClient> {
   const url = new URL(`${pepUrl}/${server}/mcp`)
   const requestInit = { headers: { authorization: `Bearer ${token}` } }
-  return line === 'sdk-1.32' ? connectLegacy(url, requestInit) : connectModern(url, requestInit)
+  if (line === 'sdk-1.32') return connectLegacy(url, requestInit)
+  return connectModern(url, requestInit, line === 'client-2.4' ? 'auto' : { pin: '2026-07-28' })
 }
 
 async function connectLegacy(url: URL, requestInit: RequestInit): Promise<TestClient> {
   const client = new LegacyClient({ name: 'test-legacy', version: '1' })
-  await client.connect(new LegacyTransport(url, { requestInit }))
+  const transport = new LegacyTransport(url, { requestInit })
+  await client.connect(transport)
   return {
+    revision: transport.protocolVersion,
     listTools: async () => (await client.listTools()).tools.map(({ name }) => name),
     call: async (name, args = {}) => called(await client.callTool({ name, arguments: args })),
     close: () => client.close(),
   }
 }
 
-/** Asks for the 2026-07-28 era first and falls back by itself, as its users do. */
-async function connectModern(url: URL, requestInit: RequestInit): Promise<TestClient> {
+async function connectModern(
+  url: URL,
+  requestInit: RequestInit,
+  mode: 'auto' | { readonly pin: string },
+): Promise<TestClient> {
   const client = new ModernClient(
     { name: 'test-modern', version: '1' },
-    { versionNegotiation: { mode: 'auto' } },
+    { versionNegotiation: { mode } },
   )
   await client.connect(new ModernTransport(url, { requestInit }))
   return {
+    revision: client.getNegotiatedProtocolVersion(),
     listTools: async () => (await client.listTools()).tools.map(({ name }) => name),
     call: async (name, args = {}) => called(await client.callTool({ name, arguments: args })),
     close: () => client.close(),
