@@ -10,6 +10,8 @@ export type SseEvent = {
   readonly type: string
   /** `id:`, also an empty one; undefined without one. */
   readonly id: string | undefined
+  /** Whether it has lines that are nothing to an event stream. */
+  readonly hasOther: boolean
 }
 
 export type SseReader = {
@@ -73,13 +75,15 @@ function readEvent(raw: Buffer): SseEvent {
   const data: string[] = []
   let type = 'message'
   let id: string | undefined
+  let hasOther = false
   for (const line of linesOf(raw)) {
     const [field, value] = fieldOf(line)
     if (field === 'data') data.push(value)
     if (field === 'event' && value !== '') type = value
     if (field === 'id') id = value
+    hasOther ||= line !== '' && field !== 'data' && !KEPT.has(field)
   }
-  return { raw, type, id, data: data.length === 0 ? undefined : data.join('\n') }
+  return { raw, type, id, hasOther, data: data.length === 0 ? undefined : data.join('\n') }
 }
 
 function linesOf(raw: Buffer): string[] {

@@ -54,7 +54,7 @@ test('a session id of the server is not what its client gets to see', async () =
     response.end('{"jsonrpc":"2.0","id":1,"result":{}}')
   }
   const told = await tell(gateway, legacy)
-  expect(told.headers['mcp-session-id']).toMatch(/^v1\./)
+  expect(told.headers['mcp-session-id']).toMatch(/^v2\./)
   expect(JSON.stringify(told.rawHeaders)).not.toContain(CANARY)
 })
 

@@ -119,7 +119,6 @@ describe('refused: headers that say something else than the body', () => {
     { name: 'legacy, another Mcp-Method', request: headers({ 'mcp-method': 'tools/list' }) },
     { name: 'legacy, another Mcp-Name', request: headers({ 'mcp-name': 'erase' }) },
     { name: 'legacy, a coded Mcp-Name', request: headers({ 'mcp-name': coded('erase') }) },
-    { name: 'legacy, a modern version', request: headers({ 'mcp-protocol-version': '2026-07-28' }) },
     { name: 'modern, no version', request: modernWith({ 'mcp-protocol-version': null }) },
     { name: 'modern, a legacy version', request: modernWith({ 'mcp-protocol-version': '2025-11-25' }) },
     { name: 'modern, no Mcp-Method', request: modernWith({ 'mcp-method': null }) },
@@ -135,6 +134,11 @@ describe('refused: headers that say something else than the body', () => {
   ])('$name', async ({ request }) => {
     expect(await happened(request)).toEqual(refused(400, 'header_mismatch'))
   }) // biome-ignore format: a table
+
+  test('a modern version, and nothing of it in the body', async () => {
+    const request = headers({ 'mcp-protocol-version': '2026-07-28' })
+    expect(await happened(request)).toEqual(refused(400, 'missing_metadata'))
+  })
 
   test('a version that nobody knows', async () => {
     const request = headers({ 'mcp-protocol-version': '2099-01-01' })
@@ -174,13 +178,13 @@ describe('refused: tokens that are not in force', () => {
 })
 
 describe('denied: decided, recorded, and still nothing is sent', () => {
-  test.each<Request & { name: string; want: VerdictCode }>([
+  test.each<Request & { name: string; want: VerdictCode; status?: number }>([
     { name: 'an unknown method', ...asking('tools/destroy'), want: 'unknown_method' },
     { name: 'a method in another case', ...asking('Tools/Call', { name: 'echo', arguments: { message: 'hi' } }), want: 'unknown_method' },
     { name: 'a method with a space', ...asking('tools/call ', { name: 'echo', arguments: { message: 'hi' } }), want: 'unknown_method' },
     { name: 'a method with NUL', ...asking('tools/call\0', { name: 'echo' }), want: 'unknown_method' },
     { name: '__proto__ as method', ...asking('__proto__'), want: 'unknown_method' },
-    { name: 'a method of the other era', ...modern('initialize'), want: 'unknown_method' },
+    { name: 'a method of the other era', ...modern('initialize'), want: 'unknown_method', status: 404 },
     { name: 'a method of ours', ...asking('http:get'), want: 'invalid_request' },
     { name: 'response as method', ...asking('response'), want: 'invalid_request' },
     { name: 'a tool name that is no string', ...asking('tools/call', { name: ['echo'] }), want: 'invalid_request' },
@@ -199,7 +203,7 @@ describe('denied: decided, recorded, and still nothing is sent', () => {
   ])('$name: $want', async (row) => {
     const before = await gateway.recorded()
     const told = await tell(gateway, row)
-    expect(told).toMatchObject({ status: 200, said: { code: row.want } })
+    expect(told).toMatchObject({ status: row.status ?? 200, said: { code: row.want } })
     expect(told.said.text).toContain(told.said.decisionId)
     expect(gateway.upstream.reached).toEqual([])
     expect(await gateway.recorded()).toBe(before + 1)

@@ -41,6 +41,8 @@ describe('the client is told', () => {
     { name: 'it dies in the head', answer: (response) => response.socket?.end('HTTP/1.1 200 OK\r\ncontent-ty'), code: 'upstream_unavailable', outcome: { result: 'failed', status: 0 } },
     { name: 'it dies after the head', answer: dying({ ...JSON_TYPE, 'content-length': '75' }, ''), code: 'upstream_unavailable', outcome: { result: 'failed', status: 200 } },
     { name: 'it dies in the body', answer: dying({ ...JSON_TYPE, 'content-length': '75' }, ANSWER.slice(0, 40)), code: 'upstream_unavailable', outcome: { result: 'failed', status: 200 } },
+    { name: 'it dies in JSON without a length', answer: dying(JSON_TYPE, ANSWER.slice(0, 40)), code: 'upstream_unavailable', outcome: { result: 'failed', status: 200 } },
+    { name: 'it dies in a long JSON', answer: dying({ ...JSON_TYPE, 'content-length': '100000' }, ANSWER), code: 'upstream_unavailable', outcome: { result: 'failed', status: 200 } },
     { name: 'it redirects', answer: (response) => response.writeHead(302, { location: '/x' }).end(), code: 'upstream_invalid', outcome: { result: 'failed', status: 302 } },
     { name: 'it asks for a login', answer: (response) => response.writeHead(401, { 'www-authenticate': 'Bearer' }).end(), code: 'upstream_invalid', outcome: { result: 'failed', status: 401 } },
   ])('$name', async ({ answer, code, outcome }) => {
@@ -57,10 +59,8 @@ describe('the client is told', () => {
   }) // biome-ignore format: a table
 })
 
-describe('the answer breaks off where it had begun', () => {
+describe('events that break off end with an answer that says so', () => {
   test.each<Row>([
-    { name: 'JSON without a length', answer: dying(JSON_TYPE, ANSWER.slice(0, 40)), outcome: { result: 'unknown', status: 200 } },
-    { name: 'a long JSON', answer: dying({ ...JSON_TYPE, 'content-length': '100000' }, ANSWER), outcome: { result: 'unknown', status: 200 } },
     { name: 'events', answer: dying(SSE, EVENT), outcome: { result: 'unknown', status: 200 } },
     { name: 'events, in an event', answer: dying(SSE, `${EVENT}data: {"jsonrpc":`), outcome: { result: 'unknown', status: 200 } },
   ])('$name', async ({ answer, outcome }) => {
@@ -68,7 +68,9 @@ describe('the answer breaks off where it had begun', () => {
     const decisions: string[] = []
     for (const request of [LEGACY, MODERN]) {
       const told = await tell(gateway, request)
-      expect(told).toMatchObject({ status: 200, complete: false })
+      expect(told).toMatchObject({ status: 200, complete: true })
+      expect(told.body).toContain('"code":"upstream_unavailable"')
+      expect(told.body).toContain('"isError":true')
       decisions.push(String(told.headers['cedargate-decision']))
     }
     expect(await Promise.all(decisions.map(outcomeOf))).toMatchObject([outcome, outcome])
@@ -93,7 +95,7 @@ test('a stdio server is killed in the middle of a call', async () => {
   const answer = await open(sentOf(gateway, { path, headers, body }))
   process.kill(child, 'SIGKILL')
   const text = Buffer.concat((await answer.toArray()) as Buffer[]).toString()
-  expect(text).toContain('"code":"upstream_invalid"')
+  expect(text).toContain('"code":"upstream_unavailable"')
   const decision = String(answer.headers['cedargate-decision'])
   expect(await outcomeOf(decision)).toMatchObject({ result: 'failed', isError: true })
   const after = await tell(gateway, { path, headers, body })

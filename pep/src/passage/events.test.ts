@@ -36,6 +36,12 @@ test.each([1, 7, 10_000])(
   },
 )
 
+test('lines that are nothing to an event stream go', async () => {
+  const events = passEvents(SAME, () => undefined)
+  const got = await through(events, `{"id":1}\n\nname: x\n${event({ method: 'a' })}`, 1_000)
+  expect(got).toBe(`\n\n${event({ method: 'a' })}`.replace(/^\n\n/, '\n'))
+})
+
 test('without ids there is nothing to resume', async () => {
   const events = passEvents(SAME, () => undefined)
   await through(events, event({ method: 'a' }), 1_000)

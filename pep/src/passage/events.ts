@@ -24,7 +24,7 @@ export function passEvents(passage: Passage, tellServer: TellServer): Events {
   const show = (event: SseEvent): Buffer | Promise<Buffer> => {
     isResumable ||= event.id !== undefined
     const message = messageOf(event)
-    if (message === undefined) return event.raw
+    if (message === undefined) return event.hasOther ? withData(event, event.data) : event.raw
     const passed = passage.pass(message, tellServer)
     if (passed instanceof Promise) return passed.then((later) => written(event, message, later))
     return written(event, message, passed)
@@ -57,7 +57,7 @@ async function finish(
 }
 
 function written(event: SseEvent, message: JsonObject, passed: Passed): Buffer {
-  if (passed === message) return event.raw
+  if (passed === message && !event.hasOther) return event.raw
   return withData(event, passed === null ? undefined : JSON.stringify(passed))
 }
 
