@@ -7,7 +7,9 @@ import { META } from '../../schemas/mcp.ts'
 const CLIENT = { name: 'conformance-lock', version: '1' }
 const MODERN = '2026-07-28'
 const LEGACY = '2025-11-25'
-const listed = z.object({ result: z.object({ tools: z.array(toolDefinition) }) })
+/** Checked and not copied: a parsed copy would have its keys in another order. */
+const definition = z.custom<ToolDefinition>((tool) => toolDefinition.safeParse(tool).success)
+const listed = z.object({ result: z.object({ tools: z.array(definition) }) })
 
 /** All that `url` lists, in either era; a tool that both list alike comes twice. Throws when it does not answer. */
 export async function definitionsOf(url: string): Promise<ToolDefinition[]> {

@@ -1,17 +1,17 @@
-// Owns a pass-through that keeps what went through it: every byte as it comes, both ways, and who left first. Never changes anything but what
-// `amend` adds to a request.
+// Owns a pass-through that keeps what went through it: requests whole, answers as they come, and who left first. Never
+// changes anything but what `amend` adds to a request.
 import {
   createServer,
   type IncomingMessage,
-  request as sendRequest,
   type ServerResponse,
+  request as sendRequest,
 } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Exchange, Headers } from './exchange.ts'
 
 export type RecorderOptions = {
   /** Origin and path of the MCP endpoint that stands for `/mcp`; may be told later, before the first request. */
-  target: () => URL
+  readonly target: () => URL
   /** The scenario that is running now. */
   readonly scenario: () => string
   /** Header lines to send on for those that came, each a name and a value. Default: the same. */

@@ -13,13 +13,22 @@ export type Seen = {
   readonly upstream: readonly Exchange[]
 }
 
+export type RunOf = {
+  readonly line: Line
+  /** The MCP endpoint of a server that nobody else uses. */
+  readonly fixture: URL
+  /** Made here; what the suite writes stays there. */
+  readonly directory: string
+  readonly signal: AbortSignal
+}
+
 /** One recorder: what the client saw is what the server saw. */
-export async function runDirect(line: Line, fixture: URL, directory: string): Promise<Seen> {
+export async function runDirect({ line, fixture, directory, signal }: RunOf): Promise<Seen> {
   await mkdir(directory, { recursive: true })
   const suite = openSuite(line, directory)
   const recorder = await openRecorder({ target: () => fixture, scenario: suite.scenario })
   try {
-    const checks = await suite.run(`http://127.0.0.1:${recorder.port}/mcp`)
+    const checks = await suite.run(`http://127.0.0.1:${recorder.port}/mcp`, signal)
     const seen = recorder.exchanges()
     return { checks, client: seen, upstream: seen }
   } finally {
@@ -37,7 +46,7 @@ export type Through = {
 }
 
 /** Both recorders listen before the gateway starts: it must know where its server is, and which origin is ours. */
-export async function openThrough(line: Line, fixture: URL, directory: string): Promise<Through> {
+export async function openThrough({ line, fixture, directory, signal }: RunOf): Promise<Through> {
   await mkdir(directory, { recursive: true })
   const suite = openSuite(line, directory)
   let gateway = { port: 0, token: '' }
@@ -53,7 +62,7 @@ export async function openThrough(line: Line, fixture: URL, directory: string): 
     origin,
     async run(started) {
       gateway = started
-      const checks = await suite.run(`${origin}/mcp`)
+      const checks = await suite.run(`${origin}/mcp`, signal)
       return { checks, client: client.exchanges(), upstream: upstream.exchanges() }
     },
     close: async () => {

@@ -12,6 +12,12 @@ export type Line = {
   readonly args: readonly string[]
   /** Id of its server in the gateway. */
   readonly id: string
+  /**
+   * What the fixture gets directly. The failures are all of the tasks extension, which is not scored and which no SDK
+   * of ours serves.
+   */
+  readonly passed: number
+  readonly failed: number
 }
 
 export const LINES: readonly Line[] = [
@@ -20,18 +26,24 @@ export const LINES: readonly Line[] = [
     package: '@modelcontextprotocol/conformance',
     args: ['--suite', 'all'],
     id: 'stable',
+    passed: 44,
+    failed: 0,
   },
   {
     name: '0.2.0-alpha.12 2025-11-25',
     package: 'conformance-next',
     args: ['--requirements', '2025-11-25'],
     id: 'legacy',
+    passed: 84,
+    failed: 0,
   },
   {
     name: '0.2.0-alpha.12 2026-07-28',
     package: 'conformance-next',
     args: ['--requirements', '2026-07-28'],
     id: 'modern',
+    passed: 164,
+    failed: 30,
   },
 ]
 
@@ -51,8 +63,8 @@ const node = join(root, 'node_modules', '.bin', 'node')
 export type SuiteRun = {
   /** The scenario that runs now; empty before the first. */
   readonly scenario: () => string
-  /** Every check of every scenario, in order. Rejects when the suite did not run to its end. */
-  readonly run: (url: string) => Promise<Check[]>
+  /** Every check of every scenario, in order. Rejects when the suite did not run to its end, or `signal` ended it. */
+  readonly run: (url: string, signal: AbortSignal) => Promise<Check[]>
 }
 
 /** `directory` is there and empty; what the suite writes stays there. */
@@ -65,10 +77,10 @@ export function openSuite(line: Line, directory: string): SuiteRun {
       const lines = readFileSync(said, 'utf8').matchAll(/^=== Running scenario: (\S+) ===$/gm)
       return [...lines].at(-1)?.[1] ?? ''
     },
-    async run(url) {
+    async run(url, signal) {
       const command = entryOf(line.package)
       const words = ['server', '--url', url, ...line.args, '-o', join(directory, 'checks')]
-      const ended = await spawnInto(said, [command, ...words])
+      const ended = await spawnInto(said, [command, ...words], signal)
       const text = readFileSync(said, 'utf8')
       const total = /^Total: (\d+) passed, (\d+) failed/m.exec(text)
       if (total === null) throw new Error(`${line.name} ended with ${ended}:\n${text.slice(-2000)}`)
@@ -91,17 +103,22 @@ function entryOf(name: string): string {
   return join(dirname(manifest), 'dist', 'index.js')
 }
 
-function spawnInto(file: string, args: readonly string[]): Promise<number | string | null> {
+function spawnInto(
+  file: string,
+  args: readonly string[],
+  signal: AbortSignal,
+): Promise<number | string | null> {
   const output = openSync(file, 'a')
   const child = spawn(node, args, {
     stdio: ['ignore', output, output],
+    signal,
     timeout: SUITE_TIMEOUT_MS,
     killSignal: 'SIGKILL',
   })
   closeSync(output)
   return new Promise((resolve, reject) => {
     child.once('error', reject)
-    child.once('close', (code, signal) => resolve(code ?? signal))
+    child.once('close', (code, ending) => resolve(code ?? ending))
   })
 }
 
