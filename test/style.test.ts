@@ -164,7 +164,7 @@ describe('package.json', () => {
     expect(Object.entries(versions).filter(([, version]) => version !== 'catalog:')).toEqual([])
     const catalog = read('pnpm-workspace.yaml').split('\ncatalog:\n')[1] ?? ''
     const entries = catalog.split('\n').flatMap((line) => /^ {2}"?([^":]+)"?: (\S+)$/.exec(line)?.slice(1, 3).join(' ') ?? [])
-    expect(entries.filter((entry) => !/ \d+\.\d+\.\d+$/.test(entry))).toEqual([])
+    expect(entries.filter((entry) => !/ (npm:@[^@]+@)?\d+\.\d+\.\d+(-alpha\.\d+)?$/.test(entry))).toEqual([])
     expect(new Set(entries.map((entry) => entry.replace(/ .*/, '')))).toEqual(new Set(all))
   }) // biome-ignore format: long lines
 

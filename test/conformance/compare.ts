@@ -2,7 +2,7 @@
 // the table of rewrites is a difference, told so that a person can act on it.
 import { type Exchange, eventsOf, isEventStream } from './exchange.ts'
 import { named } from './names.ts'
-import { type Expected, REWRITES } from './rewrites.ts'
+import { type Expected, REWRITES, type Rewrite } from './rewrites.ts'
 import type { Seen } from './run.ts'
 import type { Check } from './suite.ts'
 
@@ -25,17 +25,22 @@ const PARALLEL: ReadonlySet<string> = new Set(['server-sse-multiple-streams'])
 /** The only checks that may pass through the gateway and not directly. */
 const ADDITIONS: ReadonlySet<string> = new Set(['dns-rebinding-protection'])
 
-export function compareRuns(direct: Seen, through: Seen): Comparison {
+export function compareRuns(
+  direct: Seen,
+  through: Seen,
+  rewrites: readonly Rewrite[] = REWRITES,
+): Comparison {
   const differences = [...compareChecks(direct.checks, through.checks)]
   const scenarios = new Set(direct.client.map(({ scenario }) => scenario))
-  for (const { scenario } of through.client) scenarios.add(scenario)
+  const reached = withoutOwn(through.upstream)
+  for (const { scenario } of [...through.client, ...reached]) scenarios.add(scenario)
   for (const scenario of scenarios) {
-    const of = (exchanges: readonly Exchange[]) => ordered(exchanges, scenario)
-    const sides = [direct.client, through.client, withoutOwn(through.upstream)].map(of)
+    const sides = [direct.client, through.client, reached].map((side) => ordered(side, scenario))
     const [own = [], client = [], upstream = []] = withoutLeft(sides)
-    differences.push(...compareScenario(scenario, own, client, upstream))
+    differences.push(...compareScenario({ scenario, direct: own, client, upstream, rewrites }))
   }
   differences.push(...compareLeft(direct.client, through.client))
+  differences.push(...compareBound(through.client, reached))
   return { differences, compared: direct.checks.length + 2 * direct.client.length }
 }
 
@@ -73,12 +78,15 @@ function statusOf(check: Check | undefined): string {
   return [check.status, check.errorMessage ?? ''].join(' ').trim()
 }
 
-function compareScenario(
-  scenario: string,
-  direct: readonly Exchange[],
-  client: readonly Exchange[],
-  upstream: readonly Exchange[],
-): Difference[] {
+type Sides = {
+  readonly scenario: string
+  readonly direct: readonly Exchange[]
+  readonly client: readonly Exchange[]
+  readonly upstream: readonly Exchange[]
+  readonly rewrites: readonly Rewrite[]
+}
+
+function compareScenario({ scenario, direct, client, upstream, rewrites }: Sides): Difference[] {
   const found: Difference[] = []
   const expected: Exchange[] = []
   for (const [index, own] of direct.entries()) {
@@ -88,11 +96,11 @@ function compareScenario(
       const theirs = seen === undefined ? 'nothing' : saidOf(seen)
       return [...found, { scenario, where, direct: saidOf(own), through: theirs }]
     }
-    const wanted = REWRITES.reduce<Expected>((so, { expect }) => expect?.(so, seen) ?? so, {
+    const wanted = rewrites.reduce<Expected>((so, { expect }) => expect?.(so, seen) ?? so, {
       client: own,
       upstream: own,
     })
-    const settled = REWRITES.reduce((so, { settle }) => settle?.(so) ?? so, seen)
+    const settled = rewrites.reduce((so, { settle }) => settle?.(so) ?? so, seen)
     found.push(...compareAnswer({ scenario, index, side: 'client' }, wanted.client, settled))
     if (wanted.upstream !== undefined) expected.push(wanted.upstream)
   }
@@ -208,13 +216,15 @@ function byBody({ request: a }: Exchange, { request: b }: Exchange): number {
  * no side. That most are answered is looked at over the whole run.
  */
 function withoutLeft(sides: readonly Exchange[][]): Exchange[][] {
-  const streamOf = ({ request }: Exchange): string | undefined =>
-    request.method === 'GET' ? JSON.stringify(request.headers['mcp-session-id']) : undefined
   const [direct = [], client = []] = sides
   const left = [...direct, ...client].filter(({ response }) => response === undefined)
   const streams = new Set(left.map(streamOf))
   streams.delete(undefined)
   return sides.map((side) => side.filter((exchange) => !streams.has(streamOf(exchange))))
+}
+
+function streamOf({ request }: Exchange): string | undefined {
+  return request.method === 'GET' ? JSON.stringify(request.headers['mcp-session-id']) : undefined
 }
 
 /** How many GET streams may stay unanswered in a whole run because their client had left. */
@@ -233,10 +243,39 @@ function* compareLeft(direct: readonly Exchange[], through: readonly Exchange[])
   }
 }
 
+/** What the server gives out to whoever holds it must reach a client bound to its grant: under another spelling. */
+function* compareBound(client: readonly Exchange[], upstream: readonly Exchange[]) {
+  const own = new Set(upstream.flatMap(boundIds).map(({ id }) => id))
+  const shown = new Map(
+    client.flatMap((exchange) =>
+      boundIds(exchange)
+        .filter(({ id }) => own.has(id))
+        .map(({ what }) => [`${exchange.scenario} ${what}`, { scenario: exchange.scenario, what }]),
+    ),
+  )
+  for (const { scenario, what } of shown.values()) {
+    const where = `${what} is not bound`
+    yield {
+      scenario,
+      where,
+      direct: 'the server’s own',
+      through: 'the server’s own, to the client',
+    }
+  }
+}
+
+function boundIds({ response }: Exchange): { what: string; id: string }[] {
+  if (response === undefined) return []
+  const session = response.headers['mcp-session-id']
+  const inBody = response.body.matchAll(/"(requestState|taskId)":"([^"]+)"/g)
+  return [
+    ...(session === undefined ? [] : [{ what: 'session', id: session }]),
+    ...[...inBody].map(([, what = '', id = '']) => ({ what, id })),
+  ]
+}
+
 /** Without what the gateway asks for itself, in sessions of its own. */
 function withoutOwn(exchanges: readonly Exchange[]): Exchange[] {
-  const isOwnRequest = ({ request }: Exchange): boolean =>
-    /"(?:io\.modelcontextprotocol\/)?clientInfo":\{"name":"cedargate"/.test(request.body)
   const sessions = new Set(
     exchanges.filter(isOwnRequest).map(({ response }) => response?.headers['mcp-session-id']),
   )
@@ -245,4 +284,8 @@ function withoutOwn(exchanges: readonly Exchange[]): Exchange[] {
     (exchange) =>
       !isOwnRequest(exchange) && !sessions.has(exchange.request.headers['mcp-session-id']),
   )
+}
+
+function isOwnRequest({ request }: Exchange): boolean {
+  return /"(?:io\.modelcontextprotocol\/)?clientInfo":\{"name":"cedargate"/.test(request.body)
 }

@@ -1,5 +1,6 @@
-// Owns what two runs may spell differently without differing: ids that a server or a gateway makes up, and times. Each gets a name by the
-// order in which it was first seen in its scenario; whoever then sends another one than it was given still shows.
+// Owns what two runs may spell differently without differing: ids that a server, a gateway or the suite makes up. Each
+// gets a name by the order in which it was first seen in its scenario; whoever then sends another one than it was given
+// still shows.
 import type { Exchange, Headers } from './exchange.ts'
 
 /** Headers that belong to one hop, or to one moment. */
@@ -14,7 +15,7 @@ export function named(exchanges: readonly Exchange[]): Exchange[] {
   const ids = [...names].toSorted(([a], [b]) => b.length - a.length)
   const numbers = new Map<string, string>()
   const rename = (text: string): string =>
-    ids.reduce((renamed, [id, name]) => renamed.replaceAll(id, name), number(numbers, text))
+    ids.reduce((so, [id, name]) => so.replaceAll(id, name), number(numbers, text))
   return exchanges.map((exchange) => renamed(exchange, rename))
 }
 

@@ -1,6 +1,5 @@
 // Owns running one line of the suite and keeping what was seen of it: directly, and through the gateway.
 import { mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
 import type { Exchange } from './exchange.ts'
 import { openRecorder } from './recorder.ts'
 import { withToken } from './shim.ts'
