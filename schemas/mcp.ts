@@ -104,5 +104,8 @@ export const EVERY_CAPABILITY = {
 export const META = {
   protocolVersion: 'io.modelcontextprotocol/protocolVersion',
   clientInfo: 'io.modelcontextprotocol/clientInfo',
+  clientCapabilities: 'io.modelcontextprotocol/clientCapabilities',
+  relatedTask: 'io.modelcontextprotocol/related-task',
+  subscriptionId: 'io.modelcontextprotocol/subscriptionId',
   decision: 'dev.cedargate/decision',
 } as const

@@ -18,10 +18,18 @@ export type Streamed = {
    * is not cancelling).
    */
   readonly whenGone: 'cancel' | { readonly drainMs: number }
-  /** Sees every chunk, and answers what to write for it. A throw ends the answer. */
-  readonly onChunk?: (chunk: Buffer) => Buffer
-  /** Once: whether the body came to its own end. */
-  readonly onEnd: (complete: boolean) => void
+  /**
+   * Sees every chunk, and answers what to write for it; the next chunk waits for a promise. A throw or rejection ends
+   * the answer.
+   */
+  readonly onChunk?: (chunk: Buffer) => Buffer | Promise<Buffer>
+  /**
+   * Once: whether the body came to its own end, and if not, why. Answers what to write as the last; where there is
+   * nothing to say of a body that broke off, the connection breaks off too.
+   */
+  readonly onEnd: (complete: boolean, error?: Error) => Buffer | undefined
+  /** Gets what writes between two chunks of the body; does nothing once that is over. */
+  readonly onOpen?: (write: (bytes: Buffer) => void) => void
 }
 
 /**
@@ -36,18 +44,41 @@ export function respond(answer: Answer, outgoing: ServerResponse): Response {
   return RESPONSE_ALREADY_SENT
 }
 
-function relay({ stream, whenGone, onChunk, onEnd }: Streamed, outgoing: ServerResponse): void {
+function relay(
+  { stream, whenGone, onChunk, onEnd, onOpen }: Streamed,
+  outgoing: ServerResponse,
+): void {
   let over = false
-  const end = (complete: boolean) => {
+  let passing: Promise<void> | undefined
+  const write = (bytes: Buffer) => {
+    if (bytes.length > 0 && !outgoing.destroyed && !outgoing.write(bytes)) stream.pause()
+  }
+  const end = (complete: boolean, error?: Error) => {
     if (over) return
     over = true
-    onEnd(complete)
-    if (complete) outgoing.end()
+    const last = onEnd(complete, error)
+    if (outgoing.destroyed) return
+    if (last !== undefined) outgoing.end(last)
+    else if (complete) outgoing.end()
     else outgoing.destroy()
+  }
+  const endInTurn = (complete: boolean, error?: Error) => {
+    if (passing === undefined) end(complete, error)
+    else void passing.then(() => end(complete, error))
   }
   const pass = (chunk: Buffer) => {
     const shown = onChunk === undefined ? chunk : onChunk(chunk)
-    if (shown.length > 0 && !outgoing.destroyed && !outgoing.write(shown)) stream.pause()
+    if (!(shown instanceof Promise)) {
+      write(shown)
+      return
+    }
+    stream.pause()
+    passing = shown
+      .then(write, (error: Error) => void stream.destroy(error))
+      .finally(() => {
+        passing = undefined
+        if (!outgoing.writableNeedDrain) stream.resume()
+      })
   }
   stream.on('data', (chunk: Buffer) => {
     try {
@@ -56,12 +87,19 @@ function relay({ stream, whenGone, onChunk, onEnd }: Streamed, outgoing: ServerR
       stream.destroy(error as Error)
     }
   })
-  stream.once('end', () => end(true))
-  stream.on('error', () => end(false))
-  stream.once('close', () => end(false))
-  outgoing.on('drain', () => stream.resume())
+  stream.once('end', () => endInTurn(true))
+  stream.on('error', (error) => endInTurn(false, error))
+  stream.once('close', () => endInTurn(false))
+  outgoing.on('drain', () => {
+    if (passing === undefined) stream.resume()
+  })
   if (outgoing.destroyed) abandon(stream, whenGone)
   else outgoing.once('close', () => abandon(stream, whenGone))
+  onOpen?.((bytes) => {
+    const late = () => over || write(bytes)
+    if (passing === undefined) late()
+    else void passing.then(late)
+  })
 }
 
 function abandon(stream: Readable, whenGone: Streamed['whenGone']): void {

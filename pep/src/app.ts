@@ -59,12 +59,13 @@ function answerTo(
     return { status: 500, headers: {}, body: JSON.stringify({ code: 'internal', requestId }) }
   }
   const { code, message, cause } = error
+  const established = of !== undefined && !REJECTIONS.has(code)
   ports.metrics.calls(code)
   ports.log.info(
     { requestId, code, server: of?.server, method: of?.method, cause: reasonOf(cause) },
     message,
   )
-  return refused({ code, requestId, of, established: of !== undefined && !REJECTIONS.has(code) })
+  return refused({ code, requestId, of: of ?? error.of, established })
 }
 
 /** The message alone: an error of a client library may carry the request it was made with. */

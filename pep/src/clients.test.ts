@@ -48,6 +48,10 @@ function everything(): Upstream {
     args: ['streamableHttp'],
     env,
     cwd: null,
+    instructions: 'withhold',
+    writable: null,
+    instructions: 'withhold',
+    writable: null,
   }
 }
 

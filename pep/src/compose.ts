@@ -2,17 +2,19 @@
 // dev` do.
 import type { Hono } from 'hono'
 import type { Sql } from '../../schemas/database/sql.ts'
+import { BINDING_KEYS_MS } from '../../schemas/limits.ts'
 import { createApp, type PepEnv } from './app.ts'
 import { createDecide } from './decide.ts'
 import { createDiscovery, type Discovery } from './discover.ts'
 import { type EnforcePorts, permit } from './enforce.ts'
 import { follow } from './follow.ts'
+import { createBindings } from './inbound/bindings.ts'
 import type { AddressRules } from './inbound/check-origin.ts'
-import { createSessions } from './inbound/session.ts'
 import { createShares } from './inbound/shares.ts'
-import { DISCOVERY_INTERVAL_MS } from './limits.ts'
+import { DISCOVERY_INTERVAL_MS, STREAM_CHECK_MS } from './limits.ts'
 import { createMetrics } from './metrics.ts'
 import type { Log, Monotonic, PdpPort, Uuid } from './ports.ts'
+import { createRecheck, type Recheck } from './recheck.ts'
 import { createRecord } from './record/record.ts'
 import { createReporter } from './report.ts'
 import { createReviewed, type Reviewed } from './reviewed.ts'
@@ -24,14 +26,14 @@ export type PepPorts = {
   readonly pdp: PdpPort
   /** Under a role that may INSERT records; nothing else is asked of it. */
   readonly sql: Sql
-  /** The PEP's own key: sessions are bound with a key derived from it. */
-  readonly pepKey: string
   /**
    * For `${NAME}` in server settings, and PATH, HOME, LANG and TMPDIR of the servers this PEP
    * starts.
    */
   readonly env: Env
   readonly monotonic: Monotonic
+  /** Milliseconds since 1970, for what is bound to an end. */
+  readonly now: () => number
   readonly uuid: Uuid
   readonly log: Log
   /** Hosts and origins beside loopback. */
@@ -55,7 +57,7 @@ const NO_RULES: AddressRules = { allowedHosts: new Set(), allowedOrigins: new Se
 
 export function createPep(ports: PepPorts): Pep {
   const { pdp, monotonic, uuid, log } = ports
-  const sessions = createSessions(ports.pepKey)
+  const bindings = createBindings(ports.now)
   const streams = createStreams()
   const reporter = createReporter(pdp, log)
   const surroundings = {
@@ -70,17 +72,17 @@ export function createPep(ports: PepPorts): Pep {
   })
   const servers: Servers = createServers({
     ...shared,
-    sessions,
+    bindings,
     streams,
     surroundings,
-    showTools: reviewed.show,
-    onToolsChanged: (id) => discovery.changed(id),
+    onKeys: bindings.use,
     onRestarted: (id) => void discovery.look(id),
     onClosed(id) {
       discovery.forget(id)
       reviewed.forget(id)
     },
   })
+  const recheck = createRecheck({ pdp, log, streams, reviewed })
   const enforcement: EnforcePorts = {
     reporter,
     monotonic,
@@ -90,6 +92,15 @@ export function createPep(ports: PepPorts): Pep {
     serverOf: servers.of,
     isRevoked: streams.isRevoked,
     definitionOf: (caller, tool) => discovery.definitionOf(caller, tool),
+    uuid,
+    passage: {
+      bindings,
+      log,
+      showTools: reviewed.show,
+      onListed: (inbound, { visible }) => recheck.listed(inbound, visible),
+      onToolsChanged: (id) => discovery.changed(id),
+      passesInstructions: servers.passesInstructions,
+    },
   }
   const discovery: Discovery = createDiscovery({
     ...shared,
@@ -100,13 +111,14 @@ export function createPep(ports: PepPorts): Pep {
   })
   const app = createApp({
     ...enforcement,
-    sessions,
+    bindings,
+    paramHeadersOf: reviewed.paramHeadersOf,
     shares: createShares(),
     uuid,
     log,
     rules: ports.rules ?? NO_RULES,
   })
-  const background = keepUp({ pdp, log, streams, servers, reviewed, discovery })
+  const background = keepUp({ pdp, log, streams, servers, reviewed, discovery, recheck })
   return {
     app,
     known: background.known,
@@ -127,12 +139,13 @@ type Kept = {
   readonly servers: Servers
   readonly reviewed: Reviewed
   readonly discovery: Discovery
+  readonly recheck: Recheck
 }
 
 /**
  * What happens without a client: following the PDP, knowing the servers, looking at their tools.
  */
-function keepUp({ pdp, log, streams, servers, reviewed, discovery }: Kept) {
+function keepUp({ pdp, log, streams, servers, reviewed, discovery, recheck }: Kept) {
   const stopping = new AbortController()
   const lookAtAll = async (): Promise<void> => {
     const looks = servers.ids().map(async (id) => {
@@ -150,9 +163,10 @@ function keepUp({ pdp, log, streams, servers, reviewed, discovery }: Kept) {
     await lookAtAll()
   }
   const refreshOrLog = () => {
-    refresh().catch((error: unknown) =>
-      log.warn({ err: error }, 'the servers could not be refreshed'),
-    )
+    const told = learn().then(() => recheck.check(true))
+    told
+      .then(lookAtAll)
+      .catch((error: unknown) => log.warn({ err: error }, 'the servers could not be refreshed'))
   }
   let isFirst = true
   const following = follow(
@@ -174,13 +188,17 @@ function keepUp({ pdp, log, streams, servers, reviewed, discovery }: Kept) {
     },
     stopping.signal,
   )
-  const timer = setInterval(() => void lookAtAll(), DISCOVERY_INTERVAL_MS)
-  timer.unref()
+  const timers = [
+    setInterval(() => void lookAtAll(), DISCOVERY_INTERVAL_MS),
+    setInterval(() => void recheck.check(false), STREAM_CHECK_MS),
+    setInterval(refreshOrLog, BINDING_KEYS_MS),
+  ]
+  for (const timer of timers) timer.unref()
   return {
     known: learn,
     ready: refresh,
     async stop() {
-      clearInterval(timer)
+      for (const timer of timers) clearInterval(timer)
       stopping.abort()
       await following
     },

@@ -16,6 +16,7 @@ const call = (method: string): DecideCall => ({
   era: 'legacy',
   definition: null,
   client: null,
+  from: 'client',
   sourceIp: null,
 })
 

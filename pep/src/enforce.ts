@@ -1,16 +1,20 @@
 // Owns the order of one call: decide, record, then answer or forward. There is no other way to a
 // server.
-import type { DecideCall } from '../../schemas/pep-api.ts'
+import type { DecideCall, Verdict } from '../../schemas/pep-api.ts'
+import type { JsonObject } from '../../schemas/strict-json.ts'
 import type { Answer } from './answer.ts'
 import type { Decide } from './decide.ts'
 import { GatewayError } from './gateway-error.ts'
 import type { Inbound } from './inbound/receive.ts'
 import type { Metrics } from './metrics.ts'
-import type { Monotonic } from './ports.ts'
+import { asInbound } from './passage/asked.ts'
+import { createPassage, type PassagePorts } from './passage/passage.ts'
+import type { Monotonic, Uuid } from './ports.ts'
 import type { RecordedCall, RecordVerdict } from './record/record.ts'
 import { denied } from './refuse.ts'
 import type { Reporter } from './report.ts'
 import type { Caller } from './reviewed.ts'
+import { subscribedTo, subscribedUris, subscribing } from './subscription.ts'
 import type { Ended, UpstreamServer } from './upstream/upstream.ts'
 
 export type EnforcePorts = {
@@ -26,6 +30,8 @@ export type EnforcePorts = {
   readonly serverOf: (id: string) => UpstreamServer | undefined
   /** Fingerprint of a tool's definition as the server serves it to this caller now. */
   readonly definitionOf: (caller: Caller, tool: string) => Promise<string | null> | string | null
+  readonly passage: Omit<PassagePorts, 'ask'>
+  readonly uuid: Uuid
 }
 
 /**
@@ -39,14 +45,16 @@ export async function enforce(
   inbound: Inbound,
   signal: () => AbortSignal,
 ): Promise<Answer> {
-  const permitted = await permit(ports, inbound)
-  if ('answer' in permitted) return permitted.answer
-  return forward(ports, inbound, permitted.call, signal)
+  const narrowed = await narrow(ports, inbound)
+  const { call, verdict } = await permit(ports, narrowed)
+  if (call === undefined) return denied(inbound, verdict)
+  return forward(ports, narrowed, call, signal)
 }
 
-export type Permitted = { readonly call: RecordedCall } | { readonly answer: Answer }
+/** `call` is undefined where it was denied. */
+export type Permitted = { readonly verdict: Verdict; readonly call: RecordedCall | undefined }
 
-/** Decides and records: the call if it may be sent, else the answer to its denial. */
+/** Decides and records. */
 export async function permit(ports: EnforcePorts, inbound: Inbound): Promise<Permitted> {
   const { monotonic, metrics } = ports
   if (ports.isRevoked(inbound.token)) throw new GatewayError('unauthenticated', 'it was revoked')
@@ -58,16 +66,44 @@ export async function permit(ports: EnforcePorts, inbound: Inbound): Promise<Per
   const call = await ports.record(inbound, result, askedAt)
   metrics.recordSeconds((monotonic() - decidedAt) / 1000)
   metrics.calls(result.decision)
-  return call === undefined ? { answer: denied(inbound, result) } : { call }
+  return { verdict: result, call }
+}
+
+/**
+ * Decides what a server asks of the client of `inbound`, and records it; an allow is on its way to the client then. Throws
+ * what `permit` throws.
+ */
+async function ask(ports: EnforcePorts, inbound: Inbound, request: JsonObject): Promise<Verdict> {
+  const { verdict, call } = await permit(ports, asInbound(inbound, ports.uuid(), request))
+  if (call === undefined) return verdict
+  call.open(ports.monotonic())
+  const { text } = asInbound(inbound, '', request)
+  reportOnce(ports, call)({ result: 'forwarded', status: 0, isError: false, bytes: text.length })
+  return verdict
+}
+
+/** A subscription to what its caller may not read is none: each resource of it is decided by itself. */
+async function narrow(ports: EnforcePorts, inbound: Inbound): Promise<Inbound> {
+  const uris = subscribedUris(inbound)
+  if (uris.length === 0) return inbound
+  const requests = uris.map((uri) => subscribing(inbound, ports.uuid(), uri))
+  const permitted = await Promise.all(requests.map((request) => permit(ports, request)))
+  const allowed = permitted.flatMap(({ call }, index) => {
+    if (call === undefined) return []
+    reportOnce(ports, call)({ result: 'forwarded', status: 0, isError: false, bytes: 0 })
+    return [uris[index] ?? '']
+  })
+  return subscribedTo(inbound, allowed)
 }
 
 async function questionOf(ports: EnforcePorts, inbound: Inbound): Promise<DecideCall> {
-  const { requestId, token, server, method, era, client, sourceIp, tool } = inbound
+  const { requestId, token, server, from, method, era, client, sourceIp, tool } = inbound
   const definition = tool === undefined ? null : await ports.definitionOf(inbound, tool)
   return {
     requestId,
     token,
     server,
+    from,
     method,
     message: inbound.text,
     era,
@@ -92,8 +128,13 @@ async function forward(
         `this PEP does not serve ${inbound.server} yet`,
       )
     }
+    const passage = createPassage(
+      { ...ports.passage, ask: (of, request) => ask(ports, of, request) },
+      inbound,
+      call.verdict,
+    )
     const cancels = inbound.era === 'modern' || inbound.kind === 'stream'
-    return await server.forward(call, { signal: cancels ? signal() : undefined, onEnded })
+    return await server.forward(call, { signal: cancels ? signal() : undefined, onEnded, passage })
   } catch (error) {
     // Whoever sent something has told how that ended; else nothing was sent.
     onEnded({ result: 'refused', status: 0, isError: true, bytes: 0 })

@@ -8,6 +8,8 @@ import { TOOLS_MAX } from '../../schemas/limits.ts'
  */
 export const UPSTREAM_CONNECT_TIMEOUT_MS = 5_000
 export const UPSTREAM_HEADERS_TIMEOUT_MS = 330_000
+/** Telling a server that its own request was denied. */
+export const UPSTREAM_TELL_TIMEOUT_MS = 10_000
 /** Silence within an answer that is not an event stream. */
 export const UPSTREAM_BODY_TIMEOUT_MS = 330_000
 /** Connections to one server; a call beyond waits for one. */
@@ -18,23 +20,39 @@ export const UPSTREAM_CONNECTIONS_MAX = 1_024
  */
 export const ABANDONED_ANSWER_MS_MAX = 330_000
 
-/** A JSON answer up to here is read whole and written at once; longer ones are streamed through. */
-export const ANSWER_BUFFER_BYTES_MAX = 64 * 1024
 /**
- * A list answer, or one event of a filtered stream; a longer one is refused, since it cannot be
- * filtered.
+ * One message of a server, in whatever way it comes: a JSON answer, an event, a line. A longer one is refused, since
+ * it cannot be looked into.
  */
-export const LIST_BYTES_MAX = 16 * 1024 * 1024
+export const SERVER_MESSAGE_BYTES_MAX = 16 * 1024 * 1024
+/** The text of an error answer that is no message. */
+export const ERROR_TEXT_BYTES_MAX = 64 * 1024
+/**
+ * The event stream that answers one request: its bytes, its time, and how long it may stay open after the answer
+ * was on it.
+ */
+export const ANSWER_STREAM_BYTES_MAX = 256 * 1024 * 1024
+export const ANSWER_STREAM_MS_MAX = 60 * 60_000
+export const ANSWER_CLOSE_MS = 10_000
 /** Lifetime a client may cache a filtered list for, so that a policy change shows. */
 export const LIST_TTL_MS_MAX = 5_000
 
 /** Characters of a method name, as the PDP takes it. */
 export const METHOD_LENGTH_MAX = 256
-/** Characters of an upstream's session id. */
+/** Characters of the session ids and task ids that servers coin. */
 export const SESSION_ID_LENGTH_MAX = 1_024
+export const TASK_ID_LENGTH_MAX = 1_024
+/** How long a client may take to come back with the `requestState` of a server. */
+export const REQUEST_STATE_MS_MAX = 60 * 60_000
 /** Long-lived GET streams open at once, over all servers. */
 export const STREAMS_MAX = 1_024
 export const STREAMS_PER_GRANT_MAX = 64
+/** Resources that one `subscriptions/listen` may name; each is decided by itself. */
+export const SUBSCRIBED_URIS_MAX = 64
+/** How often it is asked whether what stays open may. */
+export const STREAM_CHECK_MS = 60_000
+/** Lists whose state is remembered, to tell their callers when it changes. */
+export const LISTED_CALLERS_MAX = 16_384
 /** Bytes of messages under way, of one grant and of all; a message beyond is refused. */
 export const REQUEST_BYTES_PER_GRANT_MAX = 8 * 1024 * 1024
 export const REQUEST_BYTES_MAX = 128 * 1024 * 1024
@@ -92,9 +110,8 @@ export const TOLD_WAITING_MAX = 256
 export const CHILDREN_MAX = 64
 export const CHILDREN_PER_GRANT_MAX = 8
 export const CHILD_IDLE_MS_MAX = 30 * 60_000
-/** Messages of a child that wait for its client to open a stream, and bytes of one message. */
+/** Messages of a child that wait for its client to open a stream. */
 export const CHILD_WAITING_MESSAGES_MAX = 64
-export const CHILD_MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 /** From the polite end of a child (its input closes) over SIGTERM to SIGKILL. */
 export const CHILD_STOP_MS = 2_000
 

@@ -36,12 +36,12 @@ export async function lookAt(
   const server = ports.serverOf(id)
   if (server === undefined)
     throw new GatewayError('upstream_unavailable', 'this PEP does not serve it')
-  const permitted = await ports.permit(ownInitialize(id, ports.uuid()))
-  if ('answer' in permitted) {
+  const { call } = await ports.permit(ownInitialize(id, ports.uuid()))
+  if (call === undefined) {
     ports.log.warn({ server: id }, 'the policy denies the gateway to look at the tools of a server')
     return undefined
   }
-  const connection = await server.connect(permitted.call)
+  const connection = await server.connect(call)
   try {
     await connection.notify('notifications/initialized')
     return await listAll(connection, gathering)
@@ -106,12 +106,14 @@ function ownInitialize(server: string, requestId: string): Inbound {
   return {
     requestId,
     server,
+    from: 'client',
     token: null,
     era: 'legacy',
     method: 'initialize',
     kind: 'request',
     id: 'cedargate-0',
     tool: undefined,
+    params: undefined,
     text: JSON.stringify({ jsonrpc: '2.0', id: 'cedargate-0', method: 'initialize', params }),
     session: undefined,
     headers: {},

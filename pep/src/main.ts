@@ -35,9 +35,9 @@ export async function startPep(config: PepConfig, options: MainOptions): Promise
     pdp,
     sql,
     log,
-    pepKey: config.pepKey,
     env: config.env,
     monotonic: () => performance.now(),
+    now: Date.now,
     uuid: randomUUID,
     rules: { allowedHosts, allowedOrigins },
   })

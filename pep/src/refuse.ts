@@ -3,6 +3,7 @@
 import { REFUSALS, type RefusalCode, RPC } from '../../schemas/codes.ts'
 import { LEGACY_REVISIONS, META, MODERN_REVISIONS } from '../../schemas/mcp.ts'
 import type { Verdict } from '../../schemas/pep-api.ts'
+import type { JsonObject } from '../../schemas/strict-json.ts'
 import type { Answer } from './answer.ts'
 import type { Envelope } from './inbound/receive.ts'
 
@@ -11,12 +12,22 @@ import type { Envelope } from './inbound/receive.ts'
  * other requests a JSON-RPC error; what has no id gets 403 with an error body.
  */
 export function denied(of: Envelope, verdict: Verdict): Answer {
+  const headers = { 'cedargate-decision': verdict.decisionId }
+  return json(statusOf(of, verdict), deniedMessage(of, verdict), headers)
+}
+
+/** A method that does not exist is 404 in the modern era, as from any server (specification, Streamable HTTP). */
+function statusOf(of: Envelope, { code }: Verdict): number {
+  if (of.kind !== 'request') return 403
+  return code === 'unknown_method' && of.era === 'modern' && !isToolCall(of) ? 404 : 200
+}
+
+/** What a denied request is answered, in whatever way it came. */
+export function deniedMessage(of: Envelope, verdict: Verdict): JsonObject {
   const { decisionId, code, policies, text } = verdict
-  const data = { decisionId, code, policies }
-  const headers = { 'cedargate-decision': decisionId }
-  if (isToolCall(of)) return json(200, toolError(of, text, data), headers)
-  const status = of.kind === 'request' ? 200 : 403
-  return json(status, rpcError(of, RPC.denied, text, data), headers)
+  const data = { decisionId, code, policies: [...policies] }
+  if (isToolCall(of)) return toolError(of, text, data)
+  return rpcError(of, code === 'unknown_method' ? RPC.methodNotFound : RPC.denied, text, data)
 }
 
 export type Refused = {
@@ -30,23 +41,35 @@ export type Refused = {
 
 /** The answer to what the PEP refuses by itself: REFUSALS says status and code, TEXTS the words. */
 export function refused({ code, requestId, of, established }: Refused): Answer {
-  const { status, rpc } = REFUSALS[code]
-  const text = TEXTS[code]
-  const data =
-    code === 'unsupported_version' ? { code, requestId, ...SUPPORTED } : { code, requestId }
-  if (established && of !== undefined && isToolCall(of)) {
-    return json(200, toolError(of, `${text} (${code}, request ${requestId})`, data), {})
+  const { status } = REFUSALS[code]
+  if (!established || of === undefined) {
+    return json(status, refusal(code, requestId, of), EXTRA_HEADERS[code] ?? {})
   }
-  const isRequest = of?.kind === 'request'
-  const httpStatus = established && isRequest && status >= 500 ? 200 : status
-  return json(httpStatus, rpcError(of, rpc, text, data), EXTRA_HEADERS[code] ?? {})
+  const isAnswered = of.kind === 'request' && (isToolCall(of) || status >= 500)
+  return json(isAnswered ? 200 : status, refusedMessage({ code, requestId, of }), {})
+}
+
+/** What an established request is answered that the PEP refuses, in whatever way it came. */
+export function refusedMessage({
+  code,
+  requestId,
+  of,
+}: Omit<Refused, 'established'> & { readonly of: Envelope }): JsonObject {
+  if (!isToolCall(of)) return refusal(code, requestId, of)
+  const text = `${TEXTS[code]} (${code}, request ${requestId})`
+  return toolError(of, text, { code, requestId })
+}
+
+function refusal(code: RefusalCode, requestId: string, of: Envelope | undefined): JsonObject {
+  const supported = code === 'unsupported_version' ? SUPPORTED : {}
+  return rpcError(of, REFUSALS[code].rpc, TEXTS[code], { code, requestId, ...supported })
 }
 
 function isToolCall({ kind, method }: Envelope): boolean {
   return kind === 'request' && method === 'tools/call'
 }
 
-function toolError({ id, era }: Envelope, text: string, data: object): object {
+function toolError({ id, era }: Envelope, text: string, data: JsonObject): JsonObject {
   const result = {
     content: [{ type: 'text', text }],
     isError: true,
@@ -54,18 +77,25 @@ function toolError({ id, era }: Envelope, text: string, data: object): object {
   }
   return {
     jsonrpc: '2.0',
-    id,
+    id: id ?? null,
     result: era === 'modern' ? { resultType: 'complete', ...result } : result,
   }
 }
 
 /** Without an id unless a request is answered (specification, Streamable HTTP). */
-function rpcError(of: Envelope | undefined, code: number, message: string, data: object): object {
+function rpcError(
+  of: Envelope | undefined,
+  code: number,
+  message: string,
+  data: JsonObject,
+): JsonObject {
   const error = { code, message, data }
-  return of?.kind === 'request' ? { jsonrpc: '2.0', id: of.id, error } : { jsonrpc: '2.0', error }
+  return of?.kind === 'request'
+    ? { jsonrpc: '2.0', id: of.id ?? null, error }
+    : { jsonrpc: '2.0', error }
 }
 
-function json(status: number, body: object, headers: Readonly<Record<string, string>>): Answer {
+function json(status: number, body: JsonObject, headers: Readonly<Record<string, string>>): Answer {
   return {
     status,
     headers: { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers },
@@ -92,6 +122,8 @@ const TEXTS: Record<RefusalCode, string> = {
   reserved_key: 'the body uses a key that is reserved (__entity, __extn, __expr)',
   batch_not_supported: 'send one message at a time: batches are not supported',
   not_a_message: 'the body is not one JSON-RPC 2.0 message',
+  missing_metadata:
+    'a request of this revision names its protocol version and client capabilities in `_meta`',
   header_mismatch: 'a header that repeats the body is missing or differs from it',
   unsupported_version: 'this protocol version is not supported',
   not_acceptable: 'the Accept header must list application/json and text/event-stream',
@@ -101,6 +133,9 @@ const TEXTS: Record<RefusalCode, string> = {
   server_not_granted: 'this token is not granted for this server',
   unknown_server: 'there is no such server',
   unknown_session: 'there is no such session: initialize again',
+  unknown_task: 'there is no such task',
+  invalid_state:
+    'the requestState is not one that this gateway gave for this request, or it is too old',
   method_not_allowed: 'this HTTP method is not supported here',
   body_too_large: 'the body is too large',
   wrong_content_type: 'send application/json, not encoded',

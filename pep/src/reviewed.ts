@@ -3,6 +3,7 @@
 import { type ReviewedResponse, reviewedResponse } from '../../schemas/pep-api.ts'
 import type { JsonObject } from '../../schemas/strict-json.ts'
 import { createFingerprints, type Fingerprints, pairOf } from './definition.ts'
+import { type ParamHeader, paramHeadersOf } from './inbound/param-headers.ts'
 import { DISCOVERY_COOLDOWN_MS, PDP_TIMEOUT_MS } from './limits.ts'
 import type { Log, Monotonic, PdpPort } from './ports.ts'
 
@@ -40,11 +41,16 @@ export type Reviewed = {
   readonly ensure: (server: string) => Promise<void>
   readonly isReviewed: (server: string, tool: string, sha256: string) => boolean
   readonly show: ShowTools
+  /** Headers that the latest reviewed definition of a tool asks for. */
+  readonly paramHeadersOf: (server: string, tool: string) => readonly ParamHeader[]
+  /** Another text whenever what is shown of these tools is another. */
+  readonly stateOf: (server: string, tools: readonly string[]) => string
   readonly forget: (server: string) => void
 }
 
 type Tool = {
   readonly latest: JsonObject
+  readonly paramHeaders: readonly ParamHeader[]
   readonly variants: ReadonlyMap<string, JsonObject>
 }
 
@@ -106,6 +112,12 @@ export function createReviewed(ports: ReviewedPorts): Reviewed {
       onShown(caller, shown)
       return definitions
     },
+    paramHeadersOf: (server, tool) => servers.get(server)?.tools?.get(tool)?.paramHeaders ?? [],
+    stateOf(server, tools) {
+      const known = servers.get(server)?.tools
+      const shown = tools.map((tool) => [tool, ...(known?.get(tool)?.variants.keys() ?? [])])
+      return JSON.stringify([known !== undefined, shown])
+    },
     forget: (server) => void servers.delete(server),
   }
 }
@@ -149,5 +161,6 @@ function toolOf({ name, variants }: ReviewedResponse['tools'][number]): [string,
     return [sha256, definition as JsonObject] as const
   })
   const latest = definitions.at(-1)?.[1] ?? {}
-  return [name, { latest, variants: new Map(definitions) }]
+  const paramHeaders = paramHeadersOf(latest)
+  return [name, { latest, paramHeaders, variants: new Map(definitions) }]
 }

@@ -1,6 +1,7 @@
 // Owns which servers this PEP serves and how each is reached, as the PDP's bundle says. Never
 // serves one it was not told of.
-import { serversResponse, type Upstream } from '../../schemas/pep-api.ts'
+import type { z } from 'zod'
+import { type BindingKey, serversResponse, type Upstream } from '../../schemas/pep-api.ts'
 import { PDP_TIMEOUT_MS } from './limits.ts'
 import type { Log, PdpPort } from './ports.ts'
 import { expandOrThrow } from './upstream/child.ts'
@@ -13,10 +14,13 @@ export type ServersPorts = SpawnPorts & {
   readonly pdp: PdpPort
   readonly log: Log
   readonly onClosed: (id: string) => void
+  readonly onKeys: (keys: readonly BindingKey[]) => void
 }
 
 export type Servers = {
   readonly of: (id: string) => UpstreamServer | undefined
+  /** Whether models may read the server's own instructions. */
+  readonly passesInstructions: (id: string) => boolean
   readonly ids: () => string[]
   /**
    * Asks the PDP, and opens and closes what changed. Rejects when the PDP cannot be asked; what is
@@ -34,6 +38,7 @@ export type Servers = {
 
 type Open = {
   readonly said: string
+  readonly passesInstructions: boolean
   readonly server: UpstreamServer
   readonly started: Promise<void>
 }
@@ -55,7 +60,9 @@ export function createServers(ports: ServersPorts): Servers {
     for (const [id, upstream] of wanted) {
       if (open.has(id)) continue
       try {
-        open.set(id, { said: JSON.stringify(upstream), ...openServer(upstream, ports) })
+        const passesInstructions = upstream.instructions === 'pass'
+        const said = JSON.stringify(upstream)
+        open.set(id, { said, passesInstructions, ...openServer(upstream, ports) })
       } catch (error) {
         ports.log.error({ server: id, err: error }, 'a server of the bundle cannot be served')
       }
@@ -63,9 +70,16 @@ export function createServers(ports: ServersPorts): Servers {
   }
   return {
     of: (id) => open.get(id)?.server,
+    passesInstructions: (id) => open.get(id)?.passesInstructions === true,
     ids: () => [...open.keys()],
     refresh() {
-      refreshing = refreshing.catch(() => undefined).then(async () => apply(await ask(ports.pdp)))
+      refreshing = refreshing
+        .catch(() => undefined)
+        .then(async () => {
+          const { servers, keys } = await ask(ports.pdp)
+          ports.onKeys(keys)
+          await apply(servers)
+        })
       return refreshing
     },
     started: async (id) => open.get(id)?.started,
@@ -79,13 +93,13 @@ export function createServers(ports: ServersPorts): Servers {
   }
 }
 
-async function ask(pdp: PdpPort): Promise<readonly Upstream[]> {
+async function ask(pdp: PdpPort): Promise<z.infer<typeof serversResponse>> {
   const { status, body } = await pdp.get('/pep/v1/servers', PDP_TIMEOUT_MS)
   if (status !== 200) throw new Error(`the PDP answered ${status} when asked for servers`)
-  return serversResponse.parse(JSON.parse(body)).servers
+  return serversResponse.parse(JSON.parse(body))
 }
 
-function openServer(upstream: Upstream, ports: ServersPorts): Omit<Open, 'said'> {
+function openServer(upstream: Upstream, ports: ServersPorts): Pick<Open, 'server' | 'started'> {
   if (upstream.transport === 'stdio') {
     return { server: new StdioServer(upstream, ports), started: Promise.resolve() }
   }

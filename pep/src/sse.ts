@@ -8,6 +8,8 @@ export type SseEvent = {
   readonly data: string | undefined
   /** `event:`, or `message`. */
   readonly type: string
+  /** `id:`, also an empty one; undefined without one. */
+  readonly id: string | undefined
 }
 
 export type SseReader = {
@@ -70,12 +72,14 @@ const KEPT: ReadonlySet<string> = new Set(['event', 'id', 'retry', ''])
 function readEvent(raw: Buffer): SseEvent {
   const data: string[] = []
   let type = 'message'
+  let id: string | undefined
   for (const line of linesOf(raw)) {
     const [field, value] = fieldOf(line)
     if (field === 'data') data.push(value)
     if (field === 'event' && value !== '') type = value
+    if (field === 'id') id = value
   }
-  return { raw, type, data: data.length === 0 ? undefined : data.join('\n') }
+  return { raw, type, id, data: data.length === 0 ? undefined : data.join('\n') }
 }
 
 function linesOf(raw: Buffer): string[] {

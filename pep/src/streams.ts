@@ -2,13 +2,26 @@
 import { GatewayError } from './gateway-error.ts'
 import { REVOKED_TOKENS_MAX, STREAMS_MAX, STREAMS_PER_GRANT_MAX } from './limits.ts'
 
+export type Stream = {
+  readonly server: string
+  /** Whose it is; null never is a client's. */
+  readonly token: string | null
+  /** It stays open for what may happen: a GET or `subscriptions/listen`, not an answer on its way. */
+  readonly lasting: boolean
+  readonly close: (why: GatewayError) => void
+  /** Tells its client that the tools it may see changed; undefined where it did not ask to be told. */
+  readonly sayToolsChanged?: () => void
+}
+
 export type Streams = {
   /**
-   * Keeps `close` until the returned function is called. Throws unauthenticated for a revoked
-   * token. A lasting stream (a GET, not an answer on its way) throws too_many_requests beyond
-   * STREAMS_MAX or STREAMS_PER_GRANT_MAX, and pdp_unavailable while revocations cannot be heard.
+   * Keeps the stream until the returned function is called. Throws unauthenticated for a revoked
+   * token. A lasting one throws too_many_requests beyond STREAMS_MAX or STREAMS_PER_GRANT_MAX, and
+   * pdp_unavailable while revocations cannot be heard.
    */
-  readonly add: (token: string | null, lasting: boolean, close: () => void) => () => void
+  readonly add: (stream: Stream) => () => void
+  /** Those that last. */
+  readonly lasting: () => readonly Stream[]
   readonly isRevoked: (token: string | null) => boolean
   /** Closes everything of this token, and what it might still open: a verdict may be on its way. */
   readonly revoke: (token: string) => void
@@ -17,15 +30,17 @@ export type Streams = {
   readonly closeAll: () => void
 }
 
-type Open = { readonly token: string | null; readonly lasting: boolean; readonly close: () => void }
+const REVOKED = new GatewayError('unauthenticated', 'the token was revoked')
+const UNWATCHED = new GatewayError('pdp_unavailable', 'revocations cannot be heard')
+const STOPPING = new GatewayError('upstream_unavailable', 'the PEP stops')
 
 export function createStreams(): Streams {
-  const open = new Set<Open>()
+  const open = new Set<Stream>()
   const revoked = new Set<string>()
   let lasting = 0
   let isWatched = false
-  const closeWhere = (matches: (stream: Open) => boolean) => {
-    for (const stream of Array.from(open)) if (matches(stream)) stream.close()
+  const closeWhere = (why: GatewayError, matches: (stream: Stream) => boolean) => {
+    for (const stream of Array.from(open)) if (matches(stream)) stream.close(why)
   }
   const ownLasting = (token: string | null) =>
     Array.from(open).filter((stream) => stream.lasting && stream.token === token).length
@@ -48,26 +63,26 @@ export function createStreams(): Streams {
     }
   }
   return {
-    add(token, lasts, close) {
-      check(token, lasts)
-      const stream = { token, lasting: lasts, close }
+    add(stream) {
+      check(stream.token, stream.lasting)
       open.add(stream)
-      if (lasts) lasting += 1
+      if (stream.lasting) lasting += 1
       return () => {
-        if (open.delete(stream) && lasts) lasting -= 1
+        if (open.delete(stream) && stream.lasting) lasting -= 1
       }
     },
+    lasting: () => Array.from(open).filter((stream) => stream.lasting),
     isRevoked: (token) => token !== null && revoked.has(token),
     revoke(token) {
       const [oldest] = revoked
       if (revoked.size >= REVOKED_TOKENS_MAX && oldest !== undefined) revoked.delete(oldest)
       revoked.add(token)
-      closeWhere((stream) => stream.token === token)
+      closeWhere(REVOKED, (stream) => stream.token === token)
     },
     watched(heard) {
       isWatched = heard
-      if (!heard) closeWhere((stream) => stream.lasting)
+      if (!heard) closeWhere(UNWATCHED, (stream) => stream.lasting)
     },
-    closeAll: () => closeWhere(() => true),
+    closeAll: () => closeWhere(STOPPING, () => true),
   }
 }

@@ -18,6 +18,9 @@ import {
   decideRequest,
   decideResponse,
   definitionsRequest,
+  type ListRequest,
+  listRequest,
+  listResponse,
   type Outcome,
   outcomesRequest,
   type PepEvent,
@@ -54,6 +57,8 @@ export type TestPdp = {
   reviewed: readonly TestTool[] | null
   /** Fingerprints it has whole; it wants all others. */
   readonly kept: Set<string>
+  /** What the lists of a caller show. */
+  lists: (caller: ListRequest['callers'][number]) => Visible | null
   /** Decides each call. */
   rule: (call: DecideCall) => Ruling
   /** Changes what is answered to `decide`; for what a broken PDP might say. */
@@ -63,6 +68,7 @@ export type TestPdp = {
   readonly hangUp: () => void
 }
 
+const BINDING_KEY = Buffer.alloc(32, 1).toString('base64url')
 export const EVERYTHING_VISIBLE: Visible = { tools: [], resources: true, prompts: true }
 
 /**
@@ -78,6 +84,7 @@ export function createTestPdp(upstreams: readonly Upstream[]): TestPdp {
     told: [],
     reviewed: TOOLS,
     kept: new Set(),
+    lists: () => EVERYTHING_VISIBLE,
     rule: () => ({ allow: true, visible: EVERYTHING_VISIBLE }),
     corrupt: (results) => ({ results }),
     tell: (event) => listeners.forEach((listener) => listener(event)),
@@ -86,7 +93,9 @@ export function createTestPdp(upstreams: readonly Upstream[]): TestPdp {
       post: (path, body) => Promise.resolve(take(pdp, path, body)),
       get: (path) => {
         if (path.startsWith('/pep/v1/definitions?')) return Promise.resolve(reviewedBy(pdp))
-        const answer = { pep: 'pep-test', bundle: 'b'.repeat(64), servers: [...upstreams] }
+        const keys = upstreams.map(({ id }) => ({ server: id, id: 'test', key: BINDING_KEY }))
+        const bundle = 'b'.repeat(64)
+        const answer = { pep: 'pep-test', bundle, servers: [...upstreams], keys }
         return Promise.resolve({ status: 200, body: JSON.stringify(serversResponse.parse(answer)) })
       },
       events: (signal) => eventsOf(listeners, signal),
@@ -104,6 +113,11 @@ function take(pdp: TestPdp, path: string, text: string): { status: number; body:
     const results = calls.map((call) => decideOne(call, pdp.rule(call)))
     decideResponse.parse({ results })
     return { status: 200, body: JSON.stringify(pdp.corrupt(results)) }
+  }
+  if (path === '/pep/v1/list') {
+    const { callers } = listRequest.parse(body)
+    const answer = listResponse.parse({ visible: callers.map((caller) => pdp.lists(caller)) })
+    return { status: 200, body: JSON.stringify(answer) }
   }
   if (path === '/pep/v1/outcomes') {
     pdp.outcomes.push(...outcomesRequest.parse(body).outcomes)
@@ -287,7 +301,8 @@ function answerPlainly(request: Reached, response: ServerResponse): void {
 }
 
 export function httpUpstream(id: string, url: string): Upstream {
-  return { id, transport: 'http', url, command: null, args: [], env: {}, cwd: null }
+  const none = { command: null, args: [], env: {}, cwd: null, writable: null }
+  return { id, transport: 'http', url, ...none, instructions: 'withhold' }
 }
 
 /** The message that arrived; empty without a body. */
@@ -333,9 +348,9 @@ export async function startTestPep(
   ports: Pick<PepPorts, 'pdp' | 'sql'> & Partial<PepPorts>,
 ): Promise<RunningTestPep> {
   const pep = createPep({
-    pepKey: 'cgp_test',
     env: { PATH: [dirname(process.execPath), '/usr/bin', '/bin'].join(delimiter) },
     monotonic: () => performance.now(),
+    now: Date.now,
     uuid: randomUUID,
     log: pino({ level: 'silent' }),
     binDirectory: BIN_DIRECTORY,

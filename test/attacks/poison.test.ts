@@ -156,6 +156,7 @@ async function straightAtPdp(n: number): Promise<void> {
     era: 'legacy',
     definition,
     client: null,
+    from: 'client',
     sourceIp: '127.0.0.1',
   }
   const answer = await askPdp([call])

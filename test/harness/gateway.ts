@@ -142,9 +142,9 @@ export async function startGateway(options: GatewayOptions = {}): Promise<Gatewa
   const pep = createPep({
     pdp: port,
     sql: database.records,
-    pepKey,
     env,
     monotonic: options.monotonic ?? systemClock.monotonic,
+    now: systemClock.now,
     uuid: randomUUID,
     log,
     binDirectory: BIN_DIRECTORY,

@@ -149,9 +149,9 @@ function openPep(config: DevConfig, { store, pdp, tokens, log }: PepParts): Pep 
   return createPep({
     pdp: inProcessPdp(pdp.app, tokens.pep),
     sql: store.withRole(PEP_ROLE),
-    pepKey: tokens.pep,
     env: config.env,
     monotonic: systemClock.monotonic,
+    now: systemClock.now,
     uuid: randomUUID,
     log: log.child({ service: 'pep' }),
     binDirectory,

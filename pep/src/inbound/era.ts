@@ -4,6 +4,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { type Era, LEGACY_REVISIONS, META, MODERN_REVISIONS } from '../../../schemas/mcp.ts'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
 import { GatewayError } from '../gateway-error.ts'
+import { decodeHeader } from './header-value.ts'
 import type { Message } from './parse.ts'
 
 /**
@@ -16,6 +17,9 @@ const NAMED: ReadonlyMap<string, string> = new Map([
   ['resources/read', 'uri'],
 ])
 
+/** Those that may: a task is named by its id. */
+const TASK_METHODS = /^tasks\//
+
 /**
  * Modern when the header or `_meta` names a modern revision. Throws unsupported_version, or
  * header_mismatch when a header differs from the body; a modern request or notification must carry
@@ -23,10 +27,11 @@ const NAMED: ReadonlyMap<string, string> = new Map([
  */
 export function readEra(headers: IncomingHttpHeaders, message: Message): Era {
   const header = revision(headers['mcp-protocol-version'])
-  const named = revision(metaOf(message.params)?.[META.protocolVersion])
+  const meta = metaOf(message.params)
+  const named = revision(meta?.[META.protocolVersion])
   const modern = isModern(header) || isModern(named)
-  const versionsDiffer =
-    named === undefined ? modern && message.kind === 'request' : header !== named
+  if (modern && message.kind === 'request') checkMetadata(meta)
+  const versionsDiffer = named !== undefined && header !== named
   if (versionsDiffer && (modern || header !== undefined)) {
     throw mismatch('MCP-Protocol-Version differs from the body')
   }
@@ -37,9 +42,28 @@ export function readEra(headers: IncomingHttpHeaders, message: Message): Era {
     'Mcp-Method',
   )
   const key = NAMED.get(message.method)
-  const name = message.params?.[key ?? 'name'] ?? (key ? undefined : message.params?.['uri'])
-  checkRepeated(headers['mcp-name'], name, modern && key !== undefined, 'Mcp-Name')
+  checkRepeated(headers['mcp-name'], nameOf(message, key), modern && key !== undefined, 'Mcp-Name')
   return modern ? 'modern' : 'legacy'
+}
+
+/** Every modern request says by itself which revision it is of and what its client can do. */
+function checkMetadata(meta: JsonObject | undefined): void {
+  const capabilities = meta?.[META.clientCapabilities]
+  const isWhole =
+    typeof meta?.[META.protocolVersion] === 'string' &&
+    typeof capabilities === 'object' &&
+    capabilities !== null
+  if (!isWhole) {
+    throw new GatewayError(
+      'missing_metadata',
+      '`_meta` lacks the protocol version or the capabilities',
+    )
+  }
+}
+
+function nameOf({ method, params }: Message, key: string | undefined): unknown {
+  if (key !== undefined) return params?.[key]
+  return TASK_METHODS.test(method) ? params?.['taskId'] : (params?.['name'] ?? params?.['uri'])
 }
 
 /** The era of a request without a body. Throws unsupported_version. */
@@ -77,17 +101,7 @@ function checkRepeated(
     if (required) throw mismatch(`${name} is missing`)
     return
   }
-  if (decode(String(header)) !== inBody) throw mismatch(`${name} differs from the body`)
-}
-
-/** `=?base64?…?=` carries what a header cannot; one canonical encoding of UTF-8 or nothing. */
-function decode(header: string): string | undefined {
-  const coded = /^=\?base64\?(.*)\?=$/.exec(header)?.[1]
-  if (coded === undefined) return /^[\x20-\x7e]*$/.test(header) ? header : undefined
-  const bytes = Buffer.from(coded, 'base64')
-  const text = bytes.toString('utf8')
-  const canonical = bytes.toString('base64') === coded && Buffer.from(text, 'utf8').equals(bytes)
-  return canonical ? text : undefined
+  if (decodeHeader(String(header)) !== inBody) throw mismatch(`${name} differs from the body`)
 }
 
 function mismatch(message: string): GatewayError {

@@ -19,7 +19,8 @@ export type Message = {
   readonly text: string
 }
 
-const MEMBERS = {
+/** Members of each kind of JSON-RPC message, whoever sends it. */
+export const MEMBERS = {
   request: new Set(['jsonrpc', 'id', 'method', 'params']),
   notification: new Set(['jsonrpc', 'method', 'params']),
   response: new Set(['jsonrpc', 'id', 'result', 'error']),
@@ -86,14 +87,19 @@ function checkSpelling(params: JsonObject): void {
   for (const key of keys) {
     const fold = key.toUpperCase().toLowerCase()
     if (folded.has(fold)) throw notAMessage('two members of `params` differ only by case')
-    if (key !== fold && CASE_SENSITIVE.has(fold))
-      throw notAMessage(`\`${fold}\` is spelled otherwise`)
+    const spelled = SPELLED.get(fold)
+    if (spelled !== undefined && spelled !== key)
+      throw notAMessage(`\`${spelled}\` is spelled otherwise`)
     folded.add(fold)
   }
 }
 
-/** What decides where a message goes, all lower case in the specification. */
-const CASE_SENSITIVE: ReadonlySet<string> = new Set(['name', 'arguments', 'uri', 'ref', '_meta'])
+/** What decides where a message goes, as the specification spells it. */
+const SPELLED: ReadonlyMap<string, string> = new Map(
+  ['name', 'arguments', 'uri', 'ref', '_meta', 'taskId', 'requestState', 'inputResponses'].map(
+    (key) => [key.toLowerCase(), key],
+  ),
+)
 
 function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)

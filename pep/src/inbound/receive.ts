@@ -4,19 +4,25 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import type { RefusalCode } from '../../../schemas/codes.ts'
 import { type Era, META } from '../../../schemas/mcp.ts'
+import type { JsonObject } from '../../../schemas/strict-json.ts'
 import { GatewayError } from '../gateway-error.ts'
 import { authenticate } from './authenticate.ts'
+import type { Bindings } from './bindings.ts'
 import { type AddressRules, checkHost, checkOrigin } from './check-origin.ts'
 import { metaOf, readEra, readHeaderEra } from './era.ts'
+import { encodeHeader } from './header-value.ts'
+import { openBound } from './open-bound.ts'
+import { checkParamHeaders, type ParamHeader } from './param-headers.ts'
 import { type Message, parseMessage, type RpcId } from './parse.ts'
 import { checkAccept, checkMediaTypes, readBody } from './read-body.ts'
-import type { Sessions } from './session.ts'
 import type { Shares } from './shares.ts'
 
 /** One request of a client, read and checked; undecided. */
 export type Inbound = {
   readonly requestId: string
   readonly server: string
+  /** Whose message it is: a client's, or what a server wants of this client. */
+  readonly from: 'client' | 'server'
   /** SHA-256 of the gateway token; null for the PEP's own discovery. */
   readonly token: string | null
   readonly era: Era
@@ -25,6 +31,8 @@ export type Inbound = {
   readonly kind: Message['kind'] | 'stream' | 'end'
   readonly id: RpcId | undefined
   readonly tool: string | undefined
+  /** Of a client's request or notification, what was read of it; the text is what counts. */
+  readonly params: JsonObject | undefined
   /** The text that is decided on and forwarded; empty without a body. */
   readonly text: string
   /** The upstream's own session id. */
@@ -41,7 +49,9 @@ export type Envelope = Pick<Inbound, 'kind' | 'method' | 'id' | 'era'>
 export type Addressed = Envelope & Pick<Inbound, 'server' | 'token'>
 
 export type ReceivePorts = {
-  readonly sessions: Sessions
+  readonly bindings: Bindings
+  /** Headers that the reviewed definition of a tool asks for. */
+  readonly paramHeadersOf: (server: string, tool: string) => readonly ParamHeader[]
   readonly rules: AddressRules
   /** What this request takes is given back by whoever called. */
   readonly shares: Shares
@@ -93,22 +103,44 @@ export async function receive(
   const body = await readBody(incoming)
   // What was only announced takes no share: a slow client would hold it.
   ports.shares.take(address.requestId, token, body.length)
-  const message = parseMessage(body)
-  const era = readEra(headers, message)
-  const tool = message.method === 'tools/call' ? message.params?.['name'] : undefined
+  const sent = parseMessage(body)
+  try {
+    return readMessage(ports, incoming, address, { token, sent })
+  } catch (error) {
+    if (!(error instanceof GatewayError)) throw error
+    const { code, message, cause } = error
+    // A refusal before the call is established is worded alike in both eras.
+    throw new GatewayError(code, message, { cause, of: { ...sent, era: 'legacy' } })
+  }
+}
+
+function readMessage(
+  ports: ReceivePorts,
+  { headers, socket }: IncomingMessage,
+  address: Address,
+  { token, sent }: { readonly token: string; readonly sent: Message },
+): Inbound {
+  const era = readEra(headers, sent)
+  const message = openBound(sent, { server: address.server, token }, ports.bindings)
+  const called = message.method === 'tools/call' ? message.params?.['name'] : undefined
+  const tool = typeof called === 'string' ? called : undefined
+  if (era === 'modern' && tool !== undefined)
+    checkParamHeaders(ports.paramHeadersOf(address.server, tool), message.params, headers)
   return {
     ...address,
+    from: 'client',
     token,
     era,
     method: message.method,
     kind: message.kind,
     id: message.id,
-    tool: typeof tool === 'string' ? tool : undefined,
+    tool,
+    params: message.params,
     text: message.text,
     session: sessionOf(ports, headers, address.server, token, era),
-    headers: forwardable(headers),
+    headers: headersOf(headers, message),
     client: clientOf(message),
-    sourceIp: incoming.socket.remoteAddress ?? null,
+    sourceIp: socket.remoteAddress ?? null,
   }
 }
 
@@ -128,12 +160,14 @@ function receiveBodiless(
   const { 'last-event-id': resumed, ...rest } = forwardable(headers)
   return {
     ...address,
+    from: 'client',
     token,
     era,
     method: method === 'GET' ? 'http:get' : 'http:delete',
     kind: method === 'GET' ? 'stream' : 'end',
     id: undefined,
     tool: undefined,
+    params: undefined,
     text: '',
     session,
     // INVARIANT: an event id is only good within the session it was seen in.
@@ -146,7 +180,7 @@ function receiveBodiless(
 
 /** The modern era has no sessions and ignores the header. */
 function sessionOf(
-  { sessions }: ReceivePorts,
+  { bindings }: ReceivePorts,
   headers: IncomingHttpHeaders,
   server: string,
   token: string,
@@ -154,7 +188,15 @@ function sessionOf(
 ): string | undefined {
   const wrapped = headers['mcp-session-id']
   if (era === 'modern' || wrapped === undefined) return undefined
-  return sessions.unwrap(token, server, String(wrapped))
+  return bindings.open('session', { server, token }, String(wrapped))
+}
+
+/** A task is named to the server as the server knows it. */
+function headersOf(headers: IncomingHttpHeaders, message: Message): Record<string, string> {
+  const kept = forwardable(headers)
+  const taskId = message.method.startsWith('tasks/') ? message.params?.['taskId'] : undefined
+  if (typeof taskId !== 'string' || kept['mcp-name'] === undefined) return kept
+  return { ...kept, 'mcp-name': encodeHeader(taskId) }
 }
 
 const FORWARDED: ReadonlySet<string> = new Set([

@@ -5,7 +5,7 @@ import { META } from '../../../schemas/mcp.ts'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
 import { GatewayError } from '../gateway-error.ts'
 import type { Inbound } from '../inbound/receive.ts'
-import { DISCOVERY_TIMEOUT_MS, LIST_BYTES_MAX } from '../limits.ts'
+import { DISCOVERY_TIMEOUT_MS, SERVER_MESSAGE_BYTES_MAX } from '../limits.ts'
 import { createSseReader } from '../sse.ts'
 import type { Connection } from './upstream.ts'
 
@@ -72,7 +72,7 @@ function modernMeta(): JsonObject {
   return {
     [META.protocolVersion]: MODERN,
     [META.clientInfo]: { name: 'cedargate', version: '0' },
-    'io.modelcontextprotocol/clientCapabilities': { roots: {}, sampling: {}, elicitation: {} },
+    [META.clientCapabilities]: { roots: {}, sampling: {}, elicitation: {} },
   }
 }
 
@@ -108,7 +108,7 @@ async function post(
 
 /** The first response on the stream; what the server asks or tells before it is nobody's. */
 async function readEvents(chunks: AsyncIterable<Buffer>): Promise<JsonObject | undefined> {
-  const reader = createSseReader(LIST_BYTES_MAX)
+  const reader = createSseReader(SERVER_MESSAGE_BYTES_MAX)
   for await (const chunk of chunks) {
     for (const { data } of reader.push(chunk)) {
       const message = data === undefined || data === '' ? undefined : asObject(data)
@@ -123,7 +123,7 @@ async function readJson(chunks: AsyncIterable<Buffer>): Promise<JsonObject | und
   let bytes = 0
   for await (const chunk of chunks) {
     bytes += chunk.length
-    if (bytes > LIST_BYTES_MAX) throw unusable('it is too long')
+    if (bytes > SERVER_MESSAGE_BYTES_MAX) throw unusable('it is too long')
     parts.push(chunk)
   }
   return asObject(Buffer.concat(parts).toString('utf8'))

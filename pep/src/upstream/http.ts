@@ -2,36 +2,33 @@
 // streaming them back. Never follows a redirect, never sends what the client authenticated with.
 import type { Readable } from 'node:stream'
 import { type Dispatcher, Pool } from 'undici'
-import type { RefusalCode } from '../../../schemas/codes.ts'
+import type { JsonObject } from '../../../schemas/strict-json.ts'
 import type { Answer } from '../answer.ts'
 import { GatewayError } from '../gateway-error.ts'
+import type { Bindings } from '../inbound/bindings.ts'
 import type { Inbound } from '../inbound/receive.ts'
-import type { Sessions } from '../inbound/session.ts'
 import {
-  ABANDONED_ANSWER_MS_MAX,
-  ANSWER_BUFFER_BYTES_MAX,
-  LIST_BYTES_MAX,
+  ERROR_TEXT_BYTES_MAX,
+  SERVER_MESSAGE_BYTES_MAX,
   UPSTREAM_BODY_TIMEOUT_MS,
   UPSTREAM_CONNECT_TIMEOUT_MS,
   UPSTREAM_CONNECTIONS_MAX,
   UPSTREAM_HEADERS_TIMEOUT_MS,
+  UPSTREAM_TELL_TIMEOUT_MS,
 } from '../limits.ts'
-import { filterEvents, filterText, type ListFilter, listFilterOf, withholdLists } from '../list.ts'
-import type { Monotonic } from '../ports.ts'
+import { isErrorMessage, isObject } from '../passage/server-message.ts'
+import type { Log, Monotonic } from '../ports.ts'
 import type { RecordedCall } from '../record/record.ts'
-import type { ShowTools } from '../reviewed.ts'
 import type { Streams } from '../streams.ts'
 import { connectHttp } from './connect-http.ts'
-import { hearsToolsChanged, isErrorText, watchEvents } from './inspect.ts'
+import { faultOf, isLasting, streamAnswer } from './stream-answer.ts'
 import type { Sending, UpstreamServer } from './upstream.ts'
 
 export type HttpPorts = {
-  readonly showTools: ShowTools
-  /** The server said on any stream that its tools changed. */
-  readonly onToolsChanged: (id: string) => void
   readonly monotonic: Monotonic
-  readonly sessions: Sessions
+  readonly bindings: Bindings
   readonly streams: Streams
+  readonly log: Log
 }
 
 /** A call on its way back: what to send the client, and how it came to be allowed. */
@@ -40,6 +37,8 @@ type Exchange = {
   readonly call: RecordedCall
   readonly sending: Sending
   readonly response: Dispatcher.ResponseData
+  /** Sends the server an answer to its own request. */
+  readonly tellServer: (text: string) => void
 }
 
 /** `url` is absolute, http or https. Connections are opened as they are needed. */
@@ -54,10 +53,10 @@ export function openHttpServer(id: string, url: URL, ports: HttpPorts): Upstream
   return {
     id,
     async forward(call, sending) {
-      const filter = listFilterOf(call.of, call.verdict, ports.showTools)
       const { response, inbound } = await send(pool, path, call, sending, ports)
+      const tellServer = (text: string) => tell(pool, path, inbound, text, ports.log)
       try {
-        return await shape({ inbound, call, sending, response }, filter, ports)
+        return await shape({ inbound, call, sending, response, tellServer }, ports)
       } catch (error) {
         response.body.destroy()
         sending.onEnded({ result: 'failed', status: response.statusCode, isError: true, bytes: 0 })
@@ -88,7 +87,7 @@ async function send(
       path,
       headers: requestHeaders(inbound, isPost),
       body: isPost ? inbound.text : null,
-      bodyTimeout: isPost ? UPSTREAM_BODY_TIMEOUT_MS : 0,
+      bodyTimeout: isPost && !isLasting(inbound) ? UPSTREAM_BODY_TIMEOUT_MS : 0,
       ...(signal === undefined ? {} : { signal }),
     })
     // Whoever reads it hears of an error; until then it must not end the process.
@@ -107,35 +106,68 @@ function requestHeaders(inbound: Inbound, isPost: boolean): Record<string, strin
   return headers
 }
 
-function faultOf(cause: unknown): RefusalCode {
-  const code = cause instanceof Error && 'code' in cause ? cause.code : ''
-  const late = code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT'
-  return late ? 'upstream_timeout' : 'upstream_unavailable'
+/** Nobody waits for it: a server that cannot be told goes on waiting, and ends its request by itself. */
+function tell(pool: Pool, path: string, inbound: Inbound, text: string, log: Log): void {
+  const { accept: _, 'last-event-id': __, ...headers } = requestHeaders(inbound, true)
+  pool
+    .request({
+      method: 'POST',
+      path,
+      headers: { ...headers, accept: 'application/json, text/event-stream' },
+      body: text,
+      signal: AbortSignal.timeout(UPSTREAM_TELL_TIMEOUT_MS),
+    })
+    .then(({ body }) => body.dump())
+    .catch((error: unknown) => log.warn({ server: inbound.server, err: error }, 'not told'))
 }
 
-async function shape(
-  exchange: Exchange,
-  filter: ListFilter | undefined,
-  ports: HttpPorts,
-): Promise<Answer> {
-  const { statusCode, headers, body } = exchange.response
+async function shape(exchange: Exchange, ports: HttpPorts): Promise<Answer> {
+  const { inbound, sending, response, tellServer } = exchange
+  const { statusCode: status, headers, body } = response
+  checkUsable(status, headers)
+  const answer = { status, headers: responseHeaders(exchange, ports.bindings) }
   const type = mediaType(headers['content-type'])
-  checkUsable(statusCode, headers)
-  const answer = { status: statusCode, headers: responseHeaders(exchange, ports.sessions) }
-  if (statusCode === 204 || statusCode === 202 || statusCode === 304) {
-    await body.dump()
-    return finish(exchange, answer, null)
+  if (type === 'text/event-stream') {
+    const streamed = streamAnswer(
+      { inbound, sending, status, stream: body, tellServer },
+      ports.streams,
+    )
+    const own = { 'cache-control': 'no-cache, no-transform', ...answer.headers }
+    return { status, headers: { ...own, 'x-accel-buffering': 'no' }, body: streamed }
   }
-  if (type === 'text/event-stream') return streamEvents(exchange, answer, filter, ports)
-  if (filter !== undefined) {
-    if (type !== 'application/json') return withoutBody(exchange, answer)
-    return finish(exchange, answer, filterText(await readText(body, LIST_BYTES_MAX), filter))
+  if (type === 'application/json') return shapeJson(exchange, answer)
+  if (status >= 400) return shapeError(exchange, answer, type)
+  if (inbound.kind === 'request') throw invalid('it is neither JSON nor events')
+  await body.dump()
+  return finish(exchange, withoutType(answer), null)
+}
+
+/** One message, read whole: nothing of it passes before all of it was looked at. Of an error status a mere reason passes too. */
+async function shapeJson(exchange: Exchange, head: Head): Promise<Answer> {
+  const { inbound, sending, response, tellServer } = exchange
+  const text = await readText(response.body, SERVER_MESSAGE_BYTES_MAX)
+  const message = parse(text)
+  const isMessage = isObject(message) && message['jsonrpc'] === '2.0'
+  if (!isMessage) {
+    if (head.status < 400 && inbound.kind === 'request') throw invalid('it is not one message')
+    const isReason = isObject(message) && !('result' in message) && !('method' in message)
+    const passes = head.status >= 400 && isReason && text.length <= ERROR_TEXT_BYTES_MAX
+    return passes ? finish(exchange, head, text) : finish(exchange, withoutType(head), null)
   }
-  const length = Number(headers['content-length'] ?? Number.NaN)
-  if (type === 'application/json' && length <= ANSWER_BUFFER_BYTES_MAX) {
-    return finish(exchange, answer, await body.text())
+  const passed = await sending.passage.pass(message, tellServer)
+  if (passed === null) throw invalid('it answers something else')
+  return finish(exchange, head, passed === message ? text : JSON.stringify(passed), passed)
+}
+
+/** The status passes, and a reason in plain text. */
+async function shapeError(exchange: Exchange, head: Head, type: string): Promise<Answer> {
+  const { body } = exchange.response
+  if (type === 'text/plain') {
+    const text = await readText(body, ERROR_TEXT_BYTES_MAX).catch(() => null)
+    if (text !== null) return finish(exchange, head, text)
   }
-  return streamPlain(exchange, answer, length)
+  body.destroy()
+  return finish(exchange, withoutType(head), null)
 }
 
 /**
@@ -154,7 +186,7 @@ const PASSED = ['content-type', 'cache-control', 'retry-after', 'allow'] as cons
 /** An allow-list, as with requests: never set-cookie, never a challenge. */
 function responseHeaders(
   { response, inbound, call }: Exchange,
-  sessions: Sessions,
+  bindings: Bindings,
 ): Record<string, string> {
   const headers: Record<string, string> = { 'cedargate-decision': call.verdict.decisionId }
   for (const name of PASSED) {
@@ -163,98 +195,39 @@ function responseHeaders(
   }
   const session = response.headers['mcp-session-id']
   if (typeof session === 'string' && inbound.era === 'legacy' && inbound.token !== null) {
-    headers['mcp-session-id'] = sessions.wrap(inbound.token, inbound.server, session)
+    const { server, token } = inbound
+    headers['mcp-session-id'] = bindings.bind('session', { server, token }, session)
   }
   return headers
 }
 
 type Head = Pick<Answer, 'status' | 'headers'>
 
-function finish({ sending }: Exchange, head: Head, text: string | null): Answer {
+function finish(
+  { sending }: Exchange,
+  head: Head,
+  text: string | null,
+  message?: JsonObject,
+): Answer {
   sending.onEnded({
     result: 'forwarded',
     status: head.status,
-    isError: text !== null && isErrorText(text),
+    isError: message === undefined ? head.status >= 400 : isErrorMessage(message),
     bytes: text === null ? 0 : Buffer.byteLength(text),
   })
   return { ...head, body: text }
 }
 
-/**
- * A list answer that is neither JSON nor events: an error's status may pass, its body may not, a
- * success is unusable.
- */
-async function withoutBody(exchange: Exchange, head: Head): Promise<Answer> {
-  if (head.status < 400) throw invalid('a list that is neither JSON nor events')
-  await exchange.response.body.dump()
-  const { 'content-type': _, ...headers } = head.headers
-  return finish(exchange, { status: head.status, headers }, null)
+function withoutType({ status, headers }: Head): Head {
+  const { 'content-type': _, ...rest } = headers
+  return { status, headers: rest }
 }
 
-function streamEvents(
-  exchange: Exchange,
-  head: Head,
-  filter: ListFilter | undefined,
-  { streams, onToolsChanged }: HttpPorts,
-): Answer {
-  const { inbound, sending, response } = exchange
-  const isGet = inbound.kind === 'stream'
-  const stream = response.body
-  const mapChunk = filter !== undefined ? filterEvents(filter) : isGet ? withholdLists() : undefined
-  const watch = watchEvents()
-  const hears = hearsToolsChanged()
-  const release = streams.add(inbound.token, isGet, () => stream.destroy())
-  return {
-    status: head.status,
-    headers: {
-      'cache-control': 'no-cache, no-transform',
-      ...head.headers,
-      'x-accel-buffering': 'no',
-    },
-    body: {
-      stream,
-      whenGone: isGet || inbound.era === 'modern' ? 'cancel' : { drainMs: ABANDONED_ANSWER_MS_MAX },
-      onChunk(chunk) {
-        if (hears(chunk)) onToolsChanged(inbound.server)
-        const shown = mapChunk === undefined ? chunk : mapChunk(chunk)
-        watch.see(shown)
-        return shown
-      },
-      onEnd(complete) {
-        release()
-        sending.onEnded({
-          result: complete ? 'forwarded' : 'unknown',
-          status: head.status,
-          isError: watch.isError(),
-          bytes: watch.bytes(),
-        })
-      },
-    },
-  }
-}
-
-function streamPlain({ inbound, sending, response }: Exchange, head: Head, length: number): Answer {
-  let bytes = 0
-  return {
-    status: head.status,
-    headers: Number.isSafeInteger(length)
-      ? { ...head.headers, 'content-length': String(length) }
-      : head.headers,
-    body: {
-      stream: response.body,
-      whenGone: inbound.era === 'modern' ? 'cancel' : { drainMs: ABANDONED_ANSWER_MS_MAX },
-      onChunk: (chunk) => {
-        bytes += chunk.length
-        return chunk
-      },
-      onEnd: (complete) =>
-        sending.onEnded({
-          result: complete ? 'forwarded' : 'unknown',
-          status: head.status,
-          isError: false,
-          bytes,
-        }),
-    },
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
   }
 }
 

@@ -1,7 +1,7 @@
 // Owns JSON-RPC over a child's stdin and stdout: one message a line, bounded. Interprets nothing.
 import type { ChildProcess } from 'node:child_process'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
-import { CHILD_MESSAGE_BYTES_MAX } from '../limits.ts'
+import { SERVER_MESSAGE_BYTES_MAX } from '../limits.ts'
 
 export type Lines = {
   /** Writes one message; `text` holds no line end. */
@@ -12,7 +12,7 @@ export type LinesPorts = {
   readonly onMessage: (message: JsonObject) => void
   /** A line that is no JSON object; the child goes on. */
   readonly onNoise: (line: string) => void
-  /** A line grew beyond CHILD_MESSAGE_BYTES_MAX: nothing after it can be trusted. */
+  /** A line grew beyond SERVER_MESSAGE_BYTES_MAX: nothing after it can be trusted. */
   readonly onOverflow: () => void
 }
 
@@ -30,7 +30,7 @@ export function speakLines({ stdin, stdout }: ChildProcess, ports: LinesPorts): 
     }
     parts.push(chunk.subarray(from))
     bytes += chunk.length - from
-    if (bytes <= CHILD_MESSAGE_BYTES_MAX) return
+    if (bytes <= SERVER_MESSAGE_BYTES_MAX) return
     parts = []
     bytes = 0
     ports.onOverflow()

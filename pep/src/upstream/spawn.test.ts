@@ -43,6 +43,8 @@ const UPSTREAM: Upstream = {
   args: ['-e', SCRIPT],
   env: { PORT: '${PORT}', GREETING: 'hello ${CEDARGATE_SERVER_NAME}' },
   cwd: null,
+  instructions: 'withhold',
+  writable: null,
 }
 const ENV = { PATH: '/usr/bin:/bin', CEDARGATE_SERVER_NAME: 'you', SECRET: 'x' }
 

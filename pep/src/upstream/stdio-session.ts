@@ -3,22 +3,18 @@
 // decided on.
 import type { ChildProcess } from 'node:child_process'
 import { WebStandardStreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/webStandardStreamableHttp.js'
-import {
-  isJSONRPCErrorResponse,
-  isJSONRPCResultResponse,
-  type JSONRPCMessage,
-} from '@modelcontextprotocol/sdk/types.js'
-import { RPC } from '../../../schemas/codes.ts'
+import type { JSONRPCMessage } from '@modelcontextprotocol/sdk/types.js'
+import { type RefusalCode, RPC } from '../../../schemas/codes.ts'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
 import { metaOf } from '../inbound/era.ts'
 import type { RpcId } from '../inbound/parse.ts'
 import type { Inbound } from '../inbound/receive.ts'
 import { CHILD_WAITING_MESSAGES_MAX } from '../limits.ts'
-import { filterMessage, type ListFilter } from '../list.ts'
+import type { Passage, Passed } from '../passage/passage.ts'
 import type { Log } from '../ports.ts'
 import { exitOf, stopChild } from './child.ts'
-import { isErrorMessage, TOOLS_CHANGED } from './inspect.ts'
 import { type Lines, speakLines } from './lines.ts'
+import { faultOf } from './stream-answer.ts'
 import type { Ended, Sending } from './upstream.ts'
 
 export type SessionOptions = {
@@ -29,14 +25,12 @@ export type SessionOptions = {
   readonly log: Log
   /** Once, when the child is gone, for whatever reason. */
   readonly onClosed: () => void
-  readonly onToolsChanged: () => void
 }
 
 type InFlight = {
   readonly id: RpcId
   readonly progressToken: unknown
-  readonly filter: ListFilter | undefined
-  readonly onEnded: Sending['onEnded']
+  readonly sending: Sending
 }
 
 /**
@@ -54,6 +48,10 @@ export class StdioSession {
   readonly #lines: Lines
   readonly #inFlight = new Map<string, InFlight>()
   #waiting: JsonObject[] = []
+  /** Of the session's last message: for what the child says without being asked. */
+  #passage: Passage | undefined
+  /** Messages of the child pass in their order: those that wait for one that is being decided. */
+  #passing: Promise<void> | undefined
   #hasStream = false
 
   constructor(child: ChildProcess, options: SessionOptions) {
@@ -78,7 +76,7 @@ export class StdioSession {
       },
     })
     void exitOf(child).then(async () => {
-      for (const entry of this.#inFlight.values()) this.#fail(entry, 'the server ended')
+      for (const entry of this.#inFlight.values()) this.#fail(entry, 'upstream_unavailable')
       this.#inFlight.clear()
       await this.#transport.close()
       onClosed()
@@ -86,17 +84,13 @@ export class StdioSession {
   }
 
   /** Hands one allowed message to the child; the answer is the client's. */
-  async handle(
-    inbound: Inbound,
-    filter: ListFilter | undefined,
-    sending: Sending,
-  ): Promise<Response> {
+  async handle(inbound: Inbound, sending: Sending): Promise<Response> {
     const { id, kind, text } = inbound
+    this.#passage = sending.passage
     if (kind !== 'request' || id === undefined) return this.#exchange(inbound)
     const key = keyOf(id)
     if (this.#inFlight.has(key)) return duplicateId(id)
-    const progressToken = progressTokenOf(text)
-    this.#inFlight.set(key, { id, progressToken, filter, onEnded: sending.onEnded })
+    this.#inFlight.set(key, { id, progressToken: progressTokenOf(text), sending })
     const response = await this.#exchange(inbound)
     if (response.status >= 400) this.#inFlight.delete(key)
     return response
@@ -131,55 +125,78 @@ export class StdioSession {
   }
 
   #fromChild(message: JsonObject): void {
+    if (this.#passing !== undefined) {
+      this.#passing = this.#passing.then(() => this.#take(message))
+      return
+    }
+    const taking = this.#take(message)
+    if (taking === undefined) return
+    const passing: Promise<void> = taking.finally(() => {
+      if (this.#passing === passing) this.#passing = undefined
+    })
+    this.#passing = passing
+  }
+
+  /** A promise only where something has to be decided first. Never rejects. */
+  #take(message: JsonObject): Promise<void> | undefined {
     const { id, method } = message
-    if (typeof method === 'string') {
-      if (method === TOOLS_CHANGED) this.#options.onToolsChanged()
-      if (id !== undefined && method === 'roots/list') this.#refuseRoots(message)
-      else this.#toClient(message)
-      return
+    if (method === 'roots/list' && id !== undefined) {
+      this.#refuseRoots(message)
+      return undefined
     }
+    const isAnswer = typeof method !== 'string'
     const key = typeof id === 'string' || typeof id === 'number' ? keyOf(id) : ''
-    const entry = this.#inFlight.get(key)
-    if (entry === undefined) {
+    const entry = isAnswer ? this.#inFlight.get(key) : this.#relatedTo(message)
+    if (isAnswer) this.#inFlight.delete(key)
+    const passage = entry?.sending.passage ?? this.#passage
+    if (passage === undefined || (isAnswer && entry === undefined)) {
       this.#options.log.debug({ server: this.#options.server }, 'an answer to nothing asked')
+      return undefined
+    }
+    const deliver = (passed: Passed) => this.#pass(passed, isAnswer ? entry : undefined)
+    const fail = (error: unknown) => {
+      this.#options.log.warn({ server: this.#options.server, err: error }, 'a message is unusable')
+      if (isAnswer && entry !== undefined) this.#fail(entry, faultOf(error))
+    }
+    try {
+      const passed = passage.pass(message, (text) => this.#lines.send(text))
+      if (passed instanceof Promise) return passed.then(deliver, fail)
+      deliver(passed)
+    } catch (error) {
+      fail(error)
+    }
+    return undefined
+  }
+
+  #pass(passed: Passed, answered: InFlight | undefined): void {
+    if (passed === null) return
+    if (answered === undefined) {
+      this.#toClient(passed)
       return
     }
-    this.#inFlight.delete(key)
-    this.#answer(entry, message)
+    const isError = answered.sending.passage.answered()?.isError ?? false
+    const bytes = Buffer.byteLength(JSON.stringify(passed))
+    this.#deliver(passed, answered, { result: 'forwarded', status: 200, isError, bytes })
   }
 
   /** A client must not choose what a process of the gateway's may touch. */
   #refuseRoots({ id }: JsonObject): void {
-    const error = { code: -32601, message: 'roots are not offered through this gateway' }
+    const message = 'roots are not offered through this gateway'
+    const error = { code: RPC.methodNotFound, message }
     this.#lines.send(JSON.stringify({ jsonrpc: '2.0', id: id ?? null, error }))
   }
 
-  #answer(entry: InFlight, message: JsonObject): void {
-    try {
-      const shown: unknown =
-        entry.filter === undefined ? message : filterMessage(message, entry.filter)
-      if (!isJSONRPCResultResponse(shown) && !isJSONRPCErrorResponse(shown)) {
-        throw new TypeError('it is no JSON-RPC response')
-      }
-      const [isError, bytes] = [isErrorMessage(shown), JSON.stringify(shown).length]
-      this.#deliver(shown, entry, { result: 'forwarded', status: 200, isError, bytes })
-    } catch (error) {
-      const { log, server } = this.#options
-      log.info({ server, err: error }, 'an answer of the server could not be used')
-      this.#fail(entry, 'the answer of the server could not be used')
-    }
-  }
-
-  #fail(entry: InFlight, message: string): void {
-    const error = { code: RPC.unavailable, message, data: { code: 'upstream_invalid' } }
+  #fail(entry: InFlight, code: RefusalCode): void {
+    const message = entry.sending.passage.refuse(code)
     const ended: Ended = { result: 'failed', status: 0, isError: true, bytes: 0 }
-    this.#deliver({ jsonrpc: '2.0', id: entry.id, error }, entry, ended)
+    if (message !== undefined) this.#deliver(message, entry, ended)
   }
 
-  #deliver(message: JSONRPCMessage, { onEnded }: InFlight, ended: Ended): void {
-    this.#transport.send(message).then(
-      () => onEnded(ended),
-      () => onEnded({ ...ended, result: 'unknown' }), // The client is gone; the server finished.
+  #deliver(message: JsonObject, { id, sending }: InFlight, ended: Ended): void {
+    // Its own id: the transport knows the request by it.
+    this.#transport.send({ ...message, id } as unknown as JSONRPCMessage).then(
+      () => sending.onEnded(ended),
+      () => sending.onEnded({ ...ended, result: 'unknown' }), // The client is gone; the server finished.
     )
   }
 

@@ -59,7 +59,9 @@ let pep: RunningTestPep
 let pdp: TestPdp
 
 const stdio = (id: string, command: string, args: string[]): Upstream => {
-  return { id, transport: 'stdio', url: null, command, args, env: { DECLARED: 'yes' }, cwd: null }
+  const none = { url: null, cwd: null, writable: null }
+  const env = { DECLARED: 'yes' }
+  return { id, transport: 'stdio', command, args, env, ...none, instructions: 'withhold' }
 }
 
 beforeAll(async () => {

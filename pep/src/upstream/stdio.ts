@@ -7,28 +7,26 @@ import { Readable } from 'node:stream'
 import type { Upstream } from '../../../schemas/pep-api.ts'
 import type { Answer } from '../answer.ts'
 import { GatewayError } from '../gateway-error.ts'
+import type { Bindings } from '../inbound/bindings.ts'
 import type { Inbound } from '../inbound/receive.ts'
-import type { Sessions } from '../inbound/session.ts'
 import { CHILD_IDLE_MS_MAX, CHILDREN_MAX, CHILDREN_PER_GRANT_MAX } from '../limits.ts'
-import { listFilterOf } from '../list.ts'
+import { eventOf } from '../passage/events.ts'
+import { toolsChangedFor } from '../passage/tools-changed.ts'
 import type { Log, Monotonic } from '../ports.ts'
 import type { RecordedCall } from '../record/record.ts'
-import type { ShowTools } from '../reviewed.ts'
 import type { Streams } from '../streams.ts'
 import { commandOf, type Surroundings, startChild } from './child.ts'
 import { connectStdio } from './connect-stdio.ts'
 import { StdioSession } from './stdio-session.ts'
+import { addOrDestroy, isLasting } from './stream-answer.ts'
 import type { Connection, Sending, UpstreamServer } from './upstream.ts'
 
 export type StdioPorts = {
   readonly monotonic: Monotonic
-  readonly sessions: Sessions
+  readonly bindings: Bindings
   readonly streams: Streams
   readonly surroundings: Surroundings
   readonly log: Log
-  readonly showTools: ShowTools
-  /** A child of a client's session said that its tools changed. */
-  readonly onToolsChanged: (id: string) => void
 }
 
 type Held = { readonly session: StdioSession; usedAt: number }
@@ -75,13 +73,12 @@ export class StdioServer implements UpstreamServer {
   }
 
   async #handle(call: RecordedCall, sending: Sending): Promise<Answer> {
-    const { monotonic, showTools } = this.#ports
-    const filter = listFilterOf(call.of, call.verdict, showTools)
+    const { monotonic } = this.#ports
     const held = await this.#hold(call.open(monotonic()))
     held.usedAt = monotonic()
     try {
       const inbound = call.open(monotonic())
-      const response = await held.session.handle(inbound, filter, sending)
+      const response = await held.session.handle(inbound, sending)
       const isRefused = inbound.method === 'initialize' && response.status >= 400
       if (inbound.kind === 'end' || isRefused) await held.session.close()
       return await shape(response, { inbound, call, sending }, this.#ports)
@@ -103,7 +100,7 @@ export class StdioServer implements UpstreamServer {
     this.#makeRoom(token)
     this.#starting.push(token)
     try {
-      const { log, monotonic, onToolsChanged } = this.#ports
+      const { log, monotonic } = this.#ports
       const child = await this.#spawn()
       const sessionId = randomUUID()
       const onClosed = () => void this.#open.delete(sessionId)
@@ -113,7 +110,6 @@ export class StdioServer implements UpstreamServer {
         server: this.id,
         log,
         onClosed,
-        onToolsChanged: () => onToolsChanged(this.id),
       })
       const held = { session, usedAt: monotonic() }
       this.#open.set(sessionId, held)
@@ -177,7 +173,7 @@ async function shape(
   { inbound, call, sending }: Exchange,
   ports: StdioPorts,
 ): Promise<Answer> {
-  const headers = headersOf(response, inbound, call, ports.sessions)
+  const headers = headersOf(response, inbound, call, ports.bindings)
   const { status, body } = response
   if (body === null || !(headers['content-type'] ?? '').startsWith('text/event-stream')) {
     const text = await response.text()
@@ -191,17 +187,34 @@ async function shape(
     return { status, headers, body: text === '' ? null : text }
   }
   const stream = Readable.fromWeb(body)
-  const isGet = inbound.kind === 'stream'
-  const release = addOrDestroy(stream, inbound.token, isGet, ports.streams)
-  const onEnd = (complete: boolean) => {
+  const lasting = isLasting(inbound)
+  const changed = toolsChangedFor(inbound)
+  let write: ((bytes: Buffer) => void) | undefined
+  const release = addOrDestroy(ports.streams, stream, {
+    server: inbound.server,
+    token: inbound.token,
+    lasting,
+    close: (why) => stream.destroy(why),
+    sayToolsChanged: () => {
+      if (changed !== undefined) write?.(eventOf(changed))
+    },
+  })
+  const onEnd = (complete: boolean): undefined => {
     release()
     const result = complete ? 'forwarded' : 'unknown'
-    if (isGet) sending.onEnded({ result, status, isError: false, bytes: 0 })
+    if (lasting) sending.onEnded({ result, status, isError: false, bytes: 0 })
   }
   return {
     status,
     headers: { ...headers, 'x-accel-buffering': 'no' },
-    body: { stream, whenGone: 'cancel', onEnd },
+    body: {
+      stream,
+      whenGone: 'cancel',
+      onEnd,
+      onOpen(writeNow) {
+        write = writeNow
+      },
+    },
   }
 }
 
@@ -211,7 +224,7 @@ function headersOf(
   response: Response,
   { token, server }: Inbound,
   { verdict }: RecordedCall,
-  sessions: Sessions,
+  bindings: Bindings,
 ): Record<string, string> {
   const headers: Record<string, string> = { 'cedargate-decision': verdict.decisionId }
   for (const name of PASSED) {
@@ -220,21 +233,7 @@ function headersOf(
   }
   const sessionId = response.headers.get('mcp-session-id')
   if (sessionId !== null && token !== null) {
-    headers['mcp-session-id'] = sessions.wrap(token, server, sessionId)
+    headers['mcp-session-id'] = bindings.bind('session', { server, token }, sessionId)
   }
   return headers
-}
-
-function addOrDestroy(
-  stream: Readable,
-  token: string | null,
-  lasting: boolean,
-  streams: Streams,
-): () => void {
-  try {
-    return streams.add(token, lasting, () => stream.destroy())
-  } catch (error) {
-    stream.on('error', () => undefined).destroy()
-    throw error
-  }
 }

@@ -1,6 +1,7 @@
 // Owns what a server is to the rest of the PEP, whichever way it is reached. Types only.
 import type { JsonObject } from '../../../schemas/strict-json.ts'
 import type { Answer } from '../answer.ts'
+import type { Passage } from '../passage/passage.ts'
 import type { RecordedCall } from '../record/record.ts'
 
 export type Ended = {
@@ -18,6 +19,8 @@ export type Sending = {
   readonly signal: AbortSignal | undefined
   /** Called when the answer is over or could not be had; only the first time counts. */
   readonly onEnded: (ended: Ended) => void
+  /** Every message of the server goes through this before its client may see it. */
+  readonly passage: Passage
 }
 
 export type UpstreamServer = {

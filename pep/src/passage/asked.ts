@@ -1,0 +1,143 @@
+// Owns what a server asks of a client: sampling, elicitation, roots. Each is decided and recorded before the client
+// hears of it, wherever it stands: a request of its own (legacy), inside a result (modern), inside an error (-32042).
+import { RPC } from '../../../schemas/codes.ts'
+import { SERVER_REQUESTS } from '../../../schemas/mcp.ts'
+import type { Verdict } from '../../../schemas/pep-api.ts'
+import type { Json, JsonObject } from '../../../schemas/strict-json.ts'
+import type { Bindings } from '../inbound/bindings.ts'
+import type { Inbound } from '../inbound/receive.ts'
+import type { Log } from '../ports.ts'
+import { deniedMessage } from '../refuse.ts'
+import { bindRelated } from './bind.ts'
+import type { Passed, TellServer } from './passage.ts'
+import { idOf, isObject, unusable } from './server-message.ts'
+
+/**
+ * Decides one request of a server to the client of `inbound`, records it, and answers the verdict. Rejects with
+ * GatewayError when it could not be decided or recorded: then nobody may hear of it.
+ */
+export type AskClient = (inbound: Inbound, request: JsonObject) => Promise<Verdict>
+
+const ASKED: ReadonlySet<unknown> = new Set(SERVER_REQUESTS)
+const URL_ELICITATION_REQUIRED = -32042
+/** Requests in one result. */
+const INPUT_REQUESTS_MAX = 32
+
+/** A request of a server, of the legacy era. What is denied the server gets an error for, and the client nothing. */
+export function passServerRequest(
+  {
+    ask,
+    log,
+    bindings,
+  }: { readonly ask: AskClient; readonly log: Log; readonly bindings: Bindings },
+  inbound: Inbound,
+  message: JsonObject,
+  tellServer: TellServer,
+): Passed | Promise<Passed> {
+  const { method } = message
+  const refuse = (code: number, text: string): null => {
+    log.info(
+      { server: inbound.server, method: String(method).slice(0, 64) },
+      'not asked of the client',
+    )
+    const error = { code, message: text }
+    tellServer(JSON.stringify({ jsonrpc: '2.0', id: idOf(message) ?? null, error }))
+    return null
+  }
+  if (inbound.era === 'modern')
+    throw unusable('a server has no requests of its own in this revision')
+  if (method === 'ping') return message
+  if (!ASKED.has(method))
+    return refuse(RPC.methodNotFound, 'the gateway does not offer this method')
+  return ask(inbound, message).then(
+    ({ decision, text }) => {
+      if (decision === 'deny') return refuse(RPC.denied, text)
+      const { params } = message
+      // Another object: the client gets what was decided on, written again.
+      return isObject(params)
+        ? { ...message, params: bindRelated(params, inbound, bindings) }
+        : { ...message }
+    },
+    () => refuse(RPC.unavailable, 'the gateway could not decide this'),
+  )
+}
+
+/**
+ * The response if all that it asks of the client is allowed; else its denial. Comes back at once where it asks for
+ * nothing.
+ */
+export function decideWithin(
+  ask: AskClient,
+  inbound: Inbound,
+  message: JsonObject,
+): JsonObject | Promise<JsonObject> {
+  const requests = requestsIn(message)
+  return requests.length === 0 ? message : decideAll(ask, inbound, message, requests)
+}
+
+async function decideAll(
+  ask: AskClient,
+  inbound: Inbound,
+  message: JsonObject,
+  requests: readonly JsonObject[],
+): Promise<JsonObject> {
+  for (const request of requests) {
+    if (!ASKED.has(request['method'])) throw unusable('it asks for what the gateway does not know')
+    const verdict = await ask(inbound, request)
+    if (verdict.decision === 'deny') return deniedMessage(inbound, verdict)
+  }
+  return message
+}
+
+/** As the requests they would be of their own. */
+function requestsIn({ result, error }: JsonObject): JsonObject[] {
+  const found = isObject(result)
+    ? inputRequests(result)
+    : isObject(error)
+      ? elicitations(error)
+      : []
+  if (found.length > INPUT_REQUESTS_MAX) throw unusable('it asks for too much at once')
+  return found
+}
+
+function inputRequests(result: JsonObject): JsonObject[] {
+  const { inputRequests: requests, resultType } = result
+  if (requests === undefined) return []
+  if (!isObject(requests)) throw unusable('`inputRequests` is not an object')
+  if (resultType === 'complete') throw unusable('it is complete, and asks for input')
+  return Object.entries(requests).map(([id, request]) => {
+    if (!isObject(request)) throw unusable('an input request is not an object')
+    return requestOf(id, request['method'], request['params'])
+  })
+}
+
+function elicitations({ code, data }: JsonObject): JsonObject[] {
+  if (code !== URL_ELICITATION_REQUIRED) return []
+  const asked = isObject(data) ? data['elicitations'] : undefined
+  if (!Array.isArray(asked)) throw unusable('it requires an elicitation and names none')
+  return asked.map((params, index) =>
+    requestOf(`elicitation-${index}`, 'elicitation/create', params),
+  )
+}
+
+function requestOf(id: string, method: Json | undefined, params: Json | undefined): JsonObject {
+  const named = { jsonrpc: '2.0', id, method: typeof method === 'string' ? method : '' }
+  return params === undefined ? named : { ...named, params }
+}
+
+/** One request of a server as something to decide, on its way to the client of `inbound`. */
+export function asInbound(inbound: Inbound, requestId: string, request: JsonObject): Inbound {
+  const { params } = request
+  return {
+    ...inbound,
+    requestId,
+    from: 'server',
+    method: String(request['method']),
+    kind: 'request',
+    id: idOf(request),
+    tool: undefined,
+    params: isObject(params) ? params : undefined,
+    text: JSON.stringify(request),
+    headers: {},
+  }
+}

@@ -1,0 +1,58 @@
+// Owns binding what a server coined in its answers to the caller they are for: task ids and `requestState`.
+import { META } from '../../../schemas/mcp.ts'
+import type { JsonObject } from '../../../schemas/strict-json.ts'
+import type { Bindings } from '../inbound/bindings.ts'
+import { metaOf } from '../inbound/era.ts'
+import { stateUse } from '../inbound/open-bound.ts'
+import type { Inbound } from '../inbound/receive.ts'
+import { isObject } from './server-message.ts'
+
+/** The result with its own ids bound; the same object where it has none. */
+export function bindResult(result: JsonObject, inbound: Inbound, bindings: Bindings): JsonObject {
+  const { token, server, method, params } = inbound
+  if (token === null) return result
+  const related = bindRelated(result, inbound, bindings)
+  const { requestState, taskId, task } = related
+  const bound: { -readonly [name in keyof JsonObject]: JsonObject[name] } = {}
+  if (typeof requestState === 'string') {
+    const owner = { server, token, use: stateUse({ method, params }) }
+    bound['requestState'] = bindings.bind('state', owner, requestState)
+  }
+  if (typeof taskId === 'string') bound['taskId'] = bindings.bind('task', { server, token }, taskId)
+  if (isObject(task) && typeof task['taskId'] === 'string') {
+    const own = bindings.bind('task', { server, token }, task['taskId'])
+    bound['task'] = { ...task, taskId: own }
+  }
+  return Object.keys(bound).length === 0 ? related : { ...related, ...bound }
+}
+
+/** A notification about a task names it as its client knows it. */
+export function bindNotification(
+  message: JsonObject,
+  inbound: Inbound,
+  bindings: Bindings,
+): JsonObject {
+  const { params, method } = message
+  const { token, server } = inbound
+  if (token === null || !isObject(params)) return message
+  const related = bindRelated(params, inbound, bindings)
+  const isTask = String(method).startsWith('notifications/tasks')
+  if (isTask && typeof related['taskId'] === 'string') {
+    const taskId = bindings.bind('task', { server, token }, related['taskId'])
+    return { ...message, params: { ...related, taskId } }
+  }
+  return related === params ? message : { ...message, params: related }
+}
+
+/** `_meta` may say which task a message is about. */
+export function bindRelated(
+  of: JsonObject,
+  { token, server }: Pick<Inbound, 'token' | 'server'>,
+  bindings: Bindings,
+): JsonObject {
+  const meta = metaOf(of)
+  const related = meta?.[META.relatedTask]
+  if (token === null || !isObject(related) || typeof related['taskId'] !== 'string') return of
+  const taskId = bindings.bind('task', { server, token }, related['taskId'])
+  return { ...of, _meta: { ...meta, [META.relatedTask]: { ...related, taskId } } }
+}

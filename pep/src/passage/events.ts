@@ -1,0 +1,88 @@
+// Owns an event stream of a server on its way to the client: each event is passed by itself, in order, and goes on byte
+// for byte unless the passage changed it.
+
+import type { JsonObject } from '../../../schemas/strict-json.ts'
+import { GatewayError } from '../gateway-error.ts'
+import { SERVER_MESSAGE_BYTES_MAX } from '../limits.ts'
+import { createSseReader, type SseEvent, withData } from '../sse.ts'
+import type { Passage, Passed, TellServer } from './passage.ts'
+import { isObject, unusable } from './server-message.ts'
+
+export type Events = {
+  /**
+   * What the client gets for one chunk. Throws or rejects with GatewayError on an event that is too long or cannot be
+   * used; nothing may come after it.
+   */
+  readonly push: (chunk: Buffer) => Buffer | Promise<Buffer>
+  /** Whether an event had an id: then a client may ask for the rest later (legacy). */
+  readonly isResumable: () => boolean
+}
+
+export function passEvents(passage: Passage, tellServer: TellServer): Events {
+  const reader = createSseReader(SERVER_MESSAGE_BYTES_MAX)
+  let isResumable = false
+  const show = (event: SseEvent): Buffer | Promise<Buffer> => {
+    isResumable ||= event.id !== undefined
+    const message = messageOf(event)
+    if (message === undefined) return event.raw
+    const passed = passage.pass(message, tellServer)
+    if (passed instanceof Promise) return passed.then((later) => written(event, message, later))
+    return written(event, message, passed)
+  }
+  return {
+    isResumable: () => isResumable,
+    push(chunk) {
+      const events = read(() => reader.push(chunk))
+      const shown: Buffer[] = []
+      for (const [index, event] of events.entries()) {
+        const one = show(event)
+        if (one instanceof Promise) return finish(shown, one, events.slice(index + 1), show)
+        shown.push(one)
+      }
+      const [only] = shown
+      return shown.length === 1 && only !== undefined ? only : Buffer.concat(shown)
+    },
+  }
+}
+
+async function finish(
+  shown: Buffer[],
+  first: Promise<Buffer>,
+  rest: readonly SseEvent[],
+  show: (event: SseEvent) => Buffer | Promise<Buffer>,
+): Promise<Buffer> {
+  shown.push(await first)
+  for (const event of rest) shown.push(await show(event))
+  return Buffer.concat(shown)
+}
+
+function written(event: SseEvent, message: JsonObject, passed: Passed): Buffer {
+  if (passed === message) return event.raw
+  return withData(event, passed === null ? undefined : JSON.stringify(passed))
+}
+
+/** An event for the client of a message that is not of the server's stream. */
+export function eventOf(message: JsonObject): Buffer {
+  return Buffer.from(`event: message\ndata: ${JSON.stringify(message)}\n\n`)
+}
+
+/** The message of an event; undefined for one that has none, such as a comment or a priming event. */
+function messageOf({ data, type }: SseEvent): JsonObject | undefined {
+  if (data === undefined || data === '') return undefined
+  let message: unknown
+  try {
+    message = JSON.parse(data)
+  } catch {
+    if (type !== 'message') return undefined // Not of MCP: its clients read events of type `message` alone.
+  }
+  if (isObject(message)) return message
+  throw unusable('an event is not one message')
+}
+
+function read(push: () => SseEvent[]): SseEvent[] {
+  try {
+    return push()
+  } catch (cause) {
+    throw new GatewayError('upstream_invalid', 'an event of the server is too long', { cause })
+  }
+}
