@@ -90,6 +90,7 @@ const pep = createPep({
   pepKey,
   env: { PATH: dirname(process.execPath) },
   monotonic: systemClock.monotonic,
+  now: Date.now,
   uuid: randomUUID,
   log,
   rules: { allowedHosts: new Set(), allowedOrigins: new Set(wanted.origins) },
