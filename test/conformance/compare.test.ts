@@ -70,6 +70,12 @@ const SAMPLING = 'tools-call-sampling'
 const POLLING = 'server-sse-polling'
 const STATE = 'input-required-result-request-state'
 
+/** What the server gave out as its state, in the run through the gateway. */
+function ownState(): string {
+  const bodies = recorded().through.upstream.map(({ response }) => response?.body ?? '')
+  return /"requestState":"([^"]+)"/.exec(bodies.join('\n'))?.[1] ?? ''
+}
+
 test.each<{ name: string; of: () => Recorded; where: RegExp }>([
   { name: 'a header of the protocol is not sent on', where: /^headers of the request, exchange 2 of the server/, of: () => broken(SAMPLING, 'upstream', 'notifications/initialized', inRequest(without('mcp-protocol-version'))) },
   { name: 'the token reaches the server', where: /^headers of the request/, of: () => broken(SAMPLING, 'upstream', 'tools/call', inRequest(({ headers }) => ({ headers: { ...headers, authorization: 'Bearer x' } }))) },
@@ -100,9 +106,11 @@ test.each<{ name: string; of: () => Recorded; where: RegExp }>([
   { name: 'a list may be kept for long', where: /^body of the answer/, of: () => broken('resources-list', 'client', 'resources/list', inBody('"ttlMs":5000', '"ttlMs":3600000')) },
   { name: 'something is hidden from a list', where: /^body of the answer/, of: () => broken('resources-list', 'client', 'resources/list', inBody(/\{"uri":"test:\/\/static-text"[^}]*\},/, '')) },
   { name: 'a list is in another order', where: /^body of the answer/, of: () => broken('resources-list', 'client', 'resources/list', inBody(/(\{"uri":"test:\/\/static-text"[^}]*\}),(\{[^}]*\})/, '$2,$1')) },
+  { name: 'a tool is described otherwise', where: /^body of the answer/, of: () => broken('tools-list', 'client', 'tools/list', inBody('Answers a sound', 'Answers')) },
+  { name: 'a keyword of a schema is lost', where: /^body of the answer/, of: () => broken('tools-list', 'client', 'tools/list', inBody('"$anchor":"addressDef",', '')) },
   { name: 'a refusal has another status', where: /^status/, of: () => broken('dns-rebinding-protection', 'client', '"requestId"', inAnswer(() => ({ status: 400 }))) },
   { name: 'a state comes back as another one', where: /^the requests that the server saw/, of: () => broken(STATE, 'upstream', '"inputResponses"', inRequest(({ body }) => ({ body: body.replace(/"requestState":"[^"]+"/, '"requestState":"x"') }))) },
-  { name: 'a state is the server’s own', where: /^requestState is not bound/, of: () => broken(STATE, 'client', 'input_required', inBody('bound.', '')) },
+  { name: 'a state is the server’s own', where: /^requestState is not bound/, of: () => broken(STATE, 'client', 'input_required', inBody(/("requestState":")[^"]+/, `$1${ownState()}`)) },
   { name: 'the client gives up', where: /went another way/, of: () => broken(SAMPLING, 'client', 'tools/call', () => []) },
   { name: 'the client does more', where: /went another way/, of: () => broken('prompts-list', 'client', 'DELETE', (one) => [one, one]) },
 ])('$name', ({ of, where }) => {

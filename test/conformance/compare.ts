@@ -1,7 +1,7 @@
 // Owns the comparison of two runs of one line: what the suite checked, what the client saw, what the server saw. Anything that differs beyond
 // the table of rewrites is a difference, told so that a person can act on it.
 import { type Exchange, eventsOf, isEventStream } from './exchange.ts'
-import { named } from './names.ts'
+import { named, renumbered } from './names.ts'
 import { type Expected, REWRITES, type Rewrite } from './rewrites.ts'
 import type { Seen } from './run.ts'
 import type { Check } from './suite.ts'
@@ -109,7 +109,7 @@ function compareScenario({ scenario, direct, client, upstream, rewrites }: Sides
     const where = 'requests beyond: the client itself went another way'
     found.push({ scenario, where, direct: 'nothing', through: theirs })
   }
-  return [...found, ...compareUpstream(scenario, expected, upstream)]
+  return [...found, ...compareUpstream(scenario, renumbered(expected), renumbered(upstream))]
 }
 
 function compareUpstream(

@@ -87,7 +87,6 @@ const pepKey = (await pdp.peps.enrollPep(servers)).key
 const pep = createPep({
   pdp: inProcessPdp(pdp.app, pepKey),
   sql: store.withRole(PEP_ROLE),
-  pepKey,
   env: { PATH: dirname(process.execPath) },
   monotonic: systemClock.monotonic,
   now: Date.now,

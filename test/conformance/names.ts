@@ -31,6 +31,22 @@ function number(numbers: Map<string, string>, text: string): string {
   )
 }
 
+/** The same names, counted anew: of what is left when some exchanges are taken out. */
+export function renumbered(exchanges: readonly Exchange[]): Exchange[] {
+  const counts = new Map<string, number>()
+  const names = new Map<string, string>()
+  const rename = (text: string): string =>
+    text.replaceAll(/<(id|session|state|task|event) \d+>/g, (name, kind: string) => {
+      const found = names.get(name)
+      if (found !== undefined) return found
+      const nth = (counts.get(kind) ?? 0) + 1
+      counts.set(kind, nth)
+      names.set(name, `<${kind} ${nth}>`)
+      return `<${kind} ${nth}>`
+    })
+  return exchanges.map((exchange) => renamed(exchange, rename))
+}
+
 function add(names: Map<string, string>, kind: string, id: string): void {
   if (names.has(id)) return
   const nth = [...names.values()].filter((name) => name.startsWith(`<${kind} `)).length + 1
@@ -54,10 +70,11 @@ function idsOf({ response }: Exchange): Id[] {
 function renamed({ scenario, request, response }: Exchange, rename: (text: string) => string) {
   return {
     scenario,
+    // In this order in every run, so that names are counted alike.
     request: {
       ...request,
-      headers: renamedHeaders(request.headers, rename),
       body: rename(request.body),
+      headers: renamedHeaders(request.headers, rename),
     },
     response: response && {
       ...response,
@@ -69,5 +86,6 @@ function renamed({ scenario, request, response }: Exchange, rename: (text: strin
 
 function renamedHeaders(headers: Headers, rename: (text: string) => string): Headers {
   const kept = Object.entries(headers).filter(([name]) => !OF_THE_HOP.has(name))
-  return Object.fromEntries(kept.map(([name, value]) => [name, rename(value)]))
+  const inOrder = kept.toSorted(([a], [b]) => (a < b ? -1 : 1))
+  return Object.fromEntries(inOrder.map(([name, value]) => [name, rename(value)]))
 }

@@ -86,14 +86,28 @@ export const REWRITES: readonly Rewrite[] = [
       })),
   },
   {
-    name: 'lists are one person’s',
-    why: 'what is filtered for one person must not be cached for another, nor for long; keys come in another order',
+    name: 'caching',
+    why: 'what one person may see must not be cached for another, nor for longer than it takes to change it',
+    expect: (expected) => {
+      const method = methodOf(expected.client)
+      if (!CACHED.has(method)) return expected
+      const ttlMsMax = FILTERED.has(method) ? LIST_TTL_MS_MAX : Number.POSITIVE_INFINITY
+      return onAnswer(expected, (response) =>
+        onMessages(response, (message) => privately(message, ttlMsMax)),
+      )
+    },
+  },
+  {
+    name: 'tools as reviewed',
+    why: 'tools are listed as they were reviewed: the same definitions in the same order, their keys in another',
     expect: (expected) =>
-      isList(expected.client)
-        ? onAnswer(expected, (response) => onMessages(response, (it) => sorted(cached(it))))
+      methodOf(expected.client) === 'tools/list'
+        ? onAnswer(expected, (response) => onMessages(response, sorted))
         : expected,
     settle: (through) =>
-      isList(through) ? onResponse(through, (response) => onMessages(response, sorted)) : through,
+      methodOf(through) === 'tools/list'
+        ? onResponse(through, (response) => onMessages(response, sorted))
+        : through,
   },
   {
     name: 'refused by the gateway',
@@ -131,16 +145,18 @@ export const REWRITES: readonly Rewrite[] = [
 ]
 
 /** Methods whose answers the gateway filters. */
-const LISTS: ReadonlySet<string> = new Set([
-  'tools/list', 'prompts/list', 'resources/list', 'resources/templates/list',
+const FILTERED: ReadonlySet<string> = new Set([
+  'tools/list', 'prompts/list', 'resources/list', 'resources/templates/list', 'server/discover',
 ]) // biome-ignore format: a list
+/** Methods whose answers say how long they may be kept, and for whom. */
+const CACHED: ReadonlySet<string> = new Set([...FILTERED, 'resources/read'])
 
 function isOfProtocol(name: string): boolean {
   return /^(content-type|accept|last-event-id|traceparent|tracestate|mcp-.+)$/.test(name)
 }
 
-function isList({ request }: Exchange): boolean {
-  return LISTS.has(messageOf(request.body).method ?? '')
+function methodOf({ request }: Exchange): string {
+  return messageOf(request.body).method ?? ''
 }
 
 /** Whether the gateway wrote that answer itself: it signs with what its log or its records know it by. */
@@ -163,10 +179,10 @@ function withoutEmptyId(message: { readonly id?: unknown }): object {
   return id === null || id === undefined ? rest : message
 }
 
-function cached(message: Rpc): Rpc {
+function privately(message: Rpc, ttlMsMax: number): Rpc {
   const { result } = message
   if (result === undefined || !('cacheScope' in result)) return message
-  const ttlMs = Math.min(Number(result['ttlMs']), LIST_TTL_MS_MAX)
+  const ttlMs = Math.min(Number(result['ttlMs']), ttlMsMax)
   return { ...message, result: { ...result, ttlMs, cacheScope: 'private' } }
 }
 
