@@ -1,5 +1,5 @@
-// Owns the comparison of two runs of one line: what the suite checked, what the client saw, what the server saw. Anything that differs beyond
-// the table of rewrites is a difference, told so that a person can act on it.
+// Owns the comparison of two runs of one line: what the suite checked, what the client saw, what the server saw.
+// Anything that differs beyond the table of rewrites is a difference, told so that a person can act on it.
 import { type Exchange, eventsOf, isEventStream } from './exchange.ts'
 import { named, renumbered } from './names.ts'
 import { type Expected, REWRITES, type Rewrite } from './rewrites.ts'

@@ -1,5 +1,5 @@
-// Owns asking a server that speaks both eras what tools it lists in each. As a client of the wire, not of an SDK: what is locked must be
-// what was sent.
+// Owns asking a server that speaks both eras what tools it lists in each. As a client of the wire, not of an SDK:
+// what is locked must be what was sent.
 import { z } from 'zod'
 import { type ToolDefinition, toolDefinition } from '../../schemas/bundle.ts'
 import { META } from '../../schemas/mcp.ts'

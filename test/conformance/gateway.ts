@@ -1,6 +1,6 @@
-// Owns the process of the gateway under test: the real PDP and the real PEP on PGlite, with a bundle that permits everything, one grant, and
-// a server for each line of the run. Usage: node gateway.ts <settings as JSON>. Prints port and token as one line of JSON, and runs until it is
-// ended. Nothing but this run may ever have such a bundle.
+// Owns the process of the gateway under test: the real PDP and the real PEP on PGlite, with a bundle that permits
+// everything, one grant, and a server for each line of the run. Usage: node gateway.ts <settings as JSON>. Prints
+// port and token as one line of JSON, and runs until it is ended. Nothing but this run may ever have such a bundle.
 import { hash, randomBytes, randomUUID } from 'node:crypto'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

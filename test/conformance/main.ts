@@ -1,5 +1,6 @@
-// Owns `npm run test:conformance`: the official suite against the fixture, directly and through the gateway, and whether anything differs.
-// One line per suite on stdout; progress and differences on stderr. Exit code 1 when anything differs, 2 when it could not be found out.
+// Owns `npm run test:conformance`: the official suite against the fixture, directly and through the gateway, and
+// whether anything differs. One line per suite on stdout; progress and differences on stderr. Exit code 1 when
+// anything differs, 2 when it could not be found out.
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'

@@ -1,4 +1,5 @@
-// Owns what stands in for the suite where it falls short: it cannot send a token. Adds that one header, and nothing else.
+// Owns what stands in for the suite where it falls short: it cannot send a token. Adds that one header, and nothing
+// else.
 import type { HeaderLine } from './recorder.ts'
 
 /** For a recorder's `amend`: the header that the suite has no option for. Throws where there is one already. */
