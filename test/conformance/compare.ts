@@ -1,18 +1,12 @@
 // Owns the comparison of two runs of one line: what the suite checked, what the client saw, what the server saw.
 // Anything that differs beyond the table of rewrites is a difference, told so that a person can act on it.
+import { compareChecks } from './compare-checks.ts'
+import { compareBound, compareLeft } from './compare-whole.ts'
+import type { Difference } from './difference.ts'
 import { type Exchange, eventsOf, isEventStream } from './exchange.ts'
 import { named, renumbered } from './names.ts'
 import { type Expected, REWRITES, type Rewrite } from './rewrites.ts'
 import type { Seen } from './run.ts'
-import type { Check } from './suite.ts'
-
-export type Difference = {
-  readonly scenario: string
-  /** Which check, or which exchange on which side. */
-  readonly where: string
-  readonly direct: string
-  readonly through: string
-}
 
 export type Comparison = {
   readonly differences: readonly Difference[]
@@ -22,9 +16,6 @@ export type Comparison = {
 
 /** Scenarios that send several requests at once: theirs are ordered by what they say. */
 const PARALLEL: ReadonlySet<string> = new Set(['server-sse-multiple-streams'])
-/** The only checks that may pass through the gateway and not directly. */
-const ADDITIONS: ReadonlySet<string> = new Set(['dns-rebinding-protection'])
-
 export function compareRuns(
   direct: Seen,
   through: Seen,
@@ -42,40 +33,6 @@ export function compareRuns(
   differences.push(...compareLeft(direct.client, through.client))
   differences.push(...compareBound(through.client, reached))
   return { differences, compared: direct.checks.length + 2 * direct.client.length }
-}
-
-function* compareChecks(direct: readonly Check[], through: readonly Check[]) {
-  const theirs = Map.groupBy(through, ({ scenario }) => scenario)
-  for (const [scenario, checks] of Map.groupBy(direct, (check) => check.scenario)) {
-    const others = theirs.get(scenario) ?? []
-    for (const { a, b } of zip(numbered(checks), numbered(others))) {
-      if (a?.check.status === b?.check.status) continue
-      if (ADDITIONS.has(scenario) && b?.check.status === 'SUCCESS') continue
-      const where = `check ${(a ?? b)?.key}`
-      yield { scenario, where, direct: statusOf(a?.check), through: statusOf(b?.check) }
-    }
-  }
-}
-
-/** The same check may come several times in one scenario. */
-function numbered(checks: readonly Check[]): Map<string, { key: string; check: Check }> {
-  const found = new Map<string, { key: string; check: Check }>()
-  for (const check of checks) {
-    let nth = 1
-    while (found.has(`${check.id} (${check.name}) #${nth}`)) nth++
-    const key = `${check.id} (${check.name}) #${nth}`
-    found.set(key, { key, check })
-  }
-  return found
-}
-
-function zip<Value>(a: ReadonlyMap<string, Value>, b: ReadonlyMap<string, Value>) {
-  return [...new Set([...a.keys(), ...b.keys()])].map((key) => ({ a: a.get(key), b: b.get(key) }))
-}
-
-function statusOf(check: Check | undefined): string {
-  if (check === undefined) return 'was not made'
-  return [check.status, check.errorMessage ?? ''].join(' ').trim()
 }
 
 type Sides = {
@@ -223,57 +180,6 @@ function withoutLeft(sides: readonly Exchange[][]): Exchange[][] {
   return sides.map((side) => side.filter((exchange) => !streams.has(streamOf(exchange))))
 }
 
-function streamOf({ request }: Exchange): string | undefined {
-  return request.method === 'GET' ? JSON.stringify(request.headers['mcp-session-id']) : undefined
-}
-
-/** How many GET streams may stay unanswered in a whole run because their client had left. */
-const LEFT_SHARE_MAX = 0.5
-
-function* compareLeft(direct: readonly Exchange[], through: readonly Exchange[]) {
-  const streams = through.filter(({ request }) => request.method === 'GET')
-  const left = streams.filter(({ response }) => response === undefined)
-  if (left.length <= streams.length * LEFT_SHARE_MAX) return
-  const answered = direct.filter(({ request, response }) => request.method === 'GET' && response)
-  yield {
-    scenario: 'all of them',
-    where: 'GET streams',
-    direct: `${answered.length} were answered`,
-    through: `${left.length} of ${streams.length} were not answered while their client was there`,
-  }
-}
-
-/** What the server gives out to whoever holds it must reach a client bound to its grant: under another spelling. */
-function* compareBound(client: readonly Exchange[], upstream: readonly Exchange[]) {
-  const own = new Set(upstream.flatMap(boundIds).map(({ id }) => id))
-  const shown = new Map(
-    client.flatMap((exchange) =>
-      boundIds(exchange)
-        .filter(({ id }) => own.has(id))
-        .map(({ what }) => [`${exchange.scenario} ${what}`, { scenario: exchange.scenario, what }]),
-    ),
-  )
-  for (const { scenario, what } of shown.values()) {
-    const where = `${what} is not bound`
-    yield {
-      scenario,
-      where,
-      direct: 'the server’s own',
-      through: 'the server’s own, to the client',
-    }
-  }
-}
-
-function boundIds({ response }: Exchange): { what: string; id: string }[] {
-  if (response === undefined) return []
-  const session = response.headers['mcp-session-id']
-  const inBody = response.body.matchAll(/"(requestState|taskId)":"([^"]+)"/g)
-  return [
-    ...(session === undefined ? [] : [{ what: 'session', id: session }]),
-    ...[...inBody].map(([, what = '', id = '']) => ({ what, id })),
-  ]
-}
-
 /** Without what the gateway asks for itself, in sessions of its own. */
 function withoutOwn(exchanges: readonly Exchange[]): Exchange[] {
   const sessions = new Set(
@@ -288,4 +194,8 @@ function withoutOwn(exchanges: readonly Exchange[]): Exchange[] {
 
 function isOwnRequest({ request }: Exchange): boolean {
   return /"(?:io\.modelcontextprotocol\/)?clientInfo":\{"name":"cedargate"/.test(request.body)
+}
+
+function streamOf({ request }: Exchange): string | undefined {
+  return request.method === 'GET' ? JSON.stringify(request.headers['mcp-session-id']) : undefined
 }
