@@ -163,7 +163,7 @@ export type BundleRow = z.infer<typeof bundleRow>
 
 export const serverRow = z.strictObject({
   id: z.string(),
-  transport: z.enum(['http', 'stdio']),
+  transport: z.enum(['http', 'sse', 'stdio']),
   tools: z.int(),
   source: z.string(),
 })

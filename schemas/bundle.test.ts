@@ -1,7 +1,7 @@
 // Owns what the files of a bundle may look like: one good file of each, and one field wrong per row.
 import { describe, expect, test } from 'vitest'
 import type { z } from 'zod'
-import { derivation, gatewayFile, serverFile, toolsLock } from './bundle.ts'
+import { derivation, gatewayFile, serverFile, toolsLock, upstreamOf } from './bundle.ts'
 
 const server = { url: 'http://127.0.0.1:1/mcp' }
 const derive = { kind: 'path', arguments: ['path'], root: '/srv' }
@@ -11,18 +11,25 @@ const lock = { version: 1, tools: [{ risk: 'read', sha256: 'a'.repeat(64), defin
 describe('good files', () => {
   test('server.yaml by url, by command, by both', () => {
     const command = { command: 'node', args: ['x'], env: { A: '1' }, cwd: '/srv' }
-    expect(serverFile.parse(server)).toEqual({
-      ...server,
-      args: [],
-      env: {},
-      derive: [],
-      concealment: 'explain',
-      allowUnknown: [],
-      trust: 'vendor',
-    })
-    const defaults = { derive: [], concealment: 'explain', allowUnknown: [], trust: 'vendor' }
+    const defaults = { transport: 'http', derive: [], concealment: 'explain', allowUnknown: [], trust: 'vendor', instructions: 'withhold' }
+    expect(serverFile.parse(server)).toEqual({ ...server, args: [], env: {}, ...defaults })
     expect(serverFile.parse(command)).toEqual({ ...command, ...defaults })
     expect(serverFile.parse({ ...server, ...command }).url).toBe(server.url)
+  }) // biome-ignore format: defaults
+
+  test.each([
+    { file: server, transport: 'http', writable: null },
+    { file: { ...server, transport: 'sse', command: 'x' }, transport: 'sse', writable: null },
+    { file: { command: 'x' }, transport: 'stdio', writable: null },
+    {
+      file: { command: 'x', writable: [], instructions: 'pass' },
+      transport: 'stdio',
+      writable: [],
+    },
+  ])('$file is reached by $transport', ({ file, transport, writable }) => {
+    const { instructions = 'withhold' } = file as { instructions?: string }
+    const upstream = { id: 'a', transport, writable, instructions }
+    expect(upstreamOf('a', serverFile.parse(file))).toMatchObject(upstream)
   })
   test('a derivation has a suffix', () => {
     expect(derivation.parse(derive)).toEqual({ ...derive, suffix: '_normalised' })
@@ -46,6 +53,11 @@ describe('refused', () => {
     { name: 'a misspelt key', schema: serverFile, value: { ...server, urls: 'x' } },
     { name: 'arguments without a command', schema: serverFile, value: { ...server, args: ['x'] } },
     { name: 'environment without a command', schema: serverFile, value: { ...server, env: { A: '1' } } },
+    { name: 'a transport of our own making', schema: serverFile, value: { ...server, transport: 'ws' } },
+    { name: 'stdio by name', schema: serverFile, value: { command: 'x', transport: 'stdio' } },
+    { name: 'an event stream of nowhere', schema: serverFile, value: { command: 'x', transport: 'sse' } },
+    { name: 'directories of what is no child on stdio', schema: serverFile, value: { ...server, writable: [] } },
+    { name: 'instructions as they are', schema: serverFile, value: { ...server, instructions: 'yes' } },
     { name: 'a number in env', schema: serverFile, value: { command: 'x', env: { A: 1 } } },
     { name: 'a derivation of nothing', schema: derivation, value: { ...derive, arguments: [] } },
     { name: 'another kind of derivation', schema: derivation, value: { ...derive, kind: 'url' } },

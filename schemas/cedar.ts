@@ -113,6 +113,8 @@ export type ScopeJson = {
   readonly op: string
   readonly entity?: EntityJson
   readonly entities?: readonly EntityJson[]
+  /** Of `is`. */
+  readonly entity_type?: string
 }
 export type EntityJson = { readonly type: string; readonly id: string }
 

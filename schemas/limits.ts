@@ -22,6 +22,13 @@ export const DECIDE_CALLS_MAX = 64
 export const RECORD_ROWS_MAX = 256
 /** Callers in one `list` request of a PEP. */
 export const LIST_CALLERS_MAX = 64
+/**
+ * Characters of all texts of one elicitation that are looked at, and of one after normalisation; a longer one counts as
+ * asking for a secret. So many take about 10 ms (measured), whatever they are.
+ */
+export const SECRET_TEXT_LENGTH_MAX = 16 * 1024
+/** How long one key binds. It is accepted for as long again: what is bound lasts 30 to 60 days. */
+export const BINDING_EPOCH_MS = 30 * 24 * 60 * 60_000
 /** How old the binding keys of a PEP may be before it asks again; a key is accepted for at least as long after its last use. */
 export const BINDING_KEYS_MS = 60 * 60_000
 /** Age at which an allow may no longer be forwarded, measured by the PEP from the moment it asked. */

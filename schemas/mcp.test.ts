@@ -3,7 +3,7 @@
 import * as current from '@modelcontextprotocol/core'
 import * as legacy from '@modelcontextprotocol/sdk/types.js'
 import { describe, expect, test } from 'vitest'
-import { ITEM_ACTIONS, LEGACY_REVISIONS, METHODS, MODERN_REVISIONS } from './mcp.ts'
+import { ITEM_ACTIONS, LEGACY_REVISIONS, METHODS, MODERN_REVISIONS, senderOf } from './mcp.ts'
 
 /** The `method` literals of a union of schemas, as the SDK declares them. */
 function methodsOf(union: { options: readonly unknown[] }): string[] {
@@ -41,3 +41,20 @@ test('the eras do not overlap, and every item action is reached by a method', ()
   )
   expect(new Set(actions)).toEqual(new Set(ITEM_ACTIONS))
 })
+
+/** Decided by nobody: a ping of a server is answered, and no task is ever given to a client. */
+const OWN_OF_SERVERS = ['ping', 'tasks/get', 'tasks/result', 'tasks/list', 'tasks/cancel']
+
+test.each(methodsOf(legacy.ServerRequestSchema))(
+  '%s, which a server may send, is its own',
+  (method) => {
+    expect(senderOf(method)).toBe(OWN_OF_SERVERS.includes(method) ? 'client' : 'server')
+  },
+)
+
+test.each([...sentIn(legacy), ...sentIn(current), 'response', 'nope', '__proto__'])(
+  '%s is of clients',
+  (method) => {
+    expect(senderOf(method)).toBe('client')
+  },
+)

@@ -85,6 +85,14 @@ export const METHODS: ReadonlyMap<string, MethodRule> = new Map<string, MethodRu
   ['http:delete', { decide: 'connect', eras: LEGACY }],
 ])
 
+export type Sender = 'client' | 'server'
+
+/** Who may send `method`. A method that is not in the table is nobody's; it counts as the client's. */
+export function senderOf(method: string): Sender {
+  const rule = METHODS.get(method)
+  return rule?.decide === 'item' && rule.from === 'server' ? 'server' : 'client'
+}
+
 /**
  * What the gateway declares as a client of its own, when it looks at a server to learn its tools: everything, so that
  * no tool is held back. What is reviewed (`tools lock`) and what is seen at run time are the same then.
@@ -106,6 +114,7 @@ export const META = {
   clientInfo: 'io.modelcontextprotocol/clientInfo',
   clientCapabilities: 'io.modelcontextprotocol/clientCapabilities',
   relatedTask: 'io.modelcontextprotocol/related-task',
+  serverInfo: 'io.modelcontextprotocol/serverInfo',
   subscriptionId: 'io.modelcontextprotocol/subscriptionId',
   decision: 'dev.cedargate/decision',
 } as const

@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest'
 import { EXIT, REFUSALS, RPC, VERDICT_CODES } from '../schemas/codes.ts'
 import { TOKEN_PREFIXES } from '../schemas/identifiers.ts'
-import { META, METHODS } from '../schemas/mcp.ts'
+import { META, METHODS, senderOf } from '../schemas/mcp.ts'
 
 test('verdict codes', () => {
   expect(VERDICT_CODES).toMatchInlineSnapshot(`
@@ -45,6 +45,7 @@ test('refusals of the PEP: HTTP status and JSON-RPC code', () => {
       "reserved_key 400 -32600",
       "batch_not_supported 400 -32600",
       "not_a_message 400 -32600",
+      "missing_metadata 400 -32602",
       "header_mismatch 400 -32020",
       "unsupported_version 400 -32022",
       "not_acceptable 406 -32600",
@@ -54,6 +55,8 @@ test('refusals of the PEP: HTTP status and JSON-RPC code', () => {
       "server_not_granted 403 -32600",
       "unknown_server 404 -32600",
       "unknown_session 404 -32600",
+      "unknown_task 400 -32602",
+      "invalid_state 400 -32602",
       "method_not_allowed 405 -32600",
       "body_too_large 413 -32600",
       "wrong_content_type 415 -32600",
@@ -74,7 +77,9 @@ test('JSON-RPC codes', () => {
     {
       "denied": -31001,
       "headerMismatch": -32020,
+      "invalidParams": -32602,
       "invalidRequest": -32600,
+      "methodNotFound": -32601,
       "parseError": -32700,
       "unavailable": -31002,
       "unsupportedVersion": -32022,
@@ -96,10 +101,11 @@ test('exit codes of the command line', () => {
   `)
 })
 
-test('methods: how each is decided, and in which era', () => {
+test('methods: how each is decided, in which era, and whose it is', () => {
   const methods = [...METHODS].map(([name, rule]) => {
     const detail = 'filter' in rule ? `:${rule.filter}` : 'action' in rule ? `:${rule.action}` : ''
-    return `${name} ${rule.decide}${detail} ${rule.eras.join('+')}`
+    const sender = senderOf(name) === 'server' ? ' of servers' : ''
+    return `${name} ${rule.decide}${detail} ${rule.eras.join('+')}${sender}`
   })
   expect(methods).toMatchInlineSnapshot(`
     [
@@ -113,16 +119,19 @@ test('methods: how each is decided, and in which era', () => {
       "prompts/list connect:prompts legacy+modern",
       "tools/call tool legacy+modern",
       "resources/read item:resources/read legacy+modern",
-      "resources/subscribe item:resources/read legacy",
+      "resources/subscribe item:resources/read legacy+modern",
       "resources/unsubscribe item:resources/read legacy",
       "prompts/get item:prompts/get legacy+modern",
       "completion/complete item:completion/complete legacy+modern",
-      "subscriptions/listen held modern",
-      "tasks/get held legacy+modern",
-      "tasks/result held legacy",
+      "sampling/createMessage item:sampling/createMessage legacy+modern of servers",
+      "elicitation/create item:elicitation/create legacy+modern of servers",
+      "roots/list item:roots/list legacy+modern of servers",
+      "subscriptions/listen connect modern",
+      "tasks/get connect legacy+modern",
+      "tasks/result connect legacy",
       "tasks/list held legacy",
-      "tasks/cancel held legacy+modern",
-      "tasks/update held modern",
+      "tasks/cancel connect legacy+modern",
+      "tasks/update connect modern",
       "notifications/initialized connect legacy",
       "notifications/cancelled connect legacy+modern",
       "notifications/progress connect legacy",
@@ -139,9 +148,13 @@ test('names in messages and tokens', () => {
   expect({ META, TOKEN_PREFIXES }).toMatchInlineSnapshot(`
     {
       "META": {
+        "clientCapabilities": "io.modelcontextprotocol/clientCapabilities",
         "clientInfo": "io.modelcontextprotocol/clientInfo",
         "decision": "dev.cedargate/decision",
         "protocolVersion": "io.modelcontextprotocol/protocolVersion",
+        "relatedTask": "io.modelcontextprotocol/related-task",
+        "serverInfo": "io.modelcontextprotocol/serverInfo",
+        "subscriptionId": "io.modelcontextprotocol/subscriptionId",
       },
       "TOKEN_PREFIXES": {
         "grant": "cgt",

@@ -3,6 +3,7 @@
 import { access } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
+import { SSEClientTransport, SseError } from '@modelcontextprotocol/sdk/client/sse.js'
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
@@ -42,6 +43,8 @@ export type LiveTools = ReadonlyMap<string, LiveTool>
 
 /** How long a server that was just started may take until it answers. */
 const START_TIMEOUT_MS = 20_000
+/** How long a server that accepts connections may take until it has said what it is. */
+const ANSWER_TIMEOUT_MS = 10_000
 
 /**
  * All tools of the server, by name; every page of the list. Throws CommandError (exit 2) when it cannot be read whole,
@@ -136,7 +139,10 @@ async function open(server: string, file: ServerFile, env: Env): Promise<Opened>
     return { transport: () => stdio(command), stop: async () => undefined, where, patienceMs: 0 }
   }
   const url = expanded(() => expandOrThrow(server, file.url ?? '', known))
-  const transport = (): Transport => new StreamableHTTPClientTransport(new URL(url))
+  const transport = (): Transport =>
+    file.transport === 'sse'
+      ? new SSEClientTransport(new URL(url))
+      : new StreamableHTTPClientTransport(new URL(url))
   if (file.command === undefined) {
     return { transport, stop: async () => undefined, where: url, patienceMs: 0 }
   }
@@ -181,15 +187,33 @@ async function connect(
 ): Promise<void> {
   const deadline = performance.now() + patienceMs
   for (;;) {
+    const attempt = transport()
     try {
-      return await client.connect(transport())
+      return await inTime(client.connect(attempt))
     } catch (error) {
+      // An event stream that was refused is asked for again and again by its transport until that is closed.
+      await attempt.close()
       if (performance.now() > deadline || !isRefused(error)) throw error
       await sleep(100)
     }
   }
 }
 
+/** The SDK waits for ever for the first event of a stream. */
+async function inTime(connected: Promise<void>): Promise<void> {
+  const late = new AbortController()
+  const timeout = sleep(ANSWER_TIMEOUT_MS, undefined, { signal: late.signal }).then(() => {
+    throw new Error(`it did not answer within ${ANSWER_TIMEOUT_MS / 1000} s`)
+  })
+  try {
+    await Promise.race([connected, timeout])
+  } finally {
+    late.abort()
+    await timeout.catch(() => undefined)
+  }
+}
+
 function isRefused(error: unknown): boolean {
+  if (error instanceof SseError) return error.code === undefined
   return error instanceof TypeError && error.message === 'fetch failed'
 }

@@ -13,12 +13,14 @@ import type { Bundle } from './bundle/bundle.ts'
 import { type Catalog, openCatalog } from './catalog/catalog.ts'
 import { createAdvise } from './decide/advise.ts'
 import { createDecide, type Decide } from './decide/decide.ts'
+import { createList } from './decide/list.ts'
 import { createSearch } from './decide/search.ts'
 import type { Decider } from './decider.ts'
 import { watchEvents } from './events.ts'
 import { type Grants, openGrants, type ResolveGrants } from './identity/grants.ts'
 import { openPeps, type Peps } from './identity/peps.ts'
 import { teamsOf } from './identity/users.ts'
+import { bindingKeys } from './keys/binding.ts'
 import type { Keys } from './keys/keys.ts'
 import { listDecisions, showDecision } from './ledger/decisions.ts'
 import { fsck } from './ledger/fsck.ts'
@@ -112,6 +114,8 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
         sealOutcomes: ledger.sealOutcomes,
         ...catalog,
         servers: () => serversOf(active().bundle),
+        bindingKeys: (servers) => bindingKeys(keys.vault, servers, clock.now()),
+        list: createList({ active, resolveGrants: grants.resolveGrants, clock }),
         subscribe: events.subscribe,
       }),
     ],

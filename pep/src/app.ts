@@ -65,7 +65,7 @@ function answerTo(
     { requestId, code, server: of?.server, method: of?.method, cause: reasonOf(cause) },
     message,
   )
-  return refused({ code, requestId, of: of ?? error.of, established })
+  return refused({ code, requestId, of: of ?? error.of, established, data: error.data })
 }
 
 /** The message alone: an error of a client library may carry the request it was made with. */

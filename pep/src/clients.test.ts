@@ -33,7 +33,8 @@ const VISIBLE = { tools: ['echo', READ], resources: true, prompts: true }
 
 function files(): Upstream {
   const command = 'mcp-server-filesystem'
-  return { id: 'files', transport: 'stdio', url: null, command, args: [folder], env: {}, cwd: null }
+  const none = { url: null, env: {}, cwd: null, writable: null }
+  return { id: 'files', transport: 'stdio', command, args: [folder], ...none, instructions: 'pass' }
 }
 
 function everything(): Upstream {
@@ -48,8 +49,6 @@ function everything(): Upstream {
     args: ['streamableHttp'],
     env,
     cwd: null,
-    instructions: 'withhold',
-    writable: null,
     instructions: 'withhold',
     writable: null,
   }

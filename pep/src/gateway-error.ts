@@ -1,22 +1,27 @@
 // Owns the one error of the PEP. It means: no call was decided, kept or answered; the code says
 // why.
 import type { RefusalCode } from '../../schemas/codes.ts'
+import type { JsonObject } from '../../schemas/strict-json.ts'
 import type { Envelope } from './inbound/receive.ts'
 
 export type GatewayErrorOptions = ErrorOptions & {
   /** Whose message it is about, as far as it was read. */
   readonly of?: Envelope
+  /** For the peer, beside the code. */
+  readonly data?: JsonObject
 }
 
 /** `code` is for the peer, message and cause for our log alone. */
 export class GatewayError extends Error {
   readonly code: RefusalCode
   readonly of: Envelope | undefined
+  readonly data: JsonObject
 
   constructor(code: RefusalCode, message: string, options?: GatewayErrorOptions) {
     super(message, options)
     this.name = 'GatewayError'
     this.code = code
     this.of = options?.of
+    this.data = options?.data ?? {}
   }
 }

@@ -25,8 +25,6 @@ export const ABANDONED_ANSWER_MS_MAX = 330_000
  * it cannot be looked into.
  */
 export const SERVER_MESSAGE_BYTES_MAX = 16 * 1024 * 1024
-/** The text of an error answer that is no message. */
-export const ERROR_TEXT_BYTES_MAX = 64 * 1024
 /**
  * The event stream that answers one request: its bytes, its time, and how long it may stay open after the answer
  * was on it.

@@ -1,7 +1,7 @@
 // Owns every word a client reads when its call does not go through: denied by policy, or refused by
 // the PEP itself. Peers get a code and an id; never an internal message, address or stack.
 import { REFUSALS, type RefusalCode, RPC } from '../../schemas/codes.ts'
-import { LEGACY_REVISIONS, META, MODERN_REVISIONS } from '../../schemas/mcp.ts'
+import { META } from '../../schemas/mcp.ts'
 import type { Verdict } from '../../schemas/pep-api.ts'
 import type { JsonObject } from '../../schemas/strict-json.ts'
 import type { Answer } from './answer.ts'
@@ -37,13 +37,15 @@ export type Refused = {
   readonly of: Envelope | undefined
   /** Whether the PDP decided on it; only then it is a call. */
   readonly established: boolean
+  /** What else the peer is told. */
+  readonly data?: JsonObject
 }
 
 /** The answer to what the PEP refuses by itself: REFUSALS says status and code, TEXTS the words. */
-export function refused({ code, requestId, of, established }: Refused): Answer {
+export function refused({ code, requestId, of, established, data }: Refused): Answer {
   const { status } = REFUSALS[code]
   if (!established || of === undefined) {
-    return json(status, refusal(code, requestId, of), EXTRA_HEADERS[code] ?? {})
+    return json(status, refusal({ code, requestId, of }, data), EXTRA_HEADERS[code] ?? {})
   }
   const isAnswered = of.kind === 'request' && (isToolCall(of) || status >= 500)
   return json(isAnswered ? 200 : status, refusedMessage({ code, requestId, of }), {})
@@ -54,15 +56,17 @@ export function refusedMessage({
   code,
   requestId,
   of,
-}: Omit<Refused, 'established'> & { readonly of: Envelope }): JsonObject {
-  if (!isToolCall(of)) return refusal(code, requestId, of)
+}: Omit<Refused, 'established' | 'data'> & { readonly of: Envelope }): JsonObject {
+  if (!isToolCall(of)) return refusal({ code, requestId, of })
   const text = `${TEXTS[code]} (${code}, request ${requestId})`
   return toolError(of, text, { code, requestId })
 }
 
-function refusal(code: RefusalCode, requestId: string, of: Envelope | undefined): JsonObject {
-  const supported = code === 'unsupported_version' ? SUPPORTED : {}
-  return rpcError(of, REFUSALS[code].rpc, TEXTS[code], { code, requestId, ...supported })
+function refusal(
+  { code, requestId, of }: Omit<Refused, 'established' | 'data'>,
+  data: JsonObject = {},
+): JsonObject {
+  return rpcError(of, REFUSALS[code].rpc, TEXTS[code], { code, requestId, ...data })
 }
 
 function isToolCall({ kind, method }: Envelope): boolean {
@@ -102,8 +106,6 @@ function json(status: number, body: JsonObject, headers: Readonly<Record<string,
     body: JSON.stringify(body),
   }
 }
-
-const SUPPORTED = { supported: [...MODERN_REVISIONS, ...LEGACY_REVISIONS] }
 
 /** No resource_metadata: a client with a configured token must not be sent to look for a login. */
 const EXTRA_HEADERS: Partial<Record<RefusalCode, Readonly<Record<string, string>>>> = {

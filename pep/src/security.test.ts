@@ -71,7 +71,10 @@ const CALL = {
 }
 const MODERN_CALL = {
   ...CALL,
-  params: { ...CALL.params, _meta: { [META.protocolVersion]: MODERN } },
+  params: {
+    ...CALL.params,
+    _meta: { [META.protocolVersion]: MODERN, [META.clientCapabilities]: {} },
+  },
 }
 const MODERN_HEADERS = {
   'mcp-protocol-version': MODERN,
@@ -177,7 +180,7 @@ const ROWS: readonly Row[] = [
   { name: 'a Kelvin sign in a key', ...params('{"name":"x","token":"a","to\u212Aen":"b"}'), want: 'not_a_message', status: 400 },
   { name: 'Arguments alone', ...params('{"name":"x","Arguments":{}}'), want: 'not_a_message', status: 400 },
   { name: 'an unknown version', headers: { 'mcp-protocol-version': '2099-01-01' }, want: 'unsupported_version', status: 400 },
-  { name: 'modern without _meta', headers: MODERN_HEADERS, want: 'header_mismatch', status: 400 },
+  { name: 'modern without _meta', headers: MODERN_HEADERS, want: 'missing_metadata', status: 400 },
   { name: 'modern without headers', body: JSON.stringify(MODERN_CALL), want: 'header_mismatch', status: 400 },
   { name: 'modern _meta, legacy header', body: JSON.stringify(MODERN_CALL), headers: { ...MODERN_HEADERS, 'mcp-protocol-version': '2025-11-25' }, want: 'header_mismatch', status: 400 },
   { name: 'modern without Mcp-Method', body: JSON.stringify(MODERN_CALL), headers: { ...MODERN_HEADERS, 'mcp-method': undefined }, want: 'header_mismatch', status: 400 },

@@ -68,8 +68,12 @@ export function toolCall(name = 'echo', args: object = {}, id: string | number =
 export function modern(message: object): { message: object; headers: Record<string, string> } {
   const { method, params } = message as { method: string; params?: Record<string, unknown> }
   const name = params?.['name'] ?? params?.['uri']
+  const meta = { [META.protocolVersion]: '2026-07-28', [META.clientCapabilities]: {} }
   return {
-    message: { ...message, params: { ...params, _meta: { [META.protocolVersion]: '2026-07-28' } } },
+    message: {
+      ...message,
+      params: { ...params, _meta: { ...meta, ...Object(params?.['_meta']) } },
+    },
     headers: {
       'mcp-protocol-version': '2026-07-28',
       'mcp-method': method,

@@ -151,12 +151,12 @@ async function straightAtPdp(n: number): Promise<void> {
     requestId: randomUUID(),
     token: hash('sha256', gateway.tokens.alice),
     server: 'echo',
+    from: 'client',
     method: 'tools/call',
     message,
     era: 'legacy',
     definition,
     client: null,
-    from: 'client',
     sourceIp: '127.0.0.1',
   }
   const answer = await askPdp([call])

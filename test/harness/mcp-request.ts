@@ -88,7 +88,7 @@ export function callText(args: string, tool = 'echo'): string {
 
 /** A request of the 2026-07-28 era with every header it must have. */
 export function modern(method: string, params: Params = {}): Request & { readonly body: string } {
-  const meta = { [META.protocolVersion]: '2026-07-28' }
+  const meta = { [META.protocolVersion]: '2026-07-28', [META.clientCapabilities]: {} }
   const name = params['name'] ?? params['uri']
   return {
     headers: {

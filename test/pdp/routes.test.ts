@@ -38,6 +38,7 @@ const ROLES: Readonly<Record<string, 'anyone' | 'pep' | 'caller' | 'operator'>> 
   'GET /admin/v1/tools': 'operator',
   'GET /admin/v1/definitions/:id': 'operator',
   'POST /pep/v1/decide': 'pep',
+  'POST /pep/v1/list': 'pep',
   'POST /pep/v1/outcomes': 'pep',
   'POST /pep/v1/definitions': 'pep',
   'GET /pep/v1/definitions': 'pep',

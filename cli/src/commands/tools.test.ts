@@ -269,6 +269,50 @@ test('a real server over stdio: locked, clean, approved', async () => {
   expect(await lockOf('files')).toEqual(lock)
 }) // biome-ignore format: long lines
 
+const everything = (mode: string, more = '') =>
+  `command: mcp-server-everything\nargs: [${mode}]\n${more}`
+
+describe('an event stream (HTTP+SSE)', () => {
+  const SSE = 'env: { PORT: "${PORT}" }\nurl: "http://127.0.0.1:${PORT}/sse"\ntransport: sse\n'
+
+  test('a real server that is started: locked as over stdio, and clean', async () => {
+    await addServer('stream', everything('sse', SSE))
+    await addServer('pipes', everything('stdio'))
+    expect(await run('lock', 'stream')).toMatchObject({ code: 0 })
+    expect(await run('lock', 'pipes')).toMatchObject({ code: 0 })
+    const lock = await lockOf('stream')
+    expect(lock.tools.map(({ definition }) => definition.name)).toContain('echo')
+    expect(lock.tools).toEqual((await lockOf('pipes')).tools)
+    expect(await run('check', 'stream', 'pipes')).toMatchObject({ code: 0 })
+  })
+
+  test.each([
+    { name: 'nobody', listens: false, says: /cannot be read from http:\/\/127\.0\.0\.1:\d+\/sse: SSE error/ },
+    { name: 'no stream', listens: true, says: /cannot be read from .*: SSE error: Non-200 status code \(404\)/ },
+  ])('$name there: 2', async ({ listens, says }) => {
+    const there = createServer((_, response) => response.writeHead(404).end())
+    await new Promise<void>((resolve) => there.listen(0, '127.0.0.1', resolve))
+    const { port } = there.address() as AddressInfo
+    if (!listens) there.close()
+    await addServer('stream', `url: http://127.0.0.1:${port}/sse\ntransport: sse\n`)
+    expect(await run('lock', 'stream')).toMatchObject({ code: 2, stderr: expect.stringMatching(says) })
+    there.close()
+  }) // biome-ignore format: long lines
+
+  test('one that never says where to send messages is given up: 2', async () => {
+    const there = createServer((_, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).write(': nothing\n\n')
+    })
+    await new Promise<void>((resolve) => there.listen(0, '127.0.0.1', resolve))
+    const { port } = there.address() as AddressInfo
+    await addServer('stream', `url: http://127.0.0.1:${port}/sse\ntransport: sse\n`)
+    const says = /it did not answer within 10 s/
+    expect(await run('lock', 'stream')).toMatchObject({ code: 2, stderr: expect.stringMatching(says) })
+    there.closeAllConnections()
+    await new Promise((resolve) => there.close(resolve))
+  }) // biome-ignore format: long lines
+})
+
 test('ls asks the running gateway', async () => {
   const row = { server: 'web', tool: 'a', state: 'changed', sha256: 'a'.repeat(64), reviewed: ['b'.repeat(64)], firstSeen: '2026-01-02T03:04:05.000Z', lastSeen: '2026-01-02T03:05:05.000Z' } // biome-ignore format: a row
   const asked: string[] = []

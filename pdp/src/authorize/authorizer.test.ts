@@ -27,6 +27,9 @@ const actions = {
   'resources/read': keys('resources/read'),
   'prompts/get': keys('prompts/get'),
   'completion/complete': keys('completion/complete'),
+  'sampling/createMessage': keys('sampling/createMessage'),
+  'elicitation/create': keys('elicitation/create'),
+  'roots/list': keys('roots/list'),
 }
 const BUNDLE: AuthorizerBundle = {
   generation: { id: 'g' },
@@ -47,6 +50,7 @@ const REQUEST: AuthorizationRequest = {
   params: { name: 'read', arguments: { p: 'x' } },
   definition: SHA,
   definitionRequired: true,
+  from: 'client',
   time: 0,
   era: 'legacy',
   sourceIp: null,
@@ -79,8 +83,12 @@ async function decide(change: Partial<AuthorizationRequest>, evaluator: Evaluato
 type Refused = { name: string; change: Partial<AuthorizationRequest>; code: string; detail: RegExp }
 test.each<Refused>([
   { name: 'an unknown method', change: { method: 'tools/delete' }, code: 'unknown_method', detail: /does not know/ },
-  { name: 'a held method', change: { method: 'tasks/get' }, code: 'unknown_method', detail: /cannot be decided on yet/ },
-  { name: 'a call as a task', change: { params: { name: 'read', arguments: {}, task: { ttl: 1 } } }, code: 'unknown_method', detail: /as a task/ },
+  { name: 'a held method', change: { method: 'tasks/list' }, code: 'unknown_method', detail: /never allowed/ },
+  { name: 'a request of servers from a client', change: { method: 'sampling/createMessage', params: { maxTokens: 1 } }, code: 'unknown_method', detail: /nothing that a client may send/ },
+  { name: 'a call from a server', change: { from: 'server' }, code: 'unknown_method', detail: /nothing that a server may send/ },
+  { name: 'a ping from a server', change: { method: 'ping', from: 'server' }, code: 'unknown_method', detail: /nothing that a server may send/ },
+  { name: 'an unknown request of a server', change: { method: 'sampling/other', from: 'server' }, code: 'unknown_method', detail: /does not know/ },
+  { name: 'a server that asks for nothing', change: { method: 'elicitation/create', from: 'server', params: undefined }, code: 'invalid_request', detail: /params/ },
   { name: 'too many bytes of arguments', change: { params: { name: 'read', arguments: { x: 'x'.repeat(65_536) } } }, code: 'unrepresentable_argument', detail: /longer than 65536 bytes/ },
   { name: 'too many bytes of arguments of a prompt', change: { method: 'prompts/get', params: { name: 'p', arguments: { x: 'x'.repeat(65_536) } } }, code: 'unrepresentable_argument', detail: /longer than 65536 bytes/ },
   { name: 'too many bytes of arguments where none belong', change: { method: 'ping', params: { arguments: { x: 'x'.repeat(65_536) } } }, code: 'unrepresentable_argument', detail: /longer than 65536 bytes/ },
@@ -123,6 +131,12 @@ test.each<{ name: string; change: Partial<AuthorizationRequest>; set: string; ar
     set: 'set completion/complete',
     args: { ref: 'ref/resource', uri: 'u', argument: 'a' },
   },
+  { name: 'a call as a task', change: { params: { name: 'read', arguments: { p: 'x' }, task: { ttl: 1 } } }, set: 'set read', args: { p: 'x' } },
+  { name: 'what became of a task', change: { method: 'tasks/result', params: { taskId: 't' } }, set: 'set connect' },
+  { name: 'a subscription of today', change: { method: 'subscriptions/listen', era: 'modern', params: {} }, set: 'set connect' },
+  { name: 'one resource of it', change: { method: 'resources/subscribe', era: 'modern', params: { uri: 'a:b' } }, set: 'set resources/read', args: { uri: 'a:b' } },
+  { name: 'a question for roots', change: { method: 'roots/list', from: 'server', params: undefined }, set: 'set roots/list', args: {} },
+  { name: 'sampling', change: { method: 'sampling/createMessage', from: 'server', params: { maxTokens: 5 } }, set: 'set sampling/createMessage', args: { maxTokens: 5, tools: false, includeContext: 'none' } },
 ])('$name is put to Cedar under its own keys', async ({ change, set, args }) => {
   const { evaluator, seen } = scripted(() => ALLOW)
   expect(await decide(change, evaluator)).toMatchObject({ decision: 'allow', code: 'permit', policies: ['p'], detail: '' })

@@ -5,9 +5,11 @@ import { digestText } from '../../../schemas/args-digest.ts'
 import type { VerdictCode } from '../../../schemas/codes.ts'
 import { MAPPED_ARGS_BYTES_MAX } from '../../../schemas/limits.ts'
 import type { ItemAction, Listed } from '../../../schemas/mcp.ts'
-import { CONNECT_ACTION, METHODS } from '../../../schemas/mcp.ts'
+import { CONNECT_ACTION, METHODS, senderOf } from '../../../schemas/mcp.ts'
 import type { Json, JsonObject } from '../../../schemas/strict-json.ts'
 import { argumentsMeta, mapArguments, NO_POINTERS } from './arguments.ts'
+import { itemArguments } from './item-arguments.ts'
+import { isObject, own } from './json.ts'
 import type { CallContext } from './request.ts'
 import type {
   ActionKeys,
@@ -74,8 +76,11 @@ function settle(request: AuthorizationRequest, bundle: AuthorizerBundle, said: S
   if (!rule.eras.includes(era)) {
     return refuse('unknown_method', `\`${method}\` does not exist in this protocol revision`)
   }
+  if (request.from !== senderOf(method)) {
+    return refuse('unknown_method', `\`${method}\` is nothing that a ${request.from} may send`)
+  }
   if (rule.decide === 'held') {
-    return refuse('unknown_method', `\`${method}\` is known, but cannot be decided on yet`)
+    return refuse('unknown_method', `\`${method}\` is known, but never allowed`)
   }
   // INVARIANT: what is allowed is recorded whole; keptArguments keeps of these a digest only.
   if (said.text.length > MAPPED_ARGS_BYTES_MAX) {
@@ -102,9 +107,6 @@ function unknownServer({ server }: AuthorizationRequest, { tool }: Said): Refusa
 
 function settleTool(request: AuthorizationRequest, server: DecidedServer, said: Said): Settled {
   if (said.tool === null) return refuse('invalid_request', '`params.name` must be a string')
-  if (request.params !== undefined && 'task' in request.params) {
-    return refuse('unknown_method', 'a call as a task is known, but cannot be decided on yet')
-  }
   const tool = server.tools.get(said.tool)
   if (tool === undefined) return refuse('unknown_tool', NO_SUCH_TOOL)
   const settled = settleCall(request, tool, said)
@@ -147,58 +149,13 @@ function settleItem(
   server: DecidedServer,
   said: Said,
 ): Asked | Refusal {
-  const args = itemArguments(action, params)
-  if (typeof args === 'string') return refuse('invalid_request', args)
-  const quoted = new Map([...args].map(([name, value]) => [name, JSON.stringify(value)]))
-  const context: CallContext = { args: quoted, argsMeta: argumentsMeta(said.text, NO_POINTERS) }
+  const named = itemArguments(action, params)
+  if (!named.ok) return refuse(named.code, named.detail)
+  const argsMeta = argumentsMeta(said.text, NO_POINTERS)
+  const context: CallContext = { args: named.attributes, argsMeta }
   return { kind: 'ask', action, keys: server.actions[action], context, filter: null }
-}
-
-/** What an item action is about; a text is why it cannot be told. */
-function itemArguments(
-  action: ItemAction,
-  params: JsonObject | undefined,
-): ReadonlyMap<string, string> | string {
-  if (action === 'resources/read') return texts(params, { uri: 'uri' })
-  if (action === 'prompts/get') return texts(params, { name: 'name' })
-  return completionArguments(params)
-}
-
-function completionArguments(params: JsonObject | undefined): ReadonlyMap<string, string> | string {
-  const ref = own(params, 'ref')
-  const kind = own(ref, 'type')
-  if (kind !== 'ref/prompt' && kind !== 'ref/resource') {
-    return '`params.ref.type` must be `ref/prompt` or `ref/resource`'
-  }
-  const named = kind === 'ref/prompt' ? texts(ref, { name: 'name' }) : texts(ref, { uri: 'uri' })
-  const argument = texts(own(params, 'argument'), { name: 'argument' })
-  if (typeof named === 'string') return named
-  if (typeof argument === 'string') return argument
-  return new Map([['ref', kind], ...named, ...argument])
-}
-
-/** Members of `from` that must be well-formed strings, under the names policies use. */
-function texts(
-  from: Json | undefined,
-  names: Readonly<Record<string, string>>,
-): ReadonlyMap<string, string> | string {
-  const found = new Map<string, string>()
-  for (const [name, attribute] of Object.entries(names)) {
-    const value = own(from, name)
-    if (typeof value !== 'string' || !value.isWellFormed()) return `\`${name}\` must be a string`
-    found.set(attribute, value)
-  }
-  return found
 }
 
 function refuse(code: VerdictCode, detail: string): Refusal {
   return { kind: 'refuse', code, detail }
-}
-
-function own(from: Json | undefined, name: string): Json | undefined {
-  return isObject(from) && Object.hasOwn(from, name) ? from[name] : undefined
-}
-
-function isObject(value: Json | undefined): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

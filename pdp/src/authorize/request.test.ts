@@ -13,6 +13,7 @@ const REQUEST: AuthorizationRequest = {
   params: undefined,
   definition: null,
   definitionRequired: false,
+  from: 'client',
   time: 1_763_800_002_345,
   era: 'legacy',
   sourceIp: '127.0.0.1',

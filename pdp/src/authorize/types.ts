@@ -1,7 +1,7 @@
 // Owns the words that go into and come out of one authorization. No behaviour.
 import type { CedarTexts, EngineAnswer, Evaluation } from '../../../schemas/cedar.ts'
 import type { VerdictCode } from '../../../schemas/codes.ts'
-import type { Era, ItemAction } from '../../../schemas/mcp.ts'
+import type { Era, ItemAction, Sender } from '../../../schemas/mcp.ts'
 import type { Visible } from '../../../schemas/pep-api.ts'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
 import type { ContextReads } from './context-paths.ts'
@@ -17,6 +17,8 @@ export type AuthorizationRequest = {
   /** null: an advisory question, or the gateway's own discovery. `expiresAt` in milliseconds since 1970. */
   readonly grant: { readonly id: string; readonly expiresAt: number } | null
   readonly server: string
+  /** Who sent the message: a server asks something of the client that speaks for this person and agent. */
+  readonly from: Sender
   /** A method of schemas/mcp.ts. */
   readonly method: string
   /** `params` of the message, as parseStrictJson gave it. */

@@ -77,6 +77,7 @@ const open: AuthorizationRequest = {
   params: undefined,
   definition: null,
   definitionRequired: false,
+  from: 'client',
   time: 0,
   era: 'legacy',
   sourceIp: null,

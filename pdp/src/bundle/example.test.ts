@@ -40,6 +40,7 @@ async function ask(change: Partial<AuthorizationRequest>) {
     params: undefined,
     definition: null,
     definitionRequired: false,
+    from: 'client',
     time: 1_800_000_000_000,
     era: 'legacy',
     sourceIp: '127.0.0.1',
@@ -113,6 +114,20 @@ test.each([
   const answer = await ask({ ...PEOPLE[who], server, method: 'tools/list' })
   expect(answer?.visible?.tools).toEqual(expect.arrayContaining([...some]))
   for (const tool of never) expect(answer?.visible?.tools).not.toContain(tool)
+}) // biome-ignore format: a table
+
+test.each([
+  { who: 'alice', method: 'elicitation/create', field: 'city', code: 'permit', by: ['engineering/asked'] },
+  { who: 'bob', method: 'elicitation/create', field: 'city', code: 'permit', by: ['interns/asked'] },
+  { who: 'carol', method: 'elicitation/create', field: 'city', code: 'no_permit', by: [] },
+  { who: 'alice', method: 'elicitation/create', field: 'apiToken', code: 'forbid', by: ['gateway/no-secret-forms'] },
+  { who: 'carol', method: 'elicitation/create', field: 'apiToken', code: 'forbid', by: ['gateway/no-secret-forms'] },
+  { who: 'alice', method: 'sampling/createMessage', field: '', code: 'no_permit', by: [] },
+  { who: 'alice', method: 'roots/list', field: '', code: 'no_permit', by: [] },
+] as const)('a server asks $who by $method for $field: $code', async ({ who, method, field, code, by }) => {
+  const requestedSchema = { type: 'object', properties: { [field]: { type: 'string' } } }
+  const params = { message: 'Please', requestedSchema }
+  expect(await ask({ ...PEOPLE[who], from: 'server', method, params })).toMatchObject({ code, policies: by })
 }) // biome-ignore format: a table
 
 test.each([

@@ -126,7 +126,13 @@ const request: fc.Arbitrary<AuthorizationRequest> = fc
     const [server = '', name = ''] = action.split('/')
     const fitting = Object.entries(given).filter(([key]) => ARGUMENTS[action]?.includes(key))
     const params = { name, arguments: Object.fromEntries(fitting) as JsonObject }
-    const who = { user: 'ada', teams: ['t'], definition: null, definitionRequired: false }
+    const who = {
+      user: 'ada',
+      teams: ['t'],
+      definition: null,
+      definitionRequired: false,
+      from: 'client' as const,
+    }
     return { ...rest, ...who, server, method: 'tools/call', params }
   })
 

@@ -16,6 +16,8 @@ const SERVERS = {
   mail: { tools: [{ name: 'send', risk: 'destructive' as const }] },
 }
 const USER = 'principal in MCP::Team::"t"'
+const ASKED =
+  'warning: this permits servers to use the model of the client (`sampling/createMessage`) and to ask the person (`elicitation/create`) too; name the actions it means, such as `action in [MCP::Action::"connect", MCP::Action::"all"]`'
 
 let candidate: Candidate
 beforeAll(async () => {
@@ -71,9 +73,10 @@ describe('owners', () => {
     { scope: `${USER}, action in MCP::Action::"server:mail", resource`, says: [FOREIGN] },
     { scope: `${USER}, action, resource == MCP::Server::"mail"`, says: [FOREIGN] },
   ])('$scope', async ({ scope, says }) => {
-    expect(await texts(`@id("files/a") permit(${scope});`, owners)).toEqual(says)
-    expect(await texts(`@id("platform/a") permit(${scope});`, owners)).toEqual([])
-    expect(await texts(`@id("files/a") permit(${scope});`)).toEqual([])
+    const asked = scope.includes(', action, ') ? [ASKED] : []
+    expect(await texts(`@id("files/a") permit(${scope});`, owners)).toEqual([...says, ...asked])
+    expect(await texts(`@id("platform/a") permit(${scope});`, owners)).toEqual(asked)
+    expect(await texts(`@id("files/a") permit(${scope});`)).toEqual(asked)
   }) // biome-ignore format: a table
 
   test('a server of somebody else in a condition is named as well', async () => {
@@ -83,7 +86,7 @@ describe('owners', () => {
   })
 
   test('a prefix that nobody gave owns nothing', async () => {
-    const policy = `@id("__proto__/a") permit(${USER}, action, resource == MCP::Server::"files");`
+    const policy = `@id("__proto__/a") permit(${USER}, action == MCP::Action::"connect", resource == MCP::Server::"files");`
     const other = policy.replace('__proto__', 'other')
     expect(await texts(other, owners)).toEqual(['error: gateway.yaml names no `other` in `owners`'])
     expect(await texts(other.replace('other', 'constructor'), owners)).toHaveLength(1)
@@ -99,13 +102,19 @@ describe('owners', () => {
   })
 })
 
-describe('a permit of everything', () => {
+describe('a permit of every action', () => {
   const OPEN = 'warning: this permits every action to everybody on every server; give it a scope'
   test.each<{ policy: string; says: string[] }>([
     { policy: 'permit(principal, action, resource);', says: [OPEN] },
-    { policy: 'permit(principal, action, resource) when { context.agent == MCP::Agent::"a" };', says: [] },
-    { policy: 'permit(principal is MCP::Agent, action, resource);', says: [] },
+    { policy: 'permit(principal, action, resource) when { context.agent == MCP::Agent::"a" };', says: [ASKED] },
+    { policy: 'permit(principal is MCP::Agent, action, resource);', says: [ASKED] },
+    { policy: 'permit(principal is MCP::User in MCP::Team::"t", action, resource is MCP::Server);', says: [ASKED] },
+    { policy: 'permit(principal == MCP::User::"u", action, resource);', says: [ASKED] },
+    { policy: 'permit(principal is App::User, action, resource);', says: [] },
+    { policy: 'permit(principal, action, resource == App::Doc::"d");', says: [] },
+    { policy: 'permit(principal, action in [MCP::Action::"connect", MCP::Action::"all"], resource) when { true };', says: [] },
     { policy: 'forbid(principal, action, resource);', says: [] },
+    { policy: 'forbid(principal is MCP::Agent, action, resource);', says: [] },
   ])('$policy', async ({ policy, says }) => {
     expect(await texts(`@id("a/b") ${policy}`)).toEqual(says)
     expect(await texts(`@id("a/b") ${policy}`, { a: '*' })).toEqual(says)
@@ -123,7 +132,7 @@ describe('@require_approval', () => {
     expect(await texts(`@id("a/b") @require_approval("${terms}") forbid${scope};`)).toEqual([])
     expect(
       await texts(`@id("a/b") @require_approval("${terms}") permit(${USER}, action, resource);`),
-    ).toEqual(['error: @require_approval belongs on a forbid: it softens one'])
+    ).toEqual(['error: @require_approval belongs on a forbid: it softens one', ASKED])
   })
 
   test.each([

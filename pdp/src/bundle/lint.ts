@@ -2,7 +2,7 @@
 // what a policy names, never at what it would decide.
 import type { GatewayFile } from '../../../schemas/bundle.ts'
 import type { EntityJson, PolicyJson, ScopeJson } from '../../../schemas/cedar.ts'
-import { ENTITY, serverGroup } from '../../../schemas/cedar.ts'
+import { ENTITY, NAMESPACE, serverGroup } from '../../../schemas/cedar.ts'
 import { ITEM_ACTIONS } from '../../../schemas/mcp.ts'
 import type { Finding } from './findings.ts'
 import type { SourcePolicy } from './policies.ts'
@@ -10,7 +10,7 @@ import { entitiesIn, findingIn } from './policies.ts'
 
 /**
  * Errors for policies about servers that their prefix does not own, when gateway.yaml has `owners`; a warning for each
- * permit of everything to everybody, whoever owns it.
+ * permit of everything to everybody, and for each other permit of every action, whoever owns it.
  */
 export function lintPolicies(
   policies: readonly SourcePolicy[],
@@ -18,15 +18,31 @@ export function lintPolicies(
 ): Finding[] {
   return policies.flatMap((source) => {
     const owned = owners === undefined ? [] : ownershipProblems(source, owners)
-    const open = permitsEverything(source.policy) ? [OPEN] : []
     return [
       ...owned.map((message) => findingIn(source, 0, message)),
-      ...open.map((message) => findingIn(source, 0, message, 'warning')),
+      ...openness(source.policy).map((message) => findingIn(source, 0, message, 'warning')),
     ]
   })
 }
 
 const OPEN = 'this permits every action to everybody on every server; give it a scope'
+/** `all` holds every tool, and nothing that a server may ask. */
+const ASKED =
+  'this permits servers to use the model of the client (`sampling/createMessage`) and to ask the person (`elicitation/create`) too; name the actions it means, such as `action in [MCP::Action::"connect", MCP::Action::"all"]`'
+
+function openness(policy: PolicyJson): string[] {
+  if (permitsEverything(policy)) return [OPEN]
+  const { effect, principal, action, resource } = policy
+  const asked = effect === 'permit' && action.op === 'All' && [principal, resource].every(isOfMcp)
+  return asked ? [ASKED] : []
+}
+
+/** Whether a scope leaves room for a principal or resource of the gateway's own types. */
+function isOfMcp(scope: ScopeJson): boolean {
+  const types = scopeEntities(scope).map(({ type }) => type)
+  const named = scope.entity_type === undefined ? types : [scope.entity_type]
+  return named.length === 0 || named.some((type) => type.startsWith(`${NAMESPACE}::`))
+}
 
 function permitsEverything({ effect, principal, action, resource, conditions }: PolicyJson) {
   const scopes = [principal, action, resource]

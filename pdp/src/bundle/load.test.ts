@@ -57,6 +57,9 @@ const sorted = (of: Bundle) =>
 
 describe('the id', () => {
   const files = bundleFiles(SERVERS, { p: PERMIT, q: FORBID })
+  const SERVER_YAML = files['servers/files/server.yaml'] ?? ''
+  const child = (more: string) =>
+    load({ ...files, 'servers/files/server.yaml': `command: x\n${more}` })
   const withPolicies = (policies: Record<string, string>) => load(bundleFiles(SERVERS, policies))
 
   test('is not about comments, formatting, files or their order', async () => {
@@ -76,10 +79,31 @@ describe('the id', () => {
     { name: 'a reason', change: { 'cedar/q.cedar': FORBID.replace('"no"', '"never"') } },
     { name: 'the name', change: { 'gateway.yaml': 'name: Other\n' } },
     { name: 'a url', change: { 'servers/files/server.yaml': 'url: http://127.0.0.1:2/mcp\n' } },
+    {
+      name: 'a transport',
+      change: { 'servers/files/server.yaml': `${SERVER_YAML}transport: sse\n` },
+    },
+    {
+      name: 'instructions',
+      change: { 'servers/files/server.yaml': `${SERVER_YAML}instructions: pass\n` },
+    },
   ])('changes with $name', async ({ change }) => {
     const [before, after] = await Promise.all([load(files), load({ ...files, ...change })])
     expect(after.id).not.toBe(before.id)
   })
+
+  test('changes with where a child may write, also with that it may nowhere', async () => {
+    const bundles = await Promise.all(['', 'writable: []\n', 'writable: [a]\n'].map(child))
+    expect(new Set(bundles.map(({ id }) => id)).size).toBe(3)
+    const told = bundles.map(({ servers }) => servers.get('files')?.upstream.writable)
+    expect(told).toEqual([null, [], ['a']])
+  }) // biome-ignore format: long lines
+
+  test('is the same for what is said and what goes without saying', async () => {
+    const said = `${SERVER_YAML}transport: http\ninstructions: withhold\n`
+    const [before, after] = await Promise.all([load(files), load({ ...files, 'servers/files/server.yaml': said })])
+    expect(after.id).toBe(before.id)
+  }) // biome-ignore format: long lines
 })
 
 const server = (text: string) => ({
@@ -109,6 +133,7 @@ test.each<Wrong>([
   { name: 'a file a server does not have', files: { ...bundleFiles(SERVERS, {}), 'servers/files/tool.lock.json': '' }, want: [/^servers\/files\/tool\.lock\.json:1:1: only server\.yaml/] },
   { name: 'no lock', files: { 'gateway.yaml': 'name: X', 'servers/files/server.yaml': 'url: http://x' }, want: ['servers/files/tools.lock.json:1:1: the file is missing'] },
   { name: 'neither url nor command', files: server('cwd: /x\n'), want: [/server\.yaml:1:1: set `url`/] },
+  { name: 'a variable in a directory', files: server('command: x\nwritable: ["${HOME}/a"]\n'), want: [/server\.yaml:1:1: `HOME` may not be used here/] },
   { name: 'a variable of the service', files: server('url: "http://x/${HOME}"\n'), want: [/server\.yaml:1:1: `HOME` may not be used here/] },
   { name: 'a root with one', files: server('url: http://x\nderive: [{ kind: path, arguments: [path], root: "${DATABASE_URL}" }]\n'), want: [/derive root: `DATABASE_URL` may not/] },
   { name: 'a root that is not set', files: server('url: http://x\nderive: [{ kind: path, arguments: [path], root: "${CEDARGATE_SERVER_ROOT}" }]\n'), want: [/derive root: `CEDARGATE_SERVER_ROOT` is not set/] },

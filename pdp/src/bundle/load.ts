@@ -5,6 +5,7 @@ import canonicalize from 'canonicalize'
 import { gatewayFile } from '../../../schemas/bundle.ts'
 import { ENTITY, entityKey, packGeneration } from '../../../schemas/cedar.ts'
 import { durationMs } from '../../../schemas/duration.ts'
+import { CONNECT_ACTION } from '../../../schemas/mcp.ts'
 import { MAPPER_VERSION } from '../authorize/arguments.ts'
 import type { ActionKeys } from '../authorize/types.ts'
 import type { Candidate } from '../engine/candidate.ts'
@@ -197,10 +198,13 @@ function bundleServer(
     concealment: file.concealment,
     tools: new Map(tools.map((tool) => [tool.name, tool])),
     actions: {
-      connect: keys('connect'),
+      connect: keys(CONNECT_ACTION),
       'resources/read': keys('resources/read'),
       'prompts/get': keys('prompts/get'),
       'completion/complete': keys('completion/complete'),
+      'sampling/createMessage': keys('sampling/createMessage'),
+      'elicitation/create': keys('elicitation/create'),
+      'roots/list': keys('roots/list'),
     },
   }
 }

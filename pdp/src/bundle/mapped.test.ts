@@ -160,6 +160,7 @@ const REQUEST: AuthorizationRequest = {
   params: undefined,
   definition: null,
   definitionRequired: false,
+  from: 'client',
   time: 0,
   era: 'legacy',
   sourceIp: null,

@@ -7,6 +7,7 @@ import {
   ENTITY_TYPES,
   LISTING_CONTEXT,
   NAMESPACE,
+  optional,
   RISK_GROUPS,
   record,
   serverGroup,
@@ -26,9 +27,9 @@ export type ActionType = {
 
 const STRING = { type: 'String' } as const
 const TEXT: CedarAttribute = STRING
-const MAYBE: CedarAttribute = { ...STRING, required: false }
+const MAYBE = optional(STRING)
 
-/** `context.args` of the actions on named things. All are strings. */
+/** `context.args` of the actions on named things, and of what servers ask of clients (authorize/item-arguments.ts). */
 const ITEM_ARGUMENTS: { readonly [action in ItemAction]: Attributes } = {
   'resources/read': [['uri', TEXT]],
   'prompts/get': [['name', TEXT]],
@@ -38,6 +39,19 @@ const ITEM_ARGUMENTS: { readonly [action in ItemAction]: Attributes } = {
     ['uri', MAYBE],
     ['argument', TEXT],
   ],
+  'sampling/createMessage': [
+    ['maxTokens', optional({ type: 'Long' })],
+    ['tools', { type: 'Boolean' }],
+    ['includeContext', TEXT],
+  ],
+  'elicitation/create': [
+    ['mode', TEXT],
+    ['url', MAYBE],
+    ['url_host', MAYBE],
+    ['fields', { type: 'Set', element: STRING }],
+    ['asksSecret', { type: 'Boolean' }],
+  ],
+  'roots/list': [],
 }
 
 /** The actions that every server has, whatever its tools. */

@@ -56,7 +56,8 @@ export function readServer(files: ServerFiles, env: Environment): Read {
 
 /** A bundle must not make a service read its other variables, even where this service never expands them. */
 function variableProblems(file: ServerFile): string[] {
-  const texts = [file.url, file.cwd, ...file.args, ...Object.values(file.env)]
+  const { url, cwd, args, env, writable = [] } = file
+  const texts = [url, cwd, ...args, ...Object.values(env), ...writable]
   const named = texts.flatMap((text) => variablesIn(text ?? ''))
   return named
     .filter((name) => !isExpandable(name))

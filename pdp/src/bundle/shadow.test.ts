@@ -52,6 +52,7 @@ const request = (tool: string, args = '{"path":"a"}'): AuthorizationRequest => (
   params: { name: tool, arguments: JSON.parse(args) },
   definition: null,
   definitionRequired: false,
+  from: 'client',
   time: 1_800_000_000_000,
   era: 'modern',
   sourceIp: null,

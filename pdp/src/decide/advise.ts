@@ -1,6 +1,7 @@
 // Owns the translation between AuthZEN's words and ours, and the advisory decision behind it.
 // A question that maps to nothing we know is a deny with its reason. The PDP records these decisions itself.
 import type { Evaluation, EvaluationAnswer } from '../../../schemas/authzen.ts'
+import { senderOf } from '../../../schemas/mcp.ts'
 import type { Clock } from '../../../schemas/ports.ts'
 import { type Json, type JsonObject } from '../../../schemas/strict-json.ts'
 import type { OwnRequest } from '../authorize/own.ts'
@@ -164,6 +165,7 @@ async function mapMcp(
   }
   const request: AuthorizationRequest = {
     ...named,
+    from: senderOf(named.method),
     teams: isUser ? await ports.teamsOf(subject.id) : [],
     grant: null,
     params: target.params,

@@ -99,6 +99,7 @@ function identify(
       agent: grant?.agent ?? OWN_AGENT,
       grant: grant === null ? null : { id: grant.id, expiresAt: grant.expiresAt },
       server: call.server,
+      from: call.from,
       method: call.method,
       params: message.ok ? message.params : undefined,
       definition: call.definition,
@@ -136,9 +137,8 @@ function seal(ledger: Ledger, bundle: Bundle, { pep, asked, authorization }: Dec
     mode: 'enforced',
     identity: call.token ?? '',
   })
-  const what = authorization.tool
-    ? `${call.server}/${authorization.tool}`
-    : `${call.method} on ${call.server}`
+  const { server, from, method } = call
+  const what = { server, from, method, tool: authorization.tool }
   const shown = authorization.concealed ? { ...authorization, ...NONEXISTENT } : authorization
   return {
     kind: 'verdict',

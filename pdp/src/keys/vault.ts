@@ -1,5 +1,5 @@
-// Owns what is done with the data key: pseudonyms of people, and the wrapping of their keys. Pure;
-// never a file.
+// Owns what is done with the data key: pseudonyms of people, the wrapping of their keys, and what PEPs
+// bind names with. Pure; never a file.
 import {
   createCipheriv,
   createDecipheriv,
@@ -34,11 +34,17 @@ export type Vault = {
     month: string,
     wrapped: Uint8Array,
   ) => Uint8Array | undefined
+  /**
+   * What PEPs bind names of one server's sessions with, 32 bytes: HKDF-SHA-256 of the data key. The
+   * same in every vault of that key; of another server or epoch, another one that says nothing
+   * about it. Never written to a log.
+   */
+  readonly bindingKey: (server: string, epoch: number) => Uint8Array
 }
 
 /**
- * `dataKey` is DATA_KEY_BYTES; two keys are derived from it, so a pseudonym says nothing about the
- * wrapping.
+ * `dataKey` is DATA_KEY_BYTES; every use has a key of its own that is derived from it, so a pseudonym
+ * says nothing about the wrapping.
  */
 export function createVault(dataKey: Uint8Array): Vault {
   if (dataKey.length !== DATA_KEY_BYTES) {
@@ -54,6 +60,10 @@ export function createVault(dataKey: Uint8Array): Vault {
     wrap: (person, month, key, nonce) =>
       sealBytes(wrappingKey, nonce, key, personMonth(person, month)),
     unwrap: (person, month, wrapped) => openBytes(wrappingKey, wrapped, personMonth(person, month)),
+    bindingKey: (server, epoch) => {
+      const purpose = `cedargate binding v1|${server}|${epoch}`
+      return derive(dataKey, purpose).export()
+    },
   }
 }
 

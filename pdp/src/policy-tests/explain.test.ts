@@ -96,3 +96,12 @@ test('a list says which tools it shows', async () => {
   const request = requestOf(ANN, { server: 'shop', method: 'tools/list', params: undefined })
   expect((await explain(bundle, request)).visible).toEqual(['find', 'order'])
 })
+
+test('what a server asks is explained like any message', async () => {
+  const params = { message: 'Your PIN?', requestedSchema: { type: 'object', properties: {} } }
+  const asked = requestOf(ANN, { server: 'shop', method: 'elicitation/create', params })
+  const { code, near, cedar } = await explain(bundle, asked)
+  expect([code, near]).toEqual(['no_permit', []])
+  const args = { mode: 'form', fields: [], asksSecret: true }
+  expect(cedar?.context).toMatchObject({ args, request: { method: 'elicitation/create' } })
+})

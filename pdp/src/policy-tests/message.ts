@@ -2,7 +2,7 @@
 // such a caller. Pure: the time is passed in.
 import { OWN_AGENT } from '../../../schemas/identifiers.ts'
 import type { Era } from '../../../schemas/mcp.ts'
-import { METHODS } from '../../../schemas/mcp.ts'
+import { METHODS, senderOf } from '../../../schemas/mcp.ts'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
 import type { AuthorizationRequest } from '../authorize/types.ts'
 import { readMessage } from '../decide/read-message.ts'
@@ -36,6 +36,7 @@ export function requestOf(caller: Caller, message: SentMessage): AuthorizationRe
     agent,
     grant: isGateway ? null : { id: 'test', expiresAt: time + GRANT_LASTS_MS },
     server: message.server,
+    from: senderOf(message.method),
     method: message.method,
     params: message.params,
     definition: message.definition ?? null,

@@ -50,7 +50,11 @@ describe('a matrix', () => {
     { call: `tool: find, definition: ${'a'.repeat(64)}`, expected: '{ verdict: deny, code: tool_changed }', says: '✓' },
     { call: 'method: ping', expected: '{ verdict: allow, policies: [shop/connect] }', says: '✓' },
     { call: 'method: resources/read, params: { uri: a }', expected: '{ verdict: deny, code: no_permit }', says: '✓' },
-    { call: 'method: tasks/get', expected: '{ verdict: deny, code: unknown_method }', says: '✓' },
+    { call: 'method: tasks/get', expected: '{ verdict: allow, policies: [shop/connect] }', says: '✓' },
+    { call: 'method: tasks/list', expected: '{ verdict: deny, code: unknown_method }', says: '✓' },
+    { call: 'method: elicitation/create, params: { message: Where? }', expected: '{ verdict: deny, code: no_permit }', says: '✓' },
+    { call: 'method: elicitation/create, params: { mode: voice }', expected: '{ verdict: deny, code: invalid_request }', says: '✓' },
+    { call: 'method: sampling/createMessage, params: { maxTokens: 1.5 }', expected: '{ verdict: deny, code: invalid_request }', says: '✓' },
   ])('$call: $expected', async ({ call, expected, says }) => {
     const text = `users: { ann: [staff] }\ntests:\n  - { name: t, server: shop, ${call}, expect: { ann: ${expected} } }\n`
     expect((await outcomes(text))[0]?.replace('✓ t › ann', '✓')).toBe(says)

@@ -5,19 +5,24 @@ import { streamSSE } from 'hono/streaming'
 import type { z } from 'zod'
 import { serverId } from '../../../schemas/identifiers.ts'
 import {
+  type BindingKey,
   type ContentsRequest,
   type DecideResult,
   decideRequest,
   definitionsRequest,
+  listRequest,
+  type listResponse,
   type Outcome,
   outcomesRequest,
   type PepEvent,
   type ReviewedResponse,
   type SightingsRequest,
+  type serversResponse,
   type sightingsResponse,
   type Upstream,
 } from '../../../schemas/pep-api.ts'
 import type { Decide, Enforcer } from '../decide/decide.ts'
+import type { List } from '../decide/list.ts'
 import { jsonBody } from './body.ts'
 import type { GuardedRoute, PdpEnv } from './roles.ts'
 
@@ -32,15 +37,23 @@ export type PepPorts = {
   /** Undefined for a server that is not in the bundle. */
   readonly reviewedDefinitions: (server: string) => ReviewedResponse | undefined
   readonly servers: () => { readonly bundle: string; readonly upstreams: readonly Upstream[] }
+  /** Keys of these servers (schemas/pep-api.ts). Never logged. */
+  readonly bindingKeys: (servers: readonly string[]) => readonly BindingKey[]
+  /** What lists would show these callers of this PEP now; null for one that may not list at all. */
+  readonly list: List
   /** Calls back for each event until the signal aborts. */
   readonly subscribe: (onEvent: (event: PepEvent) => void, signal: AbortSignal) => void
 }
+
+type ServersResponse = Readonly<z.infer<typeof serversResponse>>
+type ListResponse = z.infer<typeof listResponse>
 
 const KEEP_ALIVE_MS = 15_000
 
 export function pepRoutes(ports: PepPorts): GuardedRoute[] {
   return [
     { method: 'POST', path: '/pep/v1/decide', role: 'pep', handler: decide },
+    { method: 'POST', path: '/pep/v1/list', role: 'pep', handler: list },
     { method: 'POST', path: '/pep/v1/outcomes', role: 'pep', handler: outcomes },
     { method: 'POST', path: '/pep/v1/definitions', role: 'pep', handler: definitions },
     { method: 'GET', path: '/pep/v1/definitions', role: 'pep', handler: reviewed },
@@ -86,11 +99,16 @@ export function pepRoutes(ports: PepPorts): GuardedRoute[] {
   function servers(c: Context<PdpEnv>): Response {
     const { id, servers: enrolled } = enforcer(c)
     const { bundle, upstreams } = ports.servers()
-    return c.json({
-      pep: id,
-      bundle,
-      servers: upstreams.filter((one) => enrolled.includes(one.id)),
-    })
+    const own = upstreams.filter((one) => enrolled.includes(one.id))
+    const keys = [...ports.bindingKeys(own.map((one) => one.id))]
+    c.header('cache-control', 'no-store')
+    return c.json({ pep: id, bundle, servers: own, keys } satisfies ServersResponse)
+  }
+
+  async function list(c: Context<PdpEnv>): Promise<Response> {
+    const body = read(c, listRequest)
+    if (body instanceof Response) return body
+    return c.json({ visible: await ports.list(enforcer(c), body.callers) } satisfies ListResponse)
   }
 
   function events(c: Context<PdpEnv>): Response {

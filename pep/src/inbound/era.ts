@@ -23,18 +23,18 @@ const TASK_METHODS = /^tasks\//
 /**
  * Modern when the header or `_meta` names a modern revision. Throws unsupported_version, or
  * header_mismatch when a header differs from the body; a modern request or notification must carry
- * all of them. Mcp-Param-* are not checked: only the server knows which parameter each repeats.
+ * all of them. Does NOT check Mcp-Param-*: which parameter each repeats stands in a definition (param-headers.ts).
  */
 export function readEra(headers: IncomingHttpHeaders, message: Message): Era {
-  const header = revision(headers['mcp-protocol-version'])
+  const header = headers['mcp-protocol-version']
   const meta = metaOf(message.params)
-  const named = revision(meta?.[META.protocolVersion])
+  const named = meta?.[META.protocolVersion]
+  const isTold = named !== undefined && (header !== undefined || isModern(named))
+  if (isTold && header !== named) throw mismatch('MCP-Protocol-Version differs from the body')
+  checkRevision(header, named !== undefined)
+  checkRevision(named, true)
   const modern = isModern(header) || isModern(named)
   if (modern && message.kind === 'request') checkMetadata(meta)
-  const versionsDiffer = named !== undefined && header !== named
-  if (versionsDiffer && (modern || header !== undefined)) {
-    throw mismatch('MCP-Protocol-Version differs from the body')
-  }
   checkRepeated(
     headers['mcp-method'],
     message.kind === 'response' ? undefined : message.method,
@@ -68,7 +68,9 @@ function nameOf({ method, params }: Message, key: string | undefined): unknown {
 
 /** The era of a request without a body. Throws unsupported_version. */
 export function readHeaderEra(headers: IncomingHttpHeaders): Era {
-  return isModern(revision(headers['mcp-protocol-version'])) ? 'modern' : 'legacy'
+  const header = headers['mcp-protocol-version']
+  checkRevision(header, false)
+  return isModern(header) ? 'modern' : 'legacy'
 }
 
 export function metaOf(params: JsonObject | undefined): JsonObject | undefined {
@@ -76,18 +78,22 @@ export function metaOf(params: JsonObject | undefined): JsonObject | undefined {
   return typeof meta === 'object' && meta !== null && !Array.isArray(meta) ? meta : undefined
 }
 
-function isModern(text: string | undefined): boolean {
-  return text !== undefined && MODERN_REVISIONS.has(text)
+function isModern(version: unknown): boolean {
+  return typeof version === 'string' && MODERN_REVISIONS.has(version)
 }
 
-function revision(value: unknown): string | undefined {
-  if (value === undefined) return undefined
-  if (typeof value === 'string' && (MODERN_REVISIONS.has(value) || LEGACY_REVISIONS.has(value))) {
-    return value
-  }
+/** `perRequest`: it stands in `_meta`, which only modern revisions know. */
+function checkRevision(version: unknown, perRequest: boolean): void {
+  if (version === undefined) return
+  const isKnown =
+    typeof version === 'string' && (MODERN_REVISIONS.has(version) || LEGACY_REVISIONS.has(version))
+  if (isKnown) return
+  const supported = [...MODERN_REVISIONS, ...(perRequest ? [] : LEGACY_REVISIONS)]
+  const requested = String(version).slice(0, 64).toWellFormed()
   throw new GatewayError(
     'unsupported_version',
     'the protocol version is not one this gateway knows',
+    { data: { supported, requested } },
   )
 }
 

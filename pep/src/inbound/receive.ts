@@ -108,9 +108,9 @@ export async function receive(
     return readMessage(ports, incoming, address, { token, sent })
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error
-    const { code, message, cause } = error
+    const { code, message, cause, data } = error
     // A refusal before the call is established is worded alike in both eras.
-    throw new GatewayError(code, message, { cause, of: { ...sent, era: 'legacy' } })
+    throw new GatewayError(code, message, { cause, data, of: { ...sent, era: 'legacy' } })
   }
 }
 

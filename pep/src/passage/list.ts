@@ -1,10 +1,11 @@
 // Owns what a list answer may show: the verdict's `visible`, in the server's order, and tools as they
 // were reviewed. Whatever cannot be read is refused, never passed on unfiltered.
 import { RPC } from '../../../schemas/codes.ts'
-import { type Era, type Listed, METHODS } from '../../../schemas/mcp.ts'
+import { type Era, type Listed, META, METHODS } from '../../../schemas/mcp.ts'
 import type { Visible } from '../../../schemas/pep-api.ts'
 import type { Json, JsonObject } from '../../../schemas/strict-json.ts'
 import { GatewayError } from '../gateway-error.ts'
+import { metaOf } from '../inbound/era.ts'
 import type { Addressed } from '../inbound/receive.ts'
 import type { ShowTools } from '../reviewed.ts'
 import { caching } from './describe.ts'
@@ -53,13 +54,18 @@ export function filterResult(result: JsonObject, filter: ListFilter): JsonObject
   return caching({ ...around, [filter.listed]: keep(items, filter) }, filter.era)
 }
 
-/** What a list of tools may say beside the tools: how to go on and how long it holds, nothing that nobody reviewed. */
+/**
+ * What a list of tools may say beside the tools: how to go on, how long it holds and which server it is of, nothing
+ * that nobody reviewed.
+ */
 function aroundTools(result: JsonObject): JsonObject {
   const kept = AROUND_TOOLS.flatMap((key): [string, Json][] => {
     const value = result[key]
     return value === undefined ? [] : [[key, value]]
   })
-  return Object.fromEntries(kept)
+  const serverInfo = metaOf(result)?.[META.serverInfo]
+  const meta = serverInfo === undefined ? {} : { _meta: { [META.serverInfo]: serverInfo } }
+  return { ...Object.fromEntries(kept), ...meta }
 }
 
 const AROUND_TOOLS = ['resultType', 'nextCursor', 'ttlMs', 'cacheScope'] as const

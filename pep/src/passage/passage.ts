@@ -116,10 +116,7 @@ function passResponse(
 ): JsonObject | Promise<JsonObject> {
   const { result, error } = message
   if (error !== undefined) return decideWithin(ports.ask, inbound, message)
-  if (!isObject(result)) {
-    if (filter !== undefined) throw unusable('it has no list')
-    return message
-  }
+  if (!isObject(result)) throw unusable('its result is not an object')
   checkSpelling(result, READ)
   if (inbound.kind === 'stream') {
     const withheld = withheldList(message, result)

@@ -86,7 +86,11 @@ describe('headers', () => {
       'www-authenticate': 'Bearer',
       'x-powered-by': 'y',
     }
-    answering(200, { 'content-type': 'application/json', ...kept, ...gone }, '{}')
+    answering(
+      200,
+      { 'content-type': 'application/json', ...kept, ...gone },
+      '{"jsonrpc":"2.0","id":1,"result":{}}',
+    )
     const { headers } = await post(url, toolCall())
     expect(headers).toMatchObject(kept)
     for (const name of Object.keys(gone)) expect(headers).not.toHaveProperty(name)
@@ -112,7 +116,7 @@ const openSession = async (token: string) => {
 describe('sessions', () => {
   test('the client never sees the server’s id, and its own is turned back into it', async () => {
     const headers = await openSession(testToken(1))
-    expect(headers['mcp-session-id']).toMatch(/^v1\.[\w-]+\.[\w-]{43}$/)
+    expect(headers['mcp-session-id']).toMatch(/^v2\.test\.0\.[\w-]+\.[\w-]{43}$/)
     expect((await post(url, toolCall(), headers)).status).toBe(200)
     expect(server.reached[0]?.headers['mcp-session-id']).toBe('upstream-1')
   })

@@ -8,7 +8,6 @@ import { GatewayError } from '../gateway-error.ts'
 import type { Bindings } from '../inbound/bindings.ts'
 import type { Inbound } from '../inbound/receive.ts'
 import {
-  ERROR_TEXT_BYTES_MAX,
   SERVER_MESSAGE_BYTES_MAX,
   UPSTREAM_BODY_TIMEOUT_MS,
   UPSTREAM_CONNECT_TIMEOUT_MS,
@@ -136,38 +135,25 @@ async function shape(exchange: Exchange, ports: HttpPorts): Promise<Answer> {
     return { status, headers: { ...own, 'x-accel-buffering': 'no' }, body: streamed }
   }
   if (type === 'application/json') return shapeJson(exchange, answer)
-  if (status >= 400) return shapeError(exchange, answer, type)
-  if (inbound.kind === 'request') throw invalid('it is neither JSON nor events')
-  await body.dump()
-  return finish(exchange, withoutType(answer), null)
+  return withoutMessage(exchange, answer)
 }
 
-/** One message, read whole: nothing of it passes before all of it was looked at. Of an error status a mere reason passes too. */
+/** What is no message never passes: of an error and of what waits for no answer the status does. */
+async function withoutMessage(exchange: Exchange, head: Head): Promise<Answer> {
+  if (head.status < 400 && exchange.inbound.kind === 'request') throw invalid('it is no message')
+  exchange.response.body.destroy()
+  return finish(exchange, withoutType(head), null)
+}
+
+/** One message, read whole: nothing of it passes before all of it was looked at. */
 async function shapeJson(exchange: Exchange, head: Head): Promise<Answer> {
-  const { inbound, sending, response, tellServer } = exchange
+  const { sending, response, tellServer } = exchange
   const text = await readText(response.body, SERVER_MESSAGE_BYTES_MAX)
   const message = parse(text)
-  const isMessage = isObject(message) && message['jsonrpc'] === '2.0'
-  if (!isMessage) {
-    if (head.status < 400 && inbound.kind === 'request') throw invalid('it is not one message')
-    const isReason = isObject(message) && !('result' in message) && !('method' in message)
-    const passes = head.status >= 400 && isReason && text.length <= ERROR_TEXT_BYTES_MAX
-    return passes ? finish(exchange, head, text) : finish(exchange, withoutType(head), null)
-  }
+  if (!isObject(message) || message['jsonrpc'] !== '2.0') return withoutMessage(exchange, head)
   const passed = await sending.passage.pass(message, tellServer)
   if (passed === null) throw invalid('it answers something else')
   return finish(exchange, head, passed === message ? text : JSON.stringify(passed), passed)
-}
-
-/** The status passes, and a reason in plain text. */
-async function shapeError(exchange: Exchange, head: Head, type: string): Promise<Answer> {
-  const { body } = exchange.response
-  if (type === 'text/plain') {
-    const text = await readText(body, ERROR_TEXT_BYTES_MAX).catch(() => null)
-    if (text !== null) return finish(exchange, head, text)
-  }
-  body.destroy()
-  return finish(exchange, withoutType(head), null)
 }
 
 /**

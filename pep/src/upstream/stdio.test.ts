@@ -207,14 +207,15 @@ describe('a session', () => {
   test('whose child crashes: the call in flight is told, the next one is unknown', async () => {
     const { url, headers } = await open('script')
     const { json } = await post(url, toolCall('crash', {}, 'c'), headers)
-    expect(json).toMatchObject({ id: 'c', error: { message: 'the server ended' } })
+    const content = [{ text: expect.stringContaining('upstream_unavailable') }]
+    expect(json).toMatchObject({ id: 'c', result: { isError: true, content } })
     expect((await post(url, toolCall('env'), headers)).status).toBe(404)
   })
 
   test('with a child that floods is ended', async () => {
     const { url, headers } = await open('script')
     const { json } = await post(url, toolCall('flood'), headers)
-    expect(json.error?.message).toBe('the server ended')
+    expect(json.result).toMatchObject({ isError: true })
   })
 })
 
@@ -227,7 +228,8 @@ describe('what a child says', () => {
   test('that is no answer becomes an error, and nobody waits for ever', async () => {
     const { url, headers } = await open('script')
     const { json } = await post(url, toolCall('nonsense'), headers)
-    expect(json.error?.data['code']).toBe('upstream_invalid')
+    const content = [{ text: expect.stringContaining('upstream_invalid') }]
+    expect(json.result).toMatchObject({ isError: true, content })
   })
 
   test('of progress goes to the call it belongs to', async () => {

@@ -91,6 +91,7 @@ export function requestOf(index: number): AuthorizationRequest {
     params: { name, arguments: { ...ARGUMENTS, owner: `own${index}-acme` } },
     definition: null,
     definitionRequired: false,
+    from: 'client',
     time: 1_800_000_000_000 + index,
     era: 'modern',
     sourceIp: '127.0.0.1',
