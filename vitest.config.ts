@@ -2,7 +2,12 @@
 // on two databases. `npm test` (test/main.ts) runs all three, one after the other.
 import { defineConfig } from 'vitest/config'
 
-const guards = ['test/style.test.ts', 'test/surface.test.ts']
+const guards = [
+  'test/style.test.ts',
+  'test/surface.test.ts',
+  'test/conformance/compare.test.ts',
+  'test/conformance/recorder.test.ts',
+]
 /** What does not depend on the database runs once, in `pglite`. */
 const once = ['test/checkout.test.ts', 'test/pack.test.ts']
 /** Waits for the PEP to speak HTTP+SSE. */

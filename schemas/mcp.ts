@@ -48,7 +48,10 @@ const BOTH: readonly Era[] = ['legacy', 'modern']
 const LEGACY: readonly Era[] = ['legacy']
 const MODERN: readonly Era[] = ['modern']
 
-/** facts: MCP method table of both eras. `http:*` and `response` are our names for what carries no method. */
+/**
+ * facts: MCP method table of both eras. `http:*` and `response` are our names for what carries no
+ * method, `listen:resource` that for one resource of a `subscriptions/listen`: each is decided by itself.
+ */
 export const METHODS: ReadonlyMap<string, MethodRule> = new Map<string, MethodRule>([
   ['initialize', { decide: 'connect', eras: LEGACY }],
   ['ping', { decide: 'connect', eras: LEGACY }],
@@ -60,8 +63,7 @@ export const METHODS: ReadonlyMap<string, MethodRule> = new Map<string, MethodRu
   ['prompts/list', { decide: 'connect', filter: 'prompts', eras: BOTH }],
   ['tools/call', { decide: 'tool', eras: BOTH }],
   ['resources/read', { decide: 'item', action: 'resources/read', eras: BOTH }],
-  // In the modern era: one URI of a `subscriptions/listen`, each decided by itself.
-  ['resources/subscribe', { decide: 'item', action: 'resources/read', eras: BOTH }],
+  ['resources/subscribe', { decide: 'item', action: 'resources/read', eras: LEGACY }],
   ['resources/unsubscribe', { decide: 'item', action: 'resources/read', eras: LEGACY }],
   ['prompts/get', { decide: 'item', action: 'prompts/get', eras: BOTH }],
   ['completion/complete', { decide: 'item', action: 'completion/complete', eras: BOTH }],
@@ -69,6 +71,7 @@ export const METHODS: ReadonlyMap<string, MethodRule> = new Map<string, MethodRu
     return [action, { decide: 'item', action, from: 'server', eras: BOTH }]
   }),
   ['subscriptions/listen', { decide: 'connect', eras: MODERN }],
+  ['listen:resource', { decide: 'item', action: 'resources/read', eras: MODERN }],
   // A task id is bound to the grant that its call was allowed for; a list of tasks names those of others.
   ['tasks/get', { decide: 'connect', eras: BOTH }],
   ['tasks/result', { decide: 'connect', eras: LEGACY }],

@@ -25,6 +25,12 @@ const environment = {
 const postgres = findPostgres()
 let running: ChildProcess | undefined
 
+function conformance(): Step {
+  const counts = join(reports, 'conformance.json')
+  const command = ['node', 'test/conformance/main.ts', '--counts', counts]
+  return { name: 'official conformance suites, directly and through the gateway', command, counts }
+}
+
 function suite(project: string, name: string): Step {
   const counts = join(reports, `${project}.json`)
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${counts}`]
@@ -38,6 +44,7 @@ const steps: readonly Step[] = [
   suite('unit', 'unit tests and style'),
   suite('pglite', 'end to end on PGlite'),
   ...(postgres === undefined ? [] : [suite('postgres', 'end to end on PostgreSQL')]),
+  conformance(),
 ]
 
 async function run(step: Step): Promise<Finished> {

@@ -134,7 +134,7 @@ test.each<{ name: string; change: Partial<AuthorizationRequest>; set: string; ar
   { name: 'a call as a task', change: { params: { name: 'read', arguments: { p: 'x' }, task: { ttl: 1 } } }, set: 'set read', args: { p: 'x' } },
   { name: 'what became of a task', change: { method: 'tasks/result', params: { taskId: 't' } }, set: 'set connect' },
   { name: 'a subscription of today', change: { method: 'subscriptions/listen', era: 'modern', params: {} }, set: 'set connect' },
-  { name: 'one resource of it', change: { method: 'resources/subscribe', era: 'modern', params: { uri: 'a:b' } }, set: 'set resources/read', args: { uri: 'a:b' } },
+  { name: 'one resource of it', change: { method: 'listen:resource', era: 'modern', params: { uri: 'a:b' } }, set: 'set resources/read', args: { uri: 'a:b' } },
   { name: 'a question for roots', change: { method: 'roots/list', from: 'server', params: undefined }, set: 'set roots/list', args: {} },
   { name: 'sampling', change: { method: 'sampling/createMessage', from: 'server', params: { maxTokens: 5 } }, set: 'set sampling/createMessage', args: { maxTokens: 5, tools: false, includeContext: 'none' } },
 ])('$name is put to Cedar under its own keys', async ({ change, set, args }) => {

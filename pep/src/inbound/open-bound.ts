@@ -1,17 +1,19 @@
 // Owns putting back what the gateway bound on its way out: a client's task ids and `requestState` become the server's
 // own before anything is decided, so that what is decided is what is forwarded.
-import { META } from '../../../schemas/mcp.ts'
+import { type Era, META, METHODS } from '../../../schemas/mcp.ts'
 import type { Json, JsonObject } from '../../../schemas/strict-json.ts'
 import type { Bindings, Owner } from './bindings.ts'
 import { metaOf } from './era.ts'
 import type { Message } from './parse.ts'
 
 /**
- * The message as the server may read it. Throws unknown_task or invalid_state on what was not bound for this owner.
+ * The message of `era` as the server may read it. Throws unknown_task or invalid_state on what was not bound for this owner.
  * A message that names nothing bound comes back as it is.
  */
-export function openBound(message: Message, owner: Owner, bindings: Bindings): Message {
-  const isTask = message.method.startsWith('tasks/')
+export function openBound(message: Message, era: Era, owner: Owner, bindings: Bindings): Message {
+  // A method that does not exist names nothing.
+  const exists = METHODS.get(message.method)?.eras.includes(era) === true
+  const isTask = exists && message.method.startsWith('tasks/')
   const { params } = message
   const isRelated = message.text.includes(META.relatedTask)
   if (!isTask && !isRelated && params?.['requestState'] === undefined) return message

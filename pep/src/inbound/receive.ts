@@ -121,7 +121,7 @@ function readMessage(
   { token, sent }: { readonly token: string; readonly sent: Message },
 ): Inbound {
   const era = readEra(headers, sent)
-  const message = openBound(sent, { server: address.server, token }, ports.bindings)
+  const message = openBound(sent, era, { server: address.server, token }, ports.bindings)
   const called = message.method === 'tools/call' ? message.params?.['name'] : undefined
   const tool = typeof called === 'string' ? called : undefined
   if (era === 'modern' && tool !== undefined)

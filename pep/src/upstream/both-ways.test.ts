@@ -192,14 +192,14 @@ describe('a subscription', () => {
   test('names only the resources that its caller may read, each decided by itself', async () => {
     answerCalls((_request, response) => begin(response, ACK))
     pdp.rule = ({ method, message }) =>
-      method === 'resources/subscribe' && message.includes('b:2')
+      method === 'listen:resource' && message.includes('b:2')
         ? { deny: 'no_permit' }
         : { allow: true }
     const { message, headers } = modern(LISTEN)
     const { text, body } = await open(message, headers)
     await until(() => text().includes('acknowledged'))
     expect(pdp.calls.map(({ method }) => method)).toEqual([
-      'resources/subscribe', 'resources/subscribe', 'subscriptions/listen',
+      'listen:resource', 'listen:resource', 'subscriptions/listen',
     ]) // biome-ignore format: a list
     const { params } = JSON.parse(server.reached.at(-1)?.body ?? '') as typeof LISTEN
     expect(params.notifications).toEqual({ toolsListChanged: true, resourceSubscriptions: ['a:1'] })
