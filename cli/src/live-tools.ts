@@ -2,10 +2,17 @@
 // roots, sampling and elicitation. Never judges them and keeps nothing.
 import { access } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
+import {
+  Client as ModernClient,
+  StreamableHTTPClientTransport as ModernTransport,
+} from '@modelcontextprotocol/client'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { SSEClientTransport, SseError } from '@modelcontextprotocol/sdk/client/sse.js'
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js'
-import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
+import {
+  StreamableHTTPClientTransport,
+  StreamableHTTPError,
+} from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
 import { z } from 'zod'
 import { definitionSha256 } from '../../pdp/src/catalog/fingerprint.ts'
@@ -28,6 +35,8 @@ import {
 import { EVERY_CAPABILITY } from '../../schemas/mcp.ts'
 import { CommandError } from './errors.ts'
 import { binDirectory } from './package-root.ts'
+
+const INFO = { name: 'cedargate-tools', version: '1' }
 
 type Env = Readonly<Record<string, string | undefined>>
 
@@ -55,20 +64,36 @@ export async function readLiveTools(
   file: ServerFile,
   env: Env,
 ): Promise<LiveTools> {
-  const { transport, stop, where, patienceMs } = await open(server, file, env)
-  const client = new Client(
-    { name: 'cedargate-tools', version: '1' },
-    { capabilities: EVERY_CAPABILITY },
-  )
+  const { transport, modern, stop, where, patienceMs } = await open(server, file, env)
+  const client = new Client(INFO, { capabilities: EVERY_CAPABILITY })
   try {
     await connect(client, transport, patienceMs)
-    return byName(await listTools(client))
+    return byName(
+      await listTools((params) => client.request({ method: 'tools/list', params }, listed)),
+    )
   } catch (cause) {
+    const listed = cause instanceof StreamableHTTPError ? await listModern(modern) : undefined
+    if (listed !== undefined) return byName(listed)
     const message = `the tools of ${server} cannot be read from ${where}: ${reason(cause)}`
     throw new CommandError(message, { cause })
   } finally {
     await client.close()
     await stop()
+  }
+}
+
+/** Of a server that has no handshake; undefined where it does not speak that era either. */
+async function listModern(url: URL | undefined): Promise<{ readonly name: string }[] | undefined> {
+  if (url === undefined) return undefined
+  const versionNegotiation = { mode: { pin: '2026-07-28' } }
+  const client = new ModernClient(INFO, { capabilities: EVERY_CAPABILITY, versionNegotiation })
+  try {
+    await inTime(client.connect(new ModernTransport(url)))
+    return await listTools((params) => client.request({ method: 'tools/list', params }, listed))
+  } catch {
+    return undefined // What the handshake was refused with says more.
+  } finally {
+    await client.close()
   }
 }
 
@@ -84,14 +109,13 @@ const listed = z.looseObject({
 })
 const named = z.looseObject({ name: z.string() })
 
-async function listTools(client: Client): Promise<{ readonly name: string }[]> {
+type ListPage = (params: { cursor?: string }) => Promise<z.infer<typeof listed>>
+
+async function listTools(listPage: ListPage): Promise<{ readonly name: string }[]> {
   const tools: { readonly name: string }[] = []
   let params: { cursor?: string } = {}
   for (let page = 0; page < DISCOVERY_PAGES_MAX; page++) {
-    const { tools: more, nextCursor } = await client.request(
-      { method: 'tools/list', params },
-      listed,
-    )
+    const { tools: more, nextCursor } = await listPage(params)
     for (const tool of more) tools.push(tool)
     if (tools.length > DISCOVERY_TOOLS_MAX)
       throw new Error(`it lists more than ${DISCOVERY_TOOLS_MAX} tools`)
@@ -120,6 +144,8 @@ function byName(tools: readonly { readonly name: string }[]): LiveTools {
 
 type Opened = {
   readonly transport: () => Transport
+  /** Where a server of the modern era alone may answer. */
+  readonly modern?: URL
   readonly stop: () => Promise<void>
   /** Command or URL, for people. */
   readonly where: string
@@ -143,13 +169,14 @@ async function open(server: string, file: ServerFile, env: Env): Promise<Opened>
     file.transport === 'sse'
       ? new SSEClientTransport(new URL(url))
       : new StreamableHTTPClientTransport(new URL(url))
+  const modern = file.transport === 'http' ? { modern: new URL(url) } : {}
   if (file.command === undefined) {
-    return { transport, stop: async () => undefined, where: url, patienceMs: 0 }
+    return { transport, ...modern, stop: async () => undefined, where: url, patienceMs: 0 }
   }
   const child = await startChild(command).catch((cause: unknown) => {
     throw new CommandError(`${where} of ${server} cannot be started: ${reason(cause)}`, { cause })
   })
-  return { transport, stop: () => stopChild(child), where, patienceMs: START_TIMEOUT_MS }
+  return { transport, ...modern, stop: () => stopChild(child), where, patienceMs: START_TIMEOUT_MS }
 }
 
 function expanded<Value>(expand: () => Value): Value {

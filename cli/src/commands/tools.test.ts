@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { definitionSha256 } from '../../../pdp/src/catalog/fingerprint.ts'
 import type { Risk, ToolsLock } from '../../../schemas/bundle.ts'
+import { META } from '../../../schemas/mcp.ts'
 import { jsonHere, runHere } from '../../../test/harness/in-process.ts'
 import {
   answerJson,
@@ -65,6 +66,31 @@ const failing = async (...words: string[]) => {
   const { code, stdout } = await run(...words, '--format', 'json')
   return { code, found: JSON.parse(stdout) as Record<string, unknown>[] }
 }
+
+test('a server of the modern era alone is locked too, exactly as it lists', async () => {
+  upstream.answer = (request, response) => {
+    const { id, method, params } = messageOf(request)
+    const meta = params?.['_meta'] as Record<string, unknown> | undefined
+    if (meta?.[META.protocolVersion] !== '2026-07-28') {
+      const error = { code: -32601, message: 'Method not found' }
+      response.writeHead(400, { 'content-type': 'application/json' })
+      response.end(JSON.stringify({ jsonrpc: '2.0', id, error }))
+      return
+    }
+    const around = { resultType: 'complete', ttlMs: 0, cacheScope: 'private' }
+    const discovered = {
+      supportedVersions: ['2026-07-28'],
+      capabilities: { tools: {} },
+      serverInfo: { name: 'modern', version: '1' },
+    }
+    const result = method === 'server/discover' ? discovered : { tools: TOOLS }
+    answerJson(response, { jsonrpc: '2.0', id, result: { ...around, ...result } })
+  }
+  expect((await run('lock', 'web')).code).toBe(0)
+  const locked = (await lockOf()).tools.map(({ definition }) => definition)
+  expect(locked).toEqual(TOOLS.toSorted((a, b) => (a.name < b.name ? -1 : 1)))
+  expect((await run('check')).code).toBe(0)
+})
 
 describe('lock', () => {
   test('risk and why, what is new, and check is clean', async () => {

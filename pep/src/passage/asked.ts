@@ -6,6 +6,7 @@ import type { Verdict } from '../../../schemas/pep-api.ts'
 import type { Json, JsonObject } from '../../../schemas/strict-json.ts'
 import type { Bindings } from '../inbound/bindings.ts'
 import type { Inbound } from '../inbound/receive.ts'
+import { SERVER_REQUESTS_MAX } from '../limits.ts'
 import type { Log } from '../ports.ts'
 import { deniedMessage } from '../refuse.ts'
 import { bindRelated } from './bind.ts'
@@ -20,8 +21,6 @@ export type AskClient = (inbound: Inbound, request: JsonObject) => Promise<Verdi
 
 const ASKED: ReadonlySet<unknown> = new Set(SERVER_REQUESTS)
 const URL_ELICITATION_REQUIRED = -32042
-/** Requests in one result. */
-const INPUT_REQUESTS_MAX = 32
 
 /** A request of a server, of the legacy era. What is denied the server gets an error for, and the client nothing. */
 export function passServerRequest(
@@ -96,7 +95,7 @@ function requestsIn({ result, error }: JsonObject): JsonObject[] {
     : isObject(error)
       ? elicitations(error)
       : []
-  if (found.length > INPUT_REQUESTS_MAX) throw unusable('it asks for too much at once')
+  if (found.length > SERVER_REQUESTS_MAX) throw unusable('it asks for too much at once')
   return found
 }
 
