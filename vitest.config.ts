@@ -9,7 +9,7 @@ const guards = [
   'test/conformance/recorder.test.ts',
 ]
 /** What does not depend on the database runs once, in `pglite`. */
-const once = ['test/checkout.test.ts', 'test/pack.test.ts']
+const once = ['test/checkout.test.ts', 'test/pack.test.ts', 'test/e2e/list-changed.test.ts']
 /** Waits for the PEP to speak HTTP+SSE. */
 const waiting = ['test/e2e/sse.test.ts']
 
