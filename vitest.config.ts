@@ -10,8 +10,6 @@ const guards = [
 ]
 /** What does not depend on the database runs once, in `pglite`. */
 const once = ['test/checkout.test.ts', 'test/pack.test.ts', 'test/e2e/list-changed.test.ts']
-/** Waits for the PEP to speak HTTP+SSE. */
-const waiting = ['test/e2e/sse.test.ts']
 
 export default defineConfig({
   test: {
@@ -27,7 +25,7 @@ export default defineConfig({
         test: {
           name: database,
           include: ['test/**/*.test.ts'],
-          exclude: [...guards, ...waiting, ...(database === 'pglite' ? [] : once)],
+          exclude: [...guards, ...(database === 'pglite' ? [] : once)],
           globalSetup: ['test/harness/database.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,

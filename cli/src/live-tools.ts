@@ -24,6 +24,7 @@ import {
   expandOrThrow,
   startChild,
   stopChild,
+  unisolated,
 } from '../../pep/src/upstream/child.ts'
 import { freePort } from '../../pep/src/upstream/free-port.ts'
 import {
@@ -158,7 +159,9 @@ async function open(server: string, file: ServerFile, env: Env): Promise<Opened>
   const known = { ...env, PORT: String(port) }
   const upstream = upstreamOf(server, file)
   const preload = new URL('../../pep/src/upstream/preload.mjs', import.meta.url)
-  const command = expanded(() => commandOf(upstream, { env: known, binDirectory, preload }, port))
+  const command = expanded(() =>
+    commandOf(upstream, { env: known, binDirectory, preload, isolation: unisolated }, port),
+  )
   if (command.cwd !== undefined) await assertDirectory(server, command.cwd)
   const where = `\`${[file.command, ...command.args].join(' ')}\``
   if (file.url === undefined) {
@@ -173,7 +176,7 @@ async function open(server: string, file: ServerFile, env: Env): Promise<Opened>
   if (file.command === undefined) {
     return { transport, ...modern, stop: async () => undefined, where: url, patienceMs: 0 }
   }
-  const child = await startChild(command).catch((cause: unknown) => {
+  const child = await startChild(command, unisolated).catch((cause: unknown) => {
     throw new CommandError(`${where} of ${server} cannot be started: ${reason(cause)}`, { cause })
   })
   return { transport, ...modern, stop: () => stopChild(child), where, patienceMs: START_TIMEOUT_MS }

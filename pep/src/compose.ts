@@ -20,7 +20,7 @@ import { createReporter } from './report.ts'
 import { createReviewed, type Reviewed } from './reviewed.ts'
 import { createServers, type Servers } from './servers.ts'
 import { createStreams, type Streams } from './streams.ts'
-import type { Env } from './upstream/child.ts'
+import type { Env, Isolation } from './upstream/child.ts'
 
 export type PepPorts = {
   readonly pdp: PdpPort
@@ -40,6 +40,8 @@ export type PepPorts = {
   readonly rules?: AddressRules
   /** Commands of servers are looked for here before PATH. */
   readonly binDirectory?: string
+  /** What the servers this PEP starts are kept apart by (upstream/isolation.ts). */
+  readonly isolation: Isolation
 }
 
 export type Pep = {
@@ -64,6 +66,7 @@ export function createPep(ports: PepPorts): Pep {
     env: ports.env,
     binDirectory: ports.binDirectory,
     preload: new URL('./upstream/preload.mjs', import.meta.url),
+    isolation: ports.isolation,
   }
   const shared = { pdp, monotonic, log }
   const reviewed = createReviewed({
@@ -75,6 +78,8 @@ export function createPep(ports: PepPorts): Pep {
     bindings,
     streams,
     surroundings,
+    uuid,
+    instance: uuid(),
     onKeys: bindings.use,
     onRestarted: (id) => void discovery.look(id),
     onClosed(id) {

@@ -104,14 +104,27 @@ export const TOLD_REQUEST_LENGTH_MAX = 1024 * 1024
 export const TOLD_WAITING_MAX = 256
 
 /**
- * Stdio servers: children of one server, of these for one grant (its next session ends its oldest idle one), and how
- * long one may be idle.
+ * Sessions over a channel (stdio, HTTP+SSE): of one server, of these for one grant (its next session ends its oldest
+ * idle one), and how long one may be idle.
  */
-export const CHILDREN_MAX = 64
-export const CHILDREN_PER_GRANT_MAX = 8
-export const CHILD_IDLE_MS_MAX = 30 * 60_000
-/** Messages of a child that wait for its client to open a stream. */
-export const CHILD_WAITING_MESSAGES_MAX = 64
+export const SESSIONS_MAX = 64
+export const SESSIONS_PER_GRANT_MAX = 8
+export const SESSION_IDLE_MS_MAX = 30 * 60_000
+/** Messages of a server that wait for its client to open a stream or to ask for something. */
+export const SESSION_WAITING_MESSAGES_MAX = 64
+/** Requests of a server that its client has not answered; the answer to one before these is dropped. */
+export const SESSION_ASKED_MAX = 256
+/** How often the channel of one session may end unasked within how long; then the session ends. */
+export const CHANNEL_LOSSES_MAX = 3
+export const CHANNEL_LOSSES_MS = 60_000
+/** A new channel in place of a lost one: until the server has answered the handshake. */
+export const CHANNEL_REOPEN_TIMEOUT_MS = 20_000
+/** HTTP+SSE: until the stream is open and has named its endpoint. */
+export const SSE_OPEN_TIMEOUT_MS = 10_000
+/** Bytes that wait for a child to read them; more is refused. */
+export const CHILD_UNREAD_BYTES_MAX = 16 * 1024 * 1024
+/** Characters of what a child said last on stderr, for the log when it ends unasked. */
+export const STDERR_TAIL_LENGTH_MAX = 4_096
 /** From the polite end of a child (its input closes) over SIGTERM to SIGKILL. */
 export const CHILD_STOP_MS = 2_000
 

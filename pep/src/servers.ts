@@ -3,19 +3,22 @@
 import type { z } from 'zod'
 import { type BindingKey, serversResponse, type Upstream } from '../../schemas/pep-api.ts'
 import { PDP_TIMEOUT_MS } from './limits.ts'
-import type { Log, PdpPort } from './ports.ts'
+import type { PdpPort } from './ports.ts'
+import { ChannelServer, type ChannelServerPorts } from './upstream/channel-server.ts'
 import { expandOrThrow } from './upstream/child.ts'
-import { openHttpServer } from './upstream/http.ts'
+import { childChannels } from './upstream/child-channel.ts'
+import { type HttpPorts, openHttpServer } from './upstream/http.ts'
 import { openSpawnedServer, type SpawnPorts } from './upstream/spawn.ts'
-import { StdioServer } from './upstream/stdio.ts'
+import { sseChannels } from './upstream/sse-channel.ts'
 import type { UpstreamServer } from './upstream/upstream.ts'
 
-export type ServersPorts = SpawnPorts & {
-  readonly pdp: PdpPort
-  readonly log: Log
-  readonly onClosed: (id: string) => void
-  readonly onKeys: (keys: readonly BindingKey[]) => void
-}
+export type ServersPorts = SpawnPorts &
+  HttpPorts &
+  ChannelServerPorts & {
+    readonly pdp: PdpPort
+    readonly onClosed: (id: string) => void
+    readonly onKeys: (keys: readonly BindingKey[]) => void
+  }
 
 export type Servers = {
   readonly of: (id: string) => UpstreamServer | undefined
@@ -100,16 +103,22 @@ async function ask(pdp: PdpPort): Promise<z.infer<typeof serversResponse>> {
 }
 
 function openServer(upstream: Upstream, ports: ServersPorts): Pick<Open, 'server' | 'started'> {
-  if (upstream.transport === 'stdio') {
-    return { server: new StdioServer(upstream, ports), started: Promise.resolve() }
+  const { id, transport, command } = upstream
+  if (transport === 'stdio') {
+    const server = new ChannelServer(id, childChannels(upstream, ports), ports)
+    return { server, started: Promise.resolve() }
   }
-  if (upstream.command !== null) {
-    const server = openSpawnedServer(upstream, ports)
+  const connect = (url: URL): UpstreamServer =>
+    transport === 'sse'
+      ? new ChannelServer(id, sseChannels(id, url, ports.log), ports)
+      : openHttpServer(id, url, ports)
+  if (command !== null) {
+    const server = openSpawnedServer(upstream, connect, ports)
     return { server, started: server.started }
   }
-  const url = new URL(expandOrThrow(upstream.id, upstream.url ?? '', ports.surroundings.env))
+  const url = new URL(expandOrThrow(id, upstream.url ?? '', ports.surroundings.env))
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
-    throw new Error(`server ${upstream.id}: \`url\` must be http or https`)
+    throw new Error(`server ${id}: \`url\` must be http or https`)
   }
-  return { server: openHttpServer(upstream.id, url, ports), started: Promise.resolve() }
+  return { server: connect(url), started: Promise.resolve() }
 }

@@ -35,6 +35,7 @@ import { createPep, type Pep, type PepPorts } from './compose.ts'
 import { readDefinition } from './definition.ts'
 import { listen } from './listen.ts'
 import type { PdpPort } from './ports.ts'
+import { unisolated } from './upstream/child.ts'
 
 export * from './testing-client.ts'
 
@@ -354,6 +355,7 @@ export async function startTestPep(
     uuid: randomUUID,
     log: pino({ level: 'silent' }),
     binDirectory: BIN_DIRECTORY,
+    isolation: unisolated,
     ...ports,
   })
   await pep.ready()

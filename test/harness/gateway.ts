@@ -23,6 +23,7 @@ import { listen } from '../../pep/src/listen.ts'
 import { openPdp } from '../../pep/src/pdp-http.ts'
 import type { Monotonic } from '../../pep/src/ports.ts'
 import { openRecordSql } from '../../pep/src/record/open.ts'
+import { unisolated } from '../../pep/src/upstream/child.ts'
 import type { ServerFile, ToolDefinition } from '../../schemas/bundle.ts'
 import { PEP_ROLE } from '../../schemas/database/append.ts'
 import type { Sql } from '../../schemas/database/sql.ts'
@@ -148,6 +149,7 @@ export async function startGateway(options: GatewayOptions = {}): Promise<Gatewa
     uuid: randomUUID,
     log,
     binDirectory: BIN_DIRECTORY,
+    isolation: unisolated,
   })
   await pep.ready()
   const listening = await listen(pep.app, '127.0.0.1', 0)

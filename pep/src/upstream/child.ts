@@ -18,6 +18,8 @@ export type Surroundings = {
   readonly binDirectory: string | undefined
   /** URL of preload.mjs. */
   readonly preload: URL
+  /** What keeps a child from what is not its own. */
+  readonly isolation: Isolation
 }
 
 export type Command = {
@@ -25,7 +27,14 @@ export type Command = {
   readonly args: readonly string[]
   readonly env: Record<string, string>
   readonly cwd: string | undefined
+  /** Absolute directories; null: no limit of ours. */
+  readonly writable: readonly string[] | null
 }
+
+/** What is run in the place of a command, so that it runs apart. Rejects where that cannot be. */
+export type Isolation = (command: Command) => Promise<Command>
+
+export const unisolated: Isolation = (command) => Promise.resolve(command)
 
 const INHERITED = ['PATH', 'HOME', 'LANG', 'TMPDIR'] as const
 
@@ -53,6 +62,7 @@ export function commandOf(
     args: upstream.args.map(expand),
     env: { ...own, NODE_OPTIONS: options },
     cwd: upstream.cwd === null ? undefined : expand(upstream.cwd),
+    writable: upstream.writable?.map(expand) ?? null,
   }
 }
 
@@ -64,10 +74,11 @@ export function expandOrThrow(server: string, text: string, env: Env): string {
 }
 
 /**
- * Starts a command as the head of a process group of its own, without a shell. Rejects when it
+ * Starts a command, isolated, as the head of a process group of its own, without a shell. Rejects when it
  * cannot be started.
  */
-export function startChild({ command, args, env, cwd }: Command): Promise<ChildProcess> {
+export async function startChild(own: Command, isolation: Isolation): Promise<ChildProcess> {
+  const { command, args, env, cwd } = await isolation(own)
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       env,

@@ -40,13 +40,18 @@ export function speakLines({ stdin, stdout }: ChildProcess, ports: LinesPorts): 
 
 function deliver(line: string, { onMessage, onNoise }: LinesPorts): void {
   if (line.trim() === '') return
-  let value: unknown
+  const message = readObject(line)
+  if (message === undefined) onNoise(line)
+  else onMessage(message)
+}
+
+/** The JSON object that `text` is; undefined where it is none: some servers print to stdout what belongs on stderr. */
+export function readObject(text: string): JsonObject | undefined {
   try {
-    value = JSON.parse(line)
+    const value: unknown = JSON.parse(text)
+    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
+    return isObject ? (value as JsonObject) : undefined
   } catch {
-    value = undefined // Some servers print to stdout what belongs on stderr.
+    return undefined // Not JSON.
   }
-  if (typeof value === 'object' && value !== null && !Array.isArray(value))
-    onMessage(value as JsonObject)
-  else onNoise(line)
 }

@@ -1,5 +1,5 @@
-// Owns a server that the PEP starts itself and speaks Streamable HTTP to: kept running, on a
-// loopback port of its own.
+// Owns a server that the PEP starts itself and speaks HTTP to: kept running, on a loopback port of its
+// own.
 import type { ChildProcess } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { request } from 'undici'
@@ -11,7 +11,7 @@ import {
   SPAWN_POLL_MS,
   SPAWN_READY_TIMEOUT_MS,
 } from '../limits.ts'
-import type { Log } from '../ports.ts'
+import type { Log, Monotonic } from '../ports.ts'
 import {
   commandOf,
   exitOf,
@@ -21,10 +21,10 @@ import {
   stopChild,
 } from './child.ts'
 import { freePort } from './free-port.ts'
-import { type HttpPorts, openHttpServer } from './http.ts'
 import type { UpstreamServer } from './upstream.ts'
 
-export type SpawnPorts = HttpPorts & {
+export type SpawnPorts = {
+  readonly monotonic: Monotonic
   readonly surroundings: Surroundings
   readonly log: Log
   /** It answers again, and may be another version of itself. */
@@ -38,9 +38,13 @@ export type SpawnedServer = UpstreamServer & {
 
 /**
  * Starts the command now and again whenever it ends, ever later up to SPAWN_BACKOFF_MS_MAX, on a
- * new port each time.
+ * new port each time. `connect` makes what speaks to it at its url.
  */
-export function openSpawnedServer(upstream: Upstream, ports: SpawnPorts): SpawnedServer {
+export function openSpawnedServer(
+  upstream: Upstream,
+  connect: (url: URL) => UpstreamServer,
+  ports: SpawnPorts,
+): SpawnedServer {
   const { id } = upstream
   const stopping = new AbortController()
   let current: UpstreamServer | undefined
@@ -50,13 +54,16 @@ export function openSpawnedServer(upstream: Upstream, ports: SpawnPorts): Spawne
 
   const runOnce = async (): Promise<void> => {
     const port = await freePort()
-    child = await startChild(commandOf(upstream, ports.surroundings, port))
+    child = await startChild(
+      commandOf(upstream, ports.surroundings, port),
+      ports.surroundings.isolation,
+    )
     logOutput(child, id, ports.log)
     const gone = exitOf(child)
     try {
       const url = urlOf(upstream, ports.surroundings, port)
       await answering(url, gone, stopping.signal)
-      current = openHttpServer(id, url, ports)
+      current = connect(url)
       if (hasStarted) ports.onRestarted(id)
       hasStarted = true
       markStarted()
@@ -92,7 +99,7 @@ export function openSpawnedServer(upstream: Upstream, ports: SpawnPorts): Spawne
     started,
     forward: async (call, sending) => server().forward(call, sending),
     connect: async (call) => server().connect(call),
-    revoke: () => undefined,
+    revoke: (token) => current?.revoke(token),
     async stop() {
       stopping.abort()
       if (child !== undefined) await stopChild(child)

@@ -1,0 +1,32 @@
+// Owns what a server that is a channel of messages is to the sessions over it: a child on stdio, or a stream of the
+// HTTP+SSE transport. Types only.
+import type { JsonObject } from '../../../schemas/strict-json.ts'
+
+/** An open channel. It carries one session of the server, and a new one is another session. */
+export type Channel = {
+  /**
+   * Sends one message, as this text, which holds no line end. Resolves when the server has taken it, where that can be
+   * known; rejects with GatewayError when it did not, and the channel may go on.
+   */
+  readonly send: (text: string) => Promise<void>
+  /** Resolves with the reason, for the log, when nothing more will come. Never rejects. */
+  readonly gone: Promise<string>
+  /** Resolves when it is gone. */
+  readonly close: () => Promise<void>
+}
+
+export type ChannelPorts = {
+  /** Every JSON object that came, in order. Must not throw. */
+  readonly onMessage: (message: JsonObject) => void
+}
+
+/** Opens one. Rejects with GatewayError. */
+export type OpenChannel = (ports: ChannelPorts) => Promise<Channel>
+
+/** How one server is spoken to. */
+export type ChannelKind = {
+  readonly open: OpenChannel
+  /** It is a process of the gateway's: no client chooses what it may touch. */
+  readonly isOwn: boolean
+  readonly stop: () => Promise<void>
+}

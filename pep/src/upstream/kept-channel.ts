@@ -1,0 +1,145 @@
+// Owns the channel of one session, and a new one in the place of one that was lost, greeted as the first one was. Sends
+// nothing else by itself: what was under way is not sent again.
+import type { JsonObject } from '../../../schemas/strict-json.ts'
+import { GatewayError } from '../gateway-error.ts'
+import type { Inbound } from '../inbound/receive.ts'
+import { CHANNEL_LOSSES_MAX, CHANNEL_LOSSES_MS, CHANNEL_REOPEN_TIMEOUT_MS } from '../limits.ts'
+import { isObject } from '../passage/server-message.ts'
+import type { Monotonic } from '../ports.ts'
+import type { Channel, OpenChannel } from './channel.ts'
+import { answerOn } from './connect-channel.ts'
+
+export type KeptChannelPorts = {
+  readonly open: OpenChannel
+  readonly monotonic: Monotonic
+  /** What the server says, but for its answers to being greeted again. */
+  readonly onMessage: (message: JsonObject) => void
+  /** The channel ended unasked. Another one is opened by `ready`; not after `onLostForGood`. */
+  readonly onLost: (why: string) => void
+  /** It was never greeted, or was lost CHANNEL_LOSSES_MAX times within CHANNEL_LOSSES_MS. */
+  readonly onLostForGood: () => void
+  /** A new one is in its place. */
+  readonly onReopened: () => void
+}
+
+/** Where the messages of one channel go. */
+type Receiver = { take: (message: JsonObject) => void }
+
+export class KeptChannel {
+  readonly #ports: KeptChannelPorts
+  #channel: Channel | undefined
+  #reopening: Promise<void> | undefined
+  #isClosing = false
+  /** When channels were lost. */
+  #losses: number[] = []
+  /** As they were decided. */
+  #initialize: Pick<Inbound, 'id' | 'text'> | undefined
+  #initialized: string | undefined
+  #isGreeted = false
+
+  private constructor(ports: KeptChannelPorts) {
+    this.#ports = ports
+  }
+
+  /** Rejects with GatewayError. */
+  static async open(ports: KeptChannelPorts): Promise<KeptChannel> {
+    const kept = new KeptChannel(ports)
+    const receiver: Receiver = { take: ports.onMessage }
+    kept.#keep(await kept.#connect(receiver), receiver)
+    return kept
+  }
+
+  /** What the session's own client greets the server with is what a new channel is greeted with. */
+  noteGreeting({ method, id, text }: Inbound): void {
+    if (method === 'initialize') this.#initialize = { id, text }
+    if (method === 'notifications/initialized') this.#initialized = text
+  }
+
+  /** The server has answered `initialize`. */
+  markGreeted(): void {
+    this.#isGreeted = true
+  }
+
+  isOpen(): boolean {
+    return this.#channel !== undefined
+  }
+
+  isReopening(): boolean {
+    return this.#reopening !== undefined
+  }
+
+  /** Opens a new one where it was lost. Rejects with GatewayError. */
+  async ready(): Promise<void> {
+    if (this.#channel !== undefined) return
+    if (this.#isClosing) throw OVER
+    this.#reopening ??= this.#reopen().finally(() => {
+      this.#reopening = undefined
+    })
+    await this.#reopening
+  }
+
+  /** As `Channel.send`. */
+  async send(text: string): Promise<void> {
+    if (this.#channel === undefined)
+      throw new GatewayError('upstream_unavailable', 'the server ended')
+    await this.#channel.send(text)
+  }
+
+  /** Resolves when it is gone, and no other one comes. */
+  async close(): Promise<void> {
+    this.#isClosing = true
+    await this.#reopening?.catch(() => undefined) // It closes what it opened.
+    await this.#channel?.close()
+  }
+
+  #connect(receiver: Receiver): Promise<Channel> {
+    return this.#ports.open({ onMessage: (message) => receiver.take(message) })
+  }
+
+  #keep(channel: Channel, receiver: Receiver): void {
+    this.#channel = channel
+    void channel.gone.then((why) => {
+      receiver.take = () => undefined
+      if (this.#isClosing) return
+      this.#channel = undefined
+      this.#ports.onLost(why)
+      this.#noteLoss()
+    })
+  }
+
+  #noteLoss(): void {
+    const now = this.#ports.monotonic()
+    const recent = this.#losses.filter((at) => now - at < CHANNEL_LOSSES_MS)
+    this.#losses = [...recent, now]
+    if (!this.#isGreeted || this.#losses.length >= CHANNEL_LOSSES_MAX) this.#ports.onLostForGood()
+  }
+
+  /** Order: a new channel is the session's only when it was greeted; until then nothing of it reaches the client. */
+  async #reopen(): Promise<void> {
+    const { id, text } = this.#initialize ?? { id: undefined, text: '' }
+    const greeted = Promise.withResolvers<JsonObject>()
+    const receiver: Receiver = {
+      take(message) {
+        if (!('method' in message) && message['id'] === id) greeted.resolve(message)
+      },
+    }
+    let channel: Channel | undefined
+    try {
+      channel = await this.#connect(receiver)
+      const answer = await answerOn(channel, text, greeted.promise, CHANNEL_REOPEN_TIMEOUT_MS)
+      if (!isObject(answer['result']))
+        throw new GatewayError('upstream_invalid', 'the server refuses to begin the session anew')
+      if (this.#initialized !== undefined) await channel.send(this.#initialized)
+      if (this.#isClosing) throw OVER
+      receiver.take = this.#ports.onMessage
+      this.#keep(channel, receiver)
+    } catch (error) {
+      await channel?.close()
+      if (!this.#isClosing) this.#noteLoss()
+      throw error
+    }
+    this.#ports.onReopened()
+  }
+}
+
+const OVER = new GatewayError('unknown_session', 'the session is over')

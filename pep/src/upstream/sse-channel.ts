@@ -1,0 +1,152 @@
+// Owns a channel to a server of the HTTP+SSE transport (2024-11-05): messages come as events of one stream, and go by POST
+// to the endpoint that its first event names. Never reconnects (another stream is another session), never follows a
+// redirect, sends nothing of a client but the message.
+import { type Dispatcher, Pool } from 'undici'
+import type { JsonObject } from '../../../schemas/strict-json.ts'
+import { GatewayError } from '../gateway-error.ts'
+import {
+  SERVER_MESSAGE_BYTES_MAX,
+  SSE_OPEN_TIMEOUT_MS,
+  UPSTREAM_CONNECT_TIMEOUT_MS,
+  UPSTREAM_CONNECTIONS_MAX,
+  UPSTREAM_HEADERS_TIMEOUT_MS,
+} from '../limits.ts'
+import type { Log } from '../ports.ts'
+import { createSseReader, type SseEvent } from '../sse.ts'
+import type { Channel, ChannelKind, ChannelPorts } from './channel.ts'
+import { readObject } from './lines.ts'
+import { faultOf } from './stream-answer.ts'
+
+/** `url` of the stream: absolute, http or https. */
+export function sseChannels(server: string, url: URL, log: Log): ChannelKind {
+  const pool = new Pool(url.origin, {
+    connections: UPSTREAM_CONNECTIONS_MAX,
+    pipelining: 1,
+    connect: { timeout: UPSTREAM_CONNECT_TIMEOUT_MS },
+    headersTimeout: UPSTREAM_HEADERS_TIMEOUT_MS,
+  })
+  return {
+    isOwn: false,
+    open: (ports) => openStream({ server, url, log, pool }, ports),
+    stop: () => pool.destroy(),
+  }
+}
+
+type Target = {
+  readonly server: string
+  readonly url: URL
+  readonly log: Log
+  readonly pool: Pool
+}
+
+async function openStream(target: Target, { onMessage }: ChannelPorts): Promise<Channel> {
+  const closing = new AbortController()
+  const endpoint = Promise.withResolvers<string>()
+  const late = setTimeout(() => {
+    const message = `the server named no endpoint within ${SSE_OPEN_TIMEOUT_MS} ms`
+    endpoint.reject(new GatewayError('upstream_timeout', message))
+  }, SSE_OPEN_TIMEOUT_MS)
+  const take = ({ type, data }: SseEvent) => {
+    if (type === 'endpoint') endpoint.resolve(endpointIn(data ?? '', target.url))
+    const message = type === 'message' ? readObject(data ?? '') : undefined
+    if (message !== undefined) onMessage(message)
+    else if (type === 'message') target.log.debug({ server: target.server }, 'not a message')
+  }
+  const gone = readStream(target, closing.signal, take).then(
+    () => 'its stream ended',
+    (error: Error) => {
+      endpoint.reject(asGatewayError(error))
+      return `its stream broke off: ${error.message}`
+    },
+  )
+  void gone.then(() =>
+    endpoint.reject(new GatewayError('upstream_unavailable', 'the stream of the server ended')),
+  )
+  const close = async () => {
+    closing.abort()
+    await gone
+  }
+  try {
+    const path = await endpoint.promise
+    return { gone, close, send: (text) => send(target.pool, path, text, closing.signal) }
+  } catch (error) {
+    await close()
+    throw error
+  } finally {
+    clearTimeout(late)
+  }
+}
+
+/** Throws or rejects with what ended it before its time. */
+async function readStream(
+  { url, pool }: Target,
+  signal: AbortSignal,
+  take: (event: SseEvent) => void,
+): Promise<void> {
+  const { statusCode, headers, body } = await pool.request({
+    method: 'GET',
+    path: `${url.pathname}${url.search}`,
+    headers: { accept: 'text/event-stream' },
+    bodyTimeout: 0,
+    signal,
+  })
+  try {
+    checkStream(statusCode, headers)
+    const reader = createSseReader(SERVER_MESSAGE_BYTES_MAX)
+    for await (const chunk of body as AsyncIterable<Buffer>)
+      for (const event of reader.push(chunk)) take(event)
+  } finally {
+    body.on('error', () => undefined).destroy()
+  }
+}
+
+function checkStream(status: number, headers: Dispatcher.ResponseData['headers']): void {
+  if (status !== 200) throw refusedBy(status)
+  const type = String(headers['content-type'] ?? '')
+    .split(';')[0]
+    ?.trim()
+    .toLowerCase()
+  if (type !== 'text/event-stream') throw unusable('it is no event stream')
+  const encoding = headers['content-encoding']
+  if (encoding !== undefined && encoding !== 'identity') throw unusable('it is encoded')
+}
+
+/** Path and query on the origin of the stream. Throws upstream_invalid for any other. */
+function endpointIn(data: string, url: URL): string {
+  const named = URL.parse(data, url.href)
+  if (named === null || data === '') throw unusable('its endpoint is no URL')
+  if (named.origin !== url.origin) throw unusable('its endpoint is of another origin')
+  return `${named.pathname}${named.search}`
+}
+
+async function send(pool: Pool, path: string, text: string, signal: AbortSignal): Promise<void> {
+  try {
+    const headers = {
+      'content-type': 'application/json',
+      accept: 'application/json, text/event-stream',
+    }
+    const response = await pool.request({ method: 'POST', path, headers, body: text, signal })
+    // The answer comes on the stream; what this one says besides is nobody's.
+    await response.body.dump()
+    if (response.statusCode >= 300) throw refusedBy(response.statusCode)
+  } catch (error) {
+    throw asGatewayError(error)
+  }
+}
+
+function refusedBy(status: number): GatewayError {
+  if (status >= 300 && status < 400) return unusable('it redirects')
+  if (status === 401 || status === 407) return unusable('it asks for credentials')
+  const code = status >= 500 ? 'upstream_unavailable' : 'upstream_invalid'
+  return new GatewayError(code, `the server refused a message of the session: HTTP ${status}`)
+}
+
+function unusable(why: string): GatewayError {
+  return new GatewayError('upstream_invalid', `the stream of the server is not usable: ${why}`)
+}
+
+function asGatewayError(cause: unknown): GatewayError {
+  if (cause instanceof GatewayError) return cause
+  if (cause instanceof RangeError) return unusable('an event is too long')
+  return new GatewayError(faultOf(cause), 'the server could not be reached', { cause })
+}
