@@ -26,17 +26,19 @@ export async function bubblewrapArguments(
   const named = await allThere([...(cwd === undefined ? [] : [cwd]), ...pathsIn(args), ...mayWrite])
   const bind = (path: string) =>
     writable === null || isWithin(path, mayWrite) ? '--bind' : '--ro-bind'
+  const root = writable === null ? '--bind' : '--ro-bind'
+  // biome-ignore format: an option a line
   return [
-    ...['--die-with-parent', '--unshare-pid', '--unshare-ipc', '--unshare-uts'],
+    '--die-with-parent', '--unshare-pid', '--unshare-ipc', '--unshare-uts',
     ...(isRoot ? ['--cap-drop', 'ALL'] : []),
     ...(isRoot ? KEPT_CAPABILITIES.flatMap((name) => ['--cap-add', name]) : []),
-    ...[writable === null ? '--bind' : '--ro-bind', '/', '/'],
-    ...['--dev', '/dev', '--proc', '/proc'],
+    root, '/', '/',
+    '--dev', '/dev', '--proc', '/proc',
     ...KERNEL.flatMap((path) => ['--ro-bind-try', path, path]),
     ...mayWrite.flatMap((path) => ['--bind', path, path]),
     ...(await hiding(kept, named, bind)),
     ...(cwd === undefined ? [] : ['--chdir', cwd]),
-    ...['--', command, ...args],
+    '--', command, ...args,
   ]
 }
 

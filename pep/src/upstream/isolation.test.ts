@@ -4,8 +4,9 @@ import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { chmod, mkdir, mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { homedir, tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Upstream } from '../../../schemas/pep-api.ts'
@@ -94,6 +95,14 @@ afterEach(async () => {
   for (const pep of open.splice(0)) await pep.close()
 })
 
+async function begin(url: string): Promise<Record<string, string>> {
+  const clientInfo = { name: 'c', version: '1' }
+  const params = { protocolVersion: '2025-11-25', capabilities: {}, clientInfo }
+  const { headers } = await post(url, { id: 0, method: 'initialize', params })
+  const id = headers['mcp-session-id']
+  return id === undefined ? {} : { 'mcp-session-id': String(id) }
+}
+
 async function startIsolated(setting: string, ...upstreams: Upstream[]): Promise<Opened> {
   const isolation = await openIsolation(setting, {
     env,
@@ -104,13 +113,6 @@ async function startIsolated(setting: string, ...upstreams: Upstream[]): Promise
   const pdp = createTestPdp(upstreams)
   const pep = await startTestPep({ pdp: pdp.port, sql: countingSql(), env, isolation })
   const sessions = new Map<string, Record<string, string>>()
-  const begin = async (url: string) => {
-    const clientInfo = { name: 'c', version: '1' }
-    const params = { protocolVersion: '2025-11-25', capabilities: {}, clientInfo }
-    const { headers } = await post(url, { id: 0, method: 'initialize', params })
-    const id = headers['mcp-session-id']
-    return id === undefined ? {} : { 'mcp-session-id': String(id) }
-  }
   const opened: Opened = {
     ...pep,
     async ask(id, tool, args = {}) {
@@ -118,7 +120,7 @@ async function startIsolated(setting: string, ...upstreams: Upstream[]): Promise
       const session = sessions.get(id) ?? (await begin(url))
       sessions.set(id, session)
       const { json, text } = await post(url, toolCall(tool, args), session)
-      return String(json.result?.['said'] ?? text)
+      return (json.result?.['said'] as string | undefined) ?? text
     },
   }
   open.push(opened)
@@ -227,48 +229,49 @@ describe.runIf(whyNoOtherUser() === undefined)('as another user', () => {
     })
     expect(await pep.ask('probe', 'write', { path: join(folder, 'new.txt') })).toBe('EACCES')
     const [, userHome, uid] = (await pep.ask('probe', 'whereami')).split(' ')
-    expect(userHome).not.toBe(process.env['HOME'])
+    expect(userHome).not.toBe(homedir())
     expect(Number(uid)).toBeGreaterThan(0)
   }) // biome-ignore format: long lines
 
   test('whose rights reach the home or the key, nothing is started', async () => {
-    const trying = () => startIsolated('user:nobody')
     await chmod(home, 0o755)
-    await expect(trying()).rejects.toThrow(`CEDARGATE_ISOLATION=user:nobody: that user can read ${home}`)
+    await expect(startIsolated('user:nobody')).rejects.toThrow(`CEDARGATE_ISOLATION=user:nobody: that user can read ${home}`)
     await chmod(home, 0o700)
     await chmod(join(folder, 'pep.key'), 0o644)
-    await expect(trying()).rejects.toThrow(`can read ${join(folder, 'pep.key')}`)
+    await expect(startIsolated('user:nobody')).rejects.toThrow(`can read ${join(folder, 'pep.key')}`)
     await chmod(join(folder, 'pep.key'), 0o600)
   }) // biome-ignore format: long lines
 })
 
+function isolated(setting: string, change: object = {}, lines: object[] = []) {
+  const write = (line: string) => void lines.push(JSON.parse(line) as object)
+  const log = pino({ level: 'warn' }, { write })
+  return openIsolation(setting, { env, kept, log, uid: process.getuid?.(), ...change })
+}
+
 describe('what cannot be had', () => {
-  const opened = (setting: string, change: object = {}, lines: object[] = []) => {
-    const log = pino({ level: 'warn' }, { write: (line: string) => void lines.push(JSON.parse(line) as object) })
-    return openIsolation(setting, { env, kept, log, uid: process.getuid?.(), ...change })
-  } // biome-ignore format: long lines
   const nowhere = { env: { PATH: '/nowhere' } }
 
   test('keeps the PEP from starting, and says what to do', async () => {
-    await expect(opened('bubblewrap', nowhere)).rejects.toThrow(
+    await expect(isolated('bubblewrap', nowhere)).rejects.toThrow(
       /^CEDARGATE_ISOLATION=bubblewrap: there is no `bwrap` in PATH; `apt-get install bubblewrap`/,
     )
-    await expect(opened('user:nobody', { uid: 1000 })).rejects.toThrow(
+    await expect(isolated('user:nobody', { uid: 1000 })).rejects.toThrow(
       'CEDARGATE_ISOLATION=user:nobody: only a PEP that runs as root',
     )
-    await expect(opened('user:nobody', { ...nowhere, uid: 0 })).rejects.toThrow('install util-linux')
+    await expect(isolated('user:nobody', { ...nowhere, uid: 0 })).rejects.toThrow('install util-linux')
   }) // biome-ignore format: long lines
 
   test.runIf(whyNoOtherUser() === undefined).each([
     { user: 'root', why: 'that user is root' },
     { user: 'no-such-user', why: 'there is no such user' },
   ])('user:$user: $why', async ({ user, why }) => {
-    await expect(opened(`user:${user}`)).rejects.toThrow(why)
+    await expect(isolated(`user:${user}`)).rejects.toThrow(why)
   })
 
   test('is done without by `auto`, with one warning that names the setting', async () => {
     const lines: { msg?: string }[] = []
-    const isolation = await opened('auto', nowhere, lines)
+    const isolation = await isolated('auto', nowhere, lines)
     const command = { command: 'x', args: [], env: {}, cwd: undefined, writable: null }
     expect(await isolation(command)).toBe(command)
     expect(lines).toEqual([
@@ -278,25 +281,28 @@ describe('what cannot be had', () => {
 
   test.runIf(whyNoBubblewrap() === undefined)('`auto` is bubblewrap where that works, without a word', async () => {
     const lines: object[] = []
-    const isolation = await opened('auto', {}, lines)
+    const isolation = await isolated('auto', {}, lines)
     const command = { command: 'x', args: [], env: {}, cwd: undefined, writable: null }
     expect((await isolation(command)).command).toMatch(/\/bwrap$/)
     expect(lines).toEqual([])
   }) // biome-ignore format: long lines
 })
 
+function commandLine(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+  } catch {
+    return '' // It ended meanwhile.
+  }
+}
+
 /** Shells with this word in their command line, as the machine sees them. */
 function shells(word: string): number[] {
-  const commandOf = (pid: string) => {
-    try {
-      return readFileSync(`/proc/${pid}/cmdline`, 'utf8')
-    } catch {
-      return '' // It ended meanwhile.
-    }
-  }
   const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
-  const own = pids.map((pid) => ({ pid: Number(pid), line: commandOf(pid) }))
-  return own.filter(({ line }) => line.startsWith('sh\0') && line.includes(word)).map(({ pid }) => pid)
+  const own = pids.map((pid) => ({ pid: Number(pid), line: commandLine(pid) }))
+  return own
+    .filter(({ line }) => line.startsWith('sh\0') && line.includes(word))
+    .map(({ pid }) => pid)
 }
 
 const settings = [
@@ -315,14 +321,12 @@ test.each(settings)('a deaf server under $setting outlives a killed PEP: $outliv
     import { startChild } from ${JSON.stringify(new URL('./child.ts', import.meta.url).href)}
     const env = ${JSON.stringify(env)}
     const isolation = await openIsolation(${JSON.stringify(setting)}, { env, kept: ${JSON.stringify(kept)}, log: console, uid: process.getuid() })
-    await startChild({ command: 'sh', args: ['-c', process.env.DEAF, 'sh', ${JSON.stringify(word)}], env, cwd: undefined, writable: null }, isolation)`
+    await startChild({ command: 'sh', args: ['-c', process['env'].DEAF, 'sh', ${JSON.stringify(word)}], env, cwd: undefined, writable: null }, isolation)`
   const pep = spawn(process.execPath, ['--input-type=module', '-e', code], { env: { ...env, DEAF }, stdio: 'inherit' })
   await until(() => shells(word).length > 0)
   pep.kill('SIGKILL')
-  if (outlives) {
-    await new Promise((resolve) => setTimeout(resolve, 500))
-    expect(shells(word).length).toBeGreaterThan(0)
-    for (const pid of shells(word)) process.kill(pid, 'SIGKILL')
-  }
-  await until(() => shells(word).length === 0)
+  if (!outlives) await until(() => shells(word).length === 0)
+  await sleep(500)
+  expect(shells(word).length > 0).toBe(outlives)
+  for (const pid of shells(word)) process.kill(pid, 'SIGKILL')
 }) // biome-ignore format: long lines
