@@ -27,6 +27,7 @@ export const SETTINGS: ReadonlySet<string> = new Set([
   'CEDARGATE_PEP_KEY_FILE',
   'CEDARGATE_ALLOWED_ORIGINS',
   'CEDARGATE_ALLOWED_HOSTS',
+  'CEDARGATE_ISOLATION',
 ])
 
 /** Prefix of variables that server.yaml may use; any name behind it is fine. */
@@ -58,3 +59,14 @@ export function numberSetting(min: number, max: number) {
 
 /** 0 takes a free port. */
 export const portSetting = numberSetting(0, 65_535)
+
+/**
+ * What keeps the servers that a PEP starts from what is the gateway's: `auto` (bubblewrap where it works), `bubblewrap`,
+ * `user:<name>` (of an OS user that a PEP which runs as root starts them as), `off`.
+ */
+export const isolationSetting = z
+  .string()
+  .regex(/^(?:auto|bubblewrap|off|user:[a-z_][a-z0-9_.-]{0,31})$/, {
+    error: 'must be auto, bubblewrap, user:<name> or off',
+  })
+  .default('auto')

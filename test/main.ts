@@ -4,6 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
+import { whyNoBubblewrap, whyNoOtherUser } from '../pep/src/upstream/testing-isolation.ts'
 import { findPostgres } from './harness/postgres.ts'
 
 type Step = { readonly name: string; readonly command: readonly string[]; readonly counts?: string }
@@ -23,6 +24,11 @@ const environment = {
   PATH: `${binaries}${delimiter}${process.env['PATH'] ?? ''}`,
 }
 const postgres = findPostgres()
+/** What is left out of the unit tests, and why. */
+const isolation = [
+  { tests: 'servers in bubblewrap', why: whyNoBubblewrap() },
+  { tests: 'servers as another OS user', why: whyNoOtherUser() },
+].filter(({ why }) => why !== undefined)
 let running: ChildProcess | undefined
 
 function conformance(): Step {
@@ -97,8 +103,9 @@ function readCounts(file: string): Counts {
   }
 }
 
+const line = '!'.repeat(100)
+
 function sayWhatWasLeftOut(): void {
-  const line = '!'.repeat(100)
   console.log(`\n${line}`)
   console.log(
     'NOT RUN: the end-to-end suite on PostgreSQL, because no `initdb` and `postgres` were found',
@@ -112,6 +119,15 @@ function sayWhatWasLeftOut(): void {
   console.log(
     `run \`npm test\` again. No server needs to be running: the tests start their own.\n${line}`,
   )
+}
+
+function sayWhatWasNotIsolated(): void {
+  console.log(`\n${line}`)
+  for (const { tests, why } of isolation) console.log(`NOT RUN: ${tests}, because ${why}`)
+  console.log(
+    'Get them on Linux: `apt-get install bubblewrap`; run the tests as root for another user.',
+  )
+  console.log(line)
 }
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
@@ -131,5 +147,6 @@ const total = (key: keyof Counts): number => finished.reduce((sum, step) => sum 
 console.log(`\nall of it in ${Math.round((performance.now() - began) / 1000)} s`)
 if (bad.length > 0) console.log(`failed: ${bad.map((step) => step.name).join(' · ')}`)
 if (postgres === undefined) sayWhatWasLeftOut()
+if (isolation.length > 0) sayWhatWasNotIsolated()
 console.log(`\n${total('passed')} passed, ${total('failed')} failed, ${total('skipped')} skipped`)
 process.exitCode = bad.length > 0 ? 1 : 0

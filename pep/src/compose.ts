@@ -20,7 +20,7 @@ import { createReporter } from './report.ts'
 import { createReviewed, type Reviewed } from './reviewed.ts'
 import { createServers, type Servers } from './servers.ts'
 import { createStreams, type Streams } from './streams.ts'
-import type { Env, Isolation } from './upstream/child.ts'
+import type { Env, Isolation, Surroundings } from './upstream/child.ts'
 
 export type PepPorts = {
   readonly pdp: PdpPort
@@ -62,12 +62,6 @@ export function createPep(ports: PepPorts): Pep {
   const bindings = createBindings(ports.now)
   const streams = createStreams()
   const reporter = createReporter(pdp, log)
-  const surroundings = {
-    env: ports.env,
-    binDirectory: ports.binDirectory,
-    preload: new URL('./upstream/preload.mjs', import.meta.url),
-    isolation: ports.isolation,
-  }
   const shared = { pdp, monotonic, log }
   const reviewed = createReviewed({
     ...shared,
@@ -77,7 +71,7 @@ export function createPep(ports: PepPorts): Pep {
     ...shared,
     bindings,
     streams,
-    surroundings,
+    surroundings: surroundingsOf(ports),
     uuid,
     instance: uuid(),
     onKeys: bindings.use,
@@ -135,6 +129,11 @@ export function createPep(ports: PepPorts): Pep {
       await reporter.flush()
     },
   }
+}
+
+function surroundingsOf({ env, binDirectory, isolation }: PepPorts): Surroundings {
+  const preload = new URL('./upstream/preload.mjs', import.meta.url)
+  return { env, binDirectory, isolation, preload }
 }
 
 type Kept = {

@@ -1,9 +1,9 @@
 // Settings: a good set, and each way one can be wrong, named in one line.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { expect, test } from 'vitest'
-import { readPepConfig } from './config.ts'
+import { keptOf, readPepConfig } from './config.ts'
 import { startPep } from './main.ts'
 
 const GOOD = {
@@ -41,6 +41,18 @@ test('lists are split, and the key may stand in a file', async () => {
   ])
   await rm(folder, { recursive: true })
 })
+
+test('children are isolated where that works, unless told otherwise; home and key are kept from them', () => {
+  expect(readPepConfig(GOOD)).toMatchObject({ isolation: 'auto', kept: { home: resolve('.cedargate') } })
+  const { isolation, kept } = readPepConfig({ ...GOOD, CEDARGATE_ISOLATION: 'user:mcp', CEDARGATE_HOME: '/srv/gate' })
+  expect(isolation).toBe('user:mcp')
+  expect(kept).toMatchObject({ home: '/srv/gate', secrets: expect.arrayContaining(['/srv/gate/keys']) })
+  expect(keptOf({ CEDARGATE_PEP_KEY_FILE: 'key' }).secrets).toContain(resolve('key'))
+}) // biome-ignore format: long lines
+
+test.each(['none', 'user:', 'user:Root', 'user:a b', 'AUTO'])('CEDARGATE_ISOLATION=%s is refused', (value) => {
+  expect(() => readPepConfig({ ...GOOD, CEDARGATE_ISOLATION: value })).toThrow('CEDARGATE_ISOLATION must be auto, bubblewrap, user:<name> or off')
+}) // biome-ignore format: long lines
 
 test.each([
   { pdp: '/run/pdp.sock', want: { socketPath: '/run/pdp.sock' } },

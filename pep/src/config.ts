@@ -1,8 +1,10 @@
 // Owns the PEP's settings: the one file of pep/ that reads the environment.
 import { readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { z } from 'zod'
-import { portSetting, unknownSettings } from '../../schemas/settings.ts'
+import { isolationSetting, portSetting, unknownSettings } from '../../schemas/settings.ts'
 import { type PdpAddress, readPdpAddress } from './pdp-http.ts'
+import type { Kept } from './upstream/bubblewrap.ts'
 
 type Env = Readonly<Record<string, string | undefined>>
 
@@ -37,6 +39,8 @@ const settings = z.object({
   CEDARGATE_ALLOWED_HOSTS: list,
   /** Origins of web pages that may call, comma-separated, beside the PEP's own loopback origins. */
   CEDARGATE_ALLOWED_ORIGINS: list,
+  /** What keeps the servers this PEP starts from what is the gateway's. */
+  CEDARGATE_ISOLATION: isolationSetting,
   CEDARGATE_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
 })
 
@@ -48,6 +52,9 @@ export type PepConfig = {
   readonly port: number
   readonly allowedHosts: ReadonlySet<string>
   readonly allowedOrigins: ReadonlySet<string>
+  readonly isolation: string
+  /** Hidden from the servers this PEP starts. */
+  readonly kept: Kept
   readonly logLevel: string
   readonly env: Env
 }
@@ -76,9 +83,19 @@ export function readPepConfig(env: Env = process.env): PepConfig {
     port: read.CEDARGATE_PEP_PORT,
     allowedHosts: read.CEDARGATE_ALLOWED_HOSTS,
     allowedOrigins: read.CEDARGATE_ALLOWED_ORIGINS,
+    isolation: read.CEDARGATE_ISOLATION,
+    kept: keptOf(env),
     logLevel: read.CEDARGATE_LOG_LEVEL,
     env,
   }
+}
+
+/** What the gateway has in its home, which it may share with its servers' own files, and the key. */
+export function keptOf(env: Env): Kept {
+  const home = resolve(env['CEDARGATE_HOME'] ?? '.cedargate')
+  const own = ['keys', 'database', 'tokens.json', 'dev.json'].map((name) => join(home, name))
+  const key = env['CEDARGATE_PEP_KEY_FILE']
+  return { home, secrets: key === undefined ? own : [...own, resolve(key)] }
 }
 
 function readKey(key: string | undefined, file: string | undefined): string {

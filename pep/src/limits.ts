@@ -128,6 +128,9 @@ export const STDERR_TAIL_LENGTH_MAX = 4_096
 /** From the polite end of a child (its input closes) over SIGTERM to SIGKILL. */
 export const CHILD_STOP_MS = 2_000
 
+/** Trying out, at start, what children are kept apart by. */
+export const ISOLATION_TRIAL_MS = 5_000
+
 /** Servers we start: how long until one answers, and the pauses between restarts. */
 export const SPAWN_READY_TIMEOUT_MS = 20_000
 export const SPAWN_POLL_MS = 50

@@ -7,6 +7,7 @@ import { STOP_GRACE_MS } from './limits.ts'
 import { type Listening, listen } from './listen.ts'
 import { openPdp } from './pdp-http.ts'
 import { openRecordSql } from './record/open.ts'
+import { openIsolation } from './upstream/isolation.ts'
 
 export type RunningPep = { readonly url: string; readonly stop: () => Promise<void> }
 
@@ -27,6 +28,11 @@ export async function startPep(config: PepConfig, options: MainOptions): Promise
     { level: config.logLevel, base: { service: 'pep' }, redact: REDACTED },
     options.logTo,
   )
+  const { isolation, kept, env } = config
+  const ports = { env, kept, log, uid: process.getuid?.() }
+  const isolated = await openIsolation(isolation, ports).catch((cause: Error) => {
+    throw new ConfigError(cause.message, { cause })
+  })
   const pdp = openPdp(config.pdp, config.pepKey)
   const sql = openRecordSql(config.databaseUrl, log)
   const { allowedHosts, allowedOrigins } = config
@@ -35,7 +41,8 @@ export async function startPep(config: PepConfig, options: MainOptions): Promise
     pdp,
     sql,
     log,
-    env: config.env,
+    env,
+    isolation: isolated,
     monotonic: () => performance.now(),
     now: Date.now,
     uuid: randomUUID,

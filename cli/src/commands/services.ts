@@ -99,6 +99,8 @@ Settings (environment):
   CEDARGATE_PDP_PORT   port of the decision point (default 8181)
   DATABASE_URL         PostgreSQL instead of the embedded database
   CEDARGATE_BUNDLE     directory of the policy bundle
+  CEDARGATE_ISOLATION  what keeps the servers it starts from keys and tokens: auto (bubblewrap where it works; default),
+                       bubblewrap (or no start), user:<name> (as root), off
 While it serves, $CEDARGATE_HOME/dev.json holds its URLs and tokens.`
 
 const PDP_HELP = `
@@ -112,4 +114,5 @@ First: cedargate keys create; cedargate db migrate.`
 const PEP_HELP = `
 Settings (environment): CEDARGATE_PEP_KEY or CEDARGATE_PEP_KEY_FILE (from cedargate peps enroll),
 DATABASE_URL (a role that may SET ROLE cedargate_pep: it only inserts), and optionally CEDARGATE_PEP_HOST,
-CEDARGATE_PEP_PORT, CEDARGATE_ALLOWED_HOSTS, CEDARGATE_ALLOWED_ORIGINS, CEDARGATE_LOG_LEVEL.`
+CEDARGATE_PEP_PORT, CEDARGATE_ALLOWED_HOSTS, CEDARGATE_ALLOWED_ORIGINS, CEDARGATE_LOG_LEVEL, CEDARGATE_ISOLATION:
+auto (servers it starts run in bubblewrap where that works; default), bubblewrap (or no start), user:<name> (as root), off.`

@@ -2,7 +2,12 @@
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import { ConfigError } from '../../../pdp/src/config.ts'
-import { numberSetting, portSetting, unknownSettings } from '../../../schemas/settings.ts'
+import {
+  isolationSetting,
+  numberSetting,
+  portSetting,
+  unknownSettings,
+} from '../../../schemas/settings.ts'
 import { packageRoot } from '../package-root.ts'
 
 type Env = Readonly<Record<string, string | undefined>>
@@ -17,6 +22,8 @@ const settings = z.object({
   /** Directory of the policy bundle. Default: the example in `policies/`. */
   CEDARGATE_BUNDLE: z.string().default(() => fileURLToPath(new URL('policies/', packageRoot))),
   CEDARGATE_ENGINE_WORKERS: numberSetting(1, 64).default(1),
+  /** What keeps the servers it starts from what is the gateway's. */
+  CEDARGATE_ISOLATION: isolationSetting,
   CEDARGATE_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('warn'),
 })
 
@@ -27,6 +34,7 @@ export type DevConfig = {
   readonly databaseUrl: string | undefined
   readonly bundle: string
   readonly engineWorkers: number
+  readonly isolation: string
   readonly logLevel: string
   readonly env: Env
 }
@@ -49,6 +57,7 @@ export function readDevConfig(home: string, env: Env): DevConfig {
     databaseUrl: read.DATABASE_URL,
     bundle: read.CEDARGATE_BUNDLE,
     engineWorkers: read.CEDARGATE_ENGINE_WORKERS,
+    isolation: read.CEDARGATE_ISOLATION,
     logLevel: read.CEDARGATE_LOG_LEVEL,
     env: { ...env, CEDARGATE_HOME: home },
   }

@@ -4,12 +4,16 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Logger, pino } from 'pino'
 import { createPdp, type Pdp } from '../../../pdp/src/compose.ts'
+import { ConfigError } from '../../../pdp/src/config.ts'
 import { openDecider } from '../../../pdp/src/decider.ts'
 import { createKeys, type Keys, loadKeys } from '../../../pdp/src/keys/keys.ts'
 import { systemClock } from '../../../pdp/src/main.ts'
 import { directorySource } from '../../../pdp/src/source/directory-source.ts'
 import { openPglite, openPostgres, type Store } from '../../../pdp/src/store/open.ts'
 import { createPep, type Pep } from '../../../pep/src/compose.ts'
+import { keptOf } from '../../../pep/src/config.ts'
+import type { Isolation } from '../../../pep/src/upstream/child.ts'
+import { openIsolation } from '../../../pep/src/upstream/isolation.ts'
 import { PEP_ROLE } from '../../../schemas/database/append.ts'
 import { formatToken, TOKEN_RANDOM_BYTES } from '../../../schemas/identifiers.ts'
 import { stderrLines } from '../log.ts'
@@ -85,7 +89,15 @@ async function start(config: DevConfig, io: Terminal, ending: Ending): Promise<v
   const tokens = await ensureTokens(pdp, { operator, known, people: demo.users, servers })
   await home.writeTokens(tokens)
 
-  const pep = openPep(config, { store, pdp, tokens, log })
+  const isolation = await openIsolation(config.isolation, {
+    env: config.env,
+    kept: keptOf(config.env),
+    log: log.child({ service: 'pep' }),
+    uid: process.getuid?.(),
+  }).catch((cause: Error) => {
+    throw new ConfigError(cause.message, { cause })
+  })
+  const pep = openPep(config, { store, pdp, tokens, log, isolation })
   ending.push(pep.stop)
   await pep.known()
   const [shown] = await Promise.all([checkOnPrivatePort(pep, pdp, tokens, demo), pep.ready()])
@@ -143,9 +155,10 @@ type PepParts = {
   readonly pdp: Pdp
   readonly tokens: Tokens
   readonly log: Logger
+  readonly isolation: Isolation
 }
 
-function openPep(config: DevConfig, { store, pdp, tokens, log }: PepParts): Pep {
+function openPep(config: DevConfig, { store, pdp, tokens, log, isolation }: PepParts): Pep {
   return createPep({
     pdp: inProcessPdp(pdp.app, tokens.pep),
     sql: store.withRole(PEP_ROLE),
@@ -155,6 +168,7 @@ function openPep(config: DevConfig, { store, pdp, tokens, log }: PepParts): Pep 
     uuid: randomUUID,
     log: log.child({ service: 'pep' }),
     binDirectory,
+    isolation,
   })
 }
 

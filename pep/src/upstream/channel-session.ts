@@ -32,6 +32,11 @@ export type SessionOptions = {
   readonly onClosed: () => void
 }
 
+const hand: WebStandardStreamableHTTPServerTransport['onmessage'] = (_parsed, extra) => {
+  const handed = extra?.authInfo?.extra as Handed | undefined
+  handed?.send()
+}
+
 /** What became of one message of the client. */
 export type Handled = {
   readonly response: Response
@@ -80,11 +85,7 @@ export class ChannelSession {
     this.#transport = new WebStandardStreamableHTTPServerTransport({
       sessionIdGenerator: () => options.sessionId,
     })
-    const onmessage: WebStandardStreamableHTTPServerTransport['onmessage'] = (_parsed, extra) => {
-      const handed = extra?.authInfo?.extra as Handed | undefined
-      handed?.send()
-    }
-    Object.assign(this.#transport, { onmessage })
+    Object.assign(this.#transport, { onmessage: hand })
   }
 
   /** Opens the channel. Rejects with GatewayError. */

@@ -1,6 +1,6 @@
 // A server that ends under an open session: calls under way are told, the session goes on with a new child that is greeted
 // as the first one was, its client is told, and nothing is sent twice. Real processes, real signals.
-import { appendFileSync } from 'node:fs'
+import { appendFileSync, readFileSync } from 'node:fs'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -164,7 +164,7 @@ test.each([
   const session = await open()
   const pid = await session.pid()
   const waiting = session.call('silence', 'w')
-  await until(() => pdp.calls.some(({ message }) => message.includes('"silence"')))
+  await until(() => readFileSync(heard, 'utf8').includes('"silence"'))
   process.kill(target(pid), 'SIGKILL')
   expect((await waiting).json).toMatchObject({ id: 'w', result: { isError: true } })
   expect(await session.pid()).not.toBe(pid)

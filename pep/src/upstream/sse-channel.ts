@@ -2,7 +2,6 @@
 // to the endpoint that its first event names. Never reconnects (another stream is another session), never follows a
 // redirect, sends nothing of a client but the message.
 import { type Dispatcher, Pool } from 'undici'
-import type { JsonObject } from '../../../schemas/strict-json.ts'
 import { GatewayError } from '../gateway-error.ts'
 import {
   SERVER_MESSAGE_BYTES_MAX,

@@ -193,6 +193,9 @@ class OddServer {
   }
 }
 
+const call = ({ url, headers }: Session, name = 'x', id: string | number = 1): Promise<Posted> =>
+  post(url, toolCall(name, {}, id), headers)
+
 describe('a server that', () => {
   const server = new OddServer()
   const elsewhere = new OddServer()
@@ -215,8 +218,6 @@ describe('a server that', () => {
   })
   afterEach(() => server.behave())
 
-  const call = ({ url, headers }: Session, name = 'x', id: string | number = 1) =>
-    post(url, toolCall(name, {}, id), headers)
   const start = () => post(`${pep.url}/odd/mcp`, INITIALIZE)
 
   test('behaves gets the text that was decided, and of the client nothing else', async () => {

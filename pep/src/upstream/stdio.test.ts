@@ -38,7 +38,7 @@ require('node:readline').createInterface({ input: process.stdin }).on('line', (l
   if (params?.name === 'changed') { say({ method: 'notifications/tools/list_changed' }); return say({ id, result: { content: [] } }) }
   if (method === undefined) return say({ id: waitingForRoots, result: { content: [], error } })
   if (method !== 'tools/call') return
-  if (params.name === 'env') return say({ id, result: { content: [], env: process['env'], pid: process.pid } })
+  if (params.name === 'env') return say({ id, result: { content: [], env: process['env'], argv: process.argv, execArgv: process.execArgv, pid: process.pid } })
   if (params.name === 'slow') return setTimeout(() => say({ id, result: { content: [] } }), 300)
   if (params.name === 'crash') return process.exit(3)
   if (params.name === 'noise') { print('not json'); print('[1]'); return say({ id, result: { content: [] } }) }
@@ -175,6 +175,23 @@ test('a child inherits nothing but PATH, HOME, LANG and TMPDIR', async () => {
     'NODE_OPTIONS',
     'PATH',
   ])
+})
+
+test('nothing of a client is in the arguments or the environment of its child', async () => {
+  const url = `${pep.url}/script/mcp`
+  const canary = 'canary-7f3a'
+  const own = { authorization: `Bearer ${testToken(5)}`, 'x-forwarded-for': canary }
+  const sent = { ...own, 'user-agent': canary, traceparent: canary, cookie: canary, path: canary }
+  const clientInfo = { name: canary, version: canary }
+  const params = { ...INITIALIZE.params, clientInfo, env: { PATH: canary }, args: [canary] }
+  const { headers } = await post(`${url}?arg=${canary}`, { ...INITIALIZE, params }, sent)
+  const session = { ...sent, 'mcp-session-id': String(headers['mcp-session-id']) }
+  const { json } = await post(url, toolCall('env', { command: canary }), session)
+  const { env, argv, execArgv } = json.result ?? {}
+  const theirs = JSON.stringify([env, argv, execArgv])
+  expect(theirs).toContain('DECLARED')
+  for (const word of [canary, testToken(5), digestOf(testToken(5))])
+    expect(theirs).not.toContain(word)
 })
 
 describe('a session', () => {
