@@ -5,6 +5,7 @@ import type { Bindings } from '../inbound/bindings.ts'
 import { metaOf } from '../inbound/era.ts'
 import { stateUse } from '../inbound/open-bound.ts'
 import type { Inbound } from '../inbound/receive.ts'
+import { TASK_STATES } from './notifications.ts'
 import { isObject } from './server-message.ts'
 
 /** The result with its own ids bound; the same object where it has none. */
@@ -36,8 +37,7 @@ export function bindNotification(
   const { token, server } = inbound
   if (token === null || !isObject(params)) return message
   const related = bindRelated(params, inbound, bindings)
-  const isTask = String(method).startsWith('notifications/tasks')
-  if (isTask && typeof related['taskId'] === 'string') {
+  if (TASK_STATES.has(method) && typeof related['taskId'] === 'string') {
     const taskId = bindings.bind('task', { server, token }, related['taskId'])
     return { ...message, params: { ...related, taskId } }
   }

@@ -208,14 +208,42 @@ describe('what an answer asks of the client', () => {
     await expect(got()).rejects.toThrow(expect.objectContaining({ code: 'upstream_invalid' }))
   })
 
-  test('in a task is decided like any other', async () => {
-    decision = 'deny'
-    const tasks = { ...MODERN, method: 'tasks/get', tool: undefined }
-    const got = await pass(
-      { id: 7, result: { status: 'input_required', inputRequests: { a: FORM } } },
-      tasks,
-    )
-    expect(got).toMatchObject({ error: { code: -31001 } })
+  describe('in a task', () => {
+    const look = { ...MODERN, method: 'tasks/get', tool: undefined }
+    const task = { taskId: 't1', status: 'input_required', inputRequests: { a: FORM } }
+    const message = { id: 7, result: { resultType: 'complete', ...task } }
+
+    test('is decided like any other', async () => {
+      expect(await pass(message, look)).toMatchObject({ result: { inputRequests: { a: FORM } } })
+      expect(asked).toMatchObject([{ id: 'a', ...FORM }])
+      decision = 'deny'
+      expect(await pass(message, look)).toMatchObject({ error: { code: -31001 } })
+    })
+
+    test('is a complete answer to who looks at it, and to nobody else', () => {
+      expect(() => pass(message, MODERN)).toThrow(/it is complete/)
+      expect(asked).toEqual([])
+    })
+
+    test.each([
+      { name: 'as it is', result: { inputRequests: { a: FORM } } },
+      { name: 'in another case', result: { InputRequests: { a: FORM } } },
+    ])('that has ended is refused: $name', ({ result }) => {
+      const ended = { taskId: 't1', status: 'completed' }
+      const content = { id: 7, result: { ...ended, result: { content: [] } } }
+      expect(pass(content, look)).toMatchObject({ result: { result: { content: [] } } })
+      expect(() => pass({ id: 7, result: { ...ended, result } }, look)).toThrow(GatewayError)
+    })
+
+    test.each([
+      { rules: 'allow', want: expect.objectContaining({ method: 'notifications/tasks' }) },
+      { rules: 'deny', want: null },
+      { rules: 'fault', want: null },
+    ] as const)('is told of on a stream only when allowed: $rules', async ({ rules, want }) => {
+      decision = rules
+      expect(await pass({ method: 'notifications/tasks', params: task }, GET)).toEqual(want)
+      expect(asked).toMatchObject([{ id: 'a', ...FORM }])
+    })
   })
 
   test('as an error of 2025-11-25 is decided too', async () => {

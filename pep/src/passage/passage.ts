@@ -9,11 +9,11 @@ import type { Log } from '../ports.ts'
 import { refusedMessage } from '../refuse.ts'
 import type { ShowTools } from '../reviewed.ts'
 import { subscribedUris } from '../subscription.ts'
-import { type AskClient, decideWithin, passServerRequest } from './asked.ts'
+import { type AskClient, decideTold, decideWithin, passServerRequest } from './asked.ts'
 import { bindNotification, bindResult } from './bind.ts'
 import { describe } from './describe.ts'
 import { filterResult, type ListFilter, listFilterOf, withheldList } from './list.ts'
-import { NOTIFICATIONS, RESOURCE_UPDATED, TOOLS_CHANGED } from './notifications.ts'
+import { NOTIFICATIONS, RESOURCE_UPDATED, TASK_STATES, TOOLS_CHANGED } from './notifications.ts'
 import { checkSpelling, isErrorMessage, isObject, kindOf, unusable } from './server-message.ts'
 
 /** What the client gets of one message: the same object as it was sent, another one in its place, or nothing. */
@@ -87,7 +87,11 @@ function mayPass(inbound: Inbound, message: JsonObject): boolean {
   return inbound.kind === 'stream' || 'error' in message || isAnswerTo(inbound, message)
 }
 
-function passNotification(ports: PassagePorts, inbound: Inbound, message: JsonObject): Passed {
+function passNotification(
+  ports: PassagePorts,
+  inbound: Inbound,
+  message: JsonObject,
+): Passed | Promise<Passed> {
   const method = String(message['method'])
   if (!NOTIFICATIONS.has(method)) {
     ports.log.debug({ server: inbound.server, method: method.slice(0, 64) }, 'not passed on')
@@ -95,7 +99,8 @@ function passNotification(ports: PassagePorts, inbound: Inbound, message: JsonOb
   }
   if (!isSubscribed(inbound, message)) return null
   if (method === TOOLS_CHANGED) ports.onToolsChanged(inbound.server)
-  return bindNotification(message, inbound, ports.bindings)
+  const bound = bindNotification(message, inbound, ports.bindings)
+  return TASK_STATES.has(method) ? decideTold(ports.ask, inbound, bound) : bound
 }
 
 /** An update of a resource that was not allowed, nor is below one that was, is not passed to a subscription. */
