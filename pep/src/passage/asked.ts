@@ -123,7 +123,7 @@ function requestsIn({ result, error }: JsonObject, method: string): readonly Jso
 
 /** A task that waits is a complete answer to who looks at it (SEP-2663); what it ended with asks for nothing any more. */
 function requestsOfTask(task: JsonObject): readonly JsonObject[] {
-  checkSpelling(task, ['inputRequests', 'result'])
+  checkSpelling(task, ['inputRequests', 'result', 'taskId'])
   const { result } = task
   if (isObject(result)) {
     checkSpelling(result, ['inputRequests'])

@@ -293,6 +293,42 @@ describe('a task', () => {
     const got = pass(message) as { params: { taskId: string } }
     expect(opened(got.params.taskId)).toBe('t1')
   })
+
+  describe('in a subscription', () => {
+    const listen: Inbound = {
+      ...MODERN,
+      method: 'subscriptions/listen',
+      params: { notifications: { taskIds: ['t1'] } },
+    }
+    const state = { method: 'notifications/tasks', params: { taskId: 't1', status: 'working' } }
+
+    test('that names it is told of by the name that its caller knows', () => {
+      const got = pass(state, listen) as { params: { taskId: string } }
+      expect(opened(got.params.taskId)).toBe('t1')
+    })
+
+    test('that does not name it is not told of', () => {
+      expect(pass({ ...state, params: { taskId: 't2' } }, listen)).toBeNull()
+      const { params: _, ...open } = listen
+      expect(pass(state, { ...open, params: { notifications: {} } })).toBeNull()
+    })
+
+    test('is agreed to by the name that its caller knows', () => {
+      const method = 'notifications/subscriptions/acknowledged'
+      const agreed = { toolsListChanged: true, taskIds: ['t1'] }
+      const got = pass({ method, params: { notifications: agreed } }, listen) as {
+        params: { notifications: { toolsListChanged: boolean; taskIds: string[] } }
+      }
+      const { toolsListChanged, taskIds } = got.params.notifications
+      expect([toolsListChanged, taskIds.map(opened)]).toEqual([true, ['t1']])
+    })
+
+    test.each(['t1', [7]])('cannot be agreed to in another form: %j', (taskIds) => {
+      const method = 'notifications/subscriptions/acknowledged'
+      const agreed = { method, params: { notifications: { taskIds } } }
+      expect(() => pass(agreed, listen)).toThrow(GatewayError)
+    })
+  })
 })
 
 describe('a notification', () => {

@@ -8,7 +8,7 @@ import type { Inbound } from '../inbound/receive.ts'
 import type { Log } from '../ports.ts'
 import { refusedMessage } from '../refuse.ts'
 import type { ShowTools } from '../reviewed.ts'
-import { subscribedUris } from '../subscription.ts'
+import { subscribedTasks, subscribedUris } from '../subscription.ts'
 import { type AskClient, decideTold, decideWithin, passServerRequest } from './asked.ts'
 import { bindNotification, bindResult } from './bind.ts'
 import { describe } from './describe.ts'
@@ -103,10 +103,15 @@ function passNotification(
   return TASK_STATES.has(method) ? decideTold(ports.ask, inbound, bound) : bound
 }
 
-/** An update of a resource that was not allowed, nor is below one that was, is not passed to a subscription. */
+/**
+ * An update of a resource that was not allowed, nor is below one that was, is not passed to a subscription; nor is the
+ * state of a task that it did not name by the id its caller has.
+ */
 function isSubscribed(inbound: Inbound, { method, params }: JsonObject): boolean {
-  if (inbound.method !== 'subscriptions/listen' || method !== RESOURCE_UPDATED) return true
-  const uri = isObject(params) ? params['uri'] : undefined
+  if (inbound.method !== 'subscriptions/listen') return true
+  const { uri, taskId } = isObject(params) ? params : {}
+  if (TASK_STATES.has(method)) return subscribedTasks(inbound).some((known) => known === taskId)
+  if (method !== RESOURCE_UPDATED) return true
   return subscribedUris(inbound).some((known) => typeof uri === 'string' && uri.startsWith(known))
 }
 
