@@ -111,6 +111,9 @@ export const EVERY_CAPABILITY = {
   },
 }
 
+/** The tasks of 2026-07-28 (SEP-2663): an extension that a client declares in each request. */
+export const TASKS_EXTENSION = 'io.modelcontextprotocol/tasks'
+
 /** Keys of `_meta`. Ours is reverse-DNS; the specification reserves a second label `mcp` or `modelcontextprotocol`. */
 export const META = {
   protocolVersion: 'io.modelcontextprotocol/protocolVersion',

@@ -47,6 +47,8 @@ export const STREAMS_MAX = 1_024
 export const STREAMS_PER_GRANT_MAX = 64
 /** Resources that one `subscriptions/listen` may name; each is decided by itself. */
 export const SUBSCRIBED_URIS_MAX = 64
+/** Tasks that one `subscriptions/listen` may name. */
+export const SUBSCRIBED_TASKS_MAX = 256
 /** Requests of a server to its client in one answer; each is decided and recorded. On a stream they come one by one. */
 export const SERVER_REQUESTS_MAX = 32
 /** How often it is asked whether what stays open may. */

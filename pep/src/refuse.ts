@@ -126,6 +126,7 @@ const TEXTS: Record<RefusalCode, string> = {
   not_a_message: 'the body is not one JSON-RPC 2.0 message',
   missing_metadata:
     'a request of this revision names its protocol version and client capabilities in `_meta`',
+  missing_capability: 'this request needs a capability that the client did not declare in it',
   header_mismatch: 'a header that repeats the body is missing or differs from it',
   unsupported_version: 'this protocol version is not supported',
   not_acceptable: 'the Accept header must list application/json and text/event-stream',

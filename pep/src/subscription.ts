@@ -2,21 +2,36 @@
 import type { JsonObject } from '../../schemas/strict-json.ts'
 import { GatewayError } from './gateway-error.ts'
 import type { Inbound } from './inbound/receive.ts'
-import { SUBSCRIBED_URIS_MAX } from './limits.ts'
+import { SUBSCRIBED_TASKS_MAX, SUBSCRIBED_URIS_MAX } from './limits.ts'
 
-/** The resources it names, each once. Throws not_a_message on what is no list of URIs, or beyond SUBSCRIBED_URIS_MAX. */
-export function subscribedUris({ method, params }: Inbound): readonly string[] {
+type Listening = Pick<Inbound, 'method' | 'params'>
+
+/**
+ * The resources it names, each once. Throws not_a_message on what is no list of URIs, too_many_requests beyond
+ * SUBSCRIBED_URIS_MAX.
+ */
+export function subscribedUris(listening: Listening): readonly string[] {
+  return namedIn(listening, 'resourceSubscriptions', SUBSCRIBED_URIS_MAX)
+}
+
+/**
+ * The tasks it names, each once: by the ids that stand there, the client's until they are opened. Throws not_a_message
+ * on what is no list of ids, too_many_requests beyond SUBSCRIBED_TASKS_MAX.
+ */
+export function subscribedTasks(listening: Listening): readonly string[] {
+  return namedIn(listening, 'taskIds', SUBSCRIBED_TASKS_MAX)
+}
+
+function namedIn({ method, params }: Listening, key: string, max: number): readonly string[] {
   if (method !== 'subscriptions/listen') return []
   const wanted = params?.['notifications']
   if (!isObject(wanted)) return []
-  const { resourceSubscriptions: uris = [] } = wanted
-  if (!Array.isArray(uris) || !uris.every((uri) => typeof uri === 'string'))
-    throw new GatewayError('not_a_message', '`resourceSubscriptions` is not a list of URIs')
-  if (uris.length > SUBSCRIBED_URIS_MAX) {
-    const message = `more than ${SUBSCRIBED_URIS_MAX} resources in one subscription`
-    throw new GatewayError('too_many_requests', message)
-  }
-  return [...new Set(uris)]
+  const names = wanted[key] ?? []
+  if (!Array.isArray(names) || !names.every((name) => typeof name === 'string'))
+    throw new GatewayError('not_a_message', `\`${key}\` is not a list of names`)
+  if (names.length > max)
+    throw new GatewayError('too_many_requests', `more than ${max} \`${key}\` in one subscription`)
+  return [...new Set(names)]
 }
 
 /** The question whether its caller may subscribe to one of them. */

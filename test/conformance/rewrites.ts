@@ -41,11 +41,12 @@ const REFUSALS: readonly {
 }[] = [
   { why: 'Host or Origin from elsewhere', status: 403 },
   { why: 'headers that differ from the body', status: 400, code: -32_020 },
+  { why: 'a task of nobody, of a client that declares none', status: 400, code: -32_021 },
   { why: 'a revision that nobody here speaks', status: 400, code: -32_022 },
   { why: 'no envelope in a modern request', status: 400, code: -32_602 },
   { why: 'a method that the revision does not have', status: 404, code: -32_601 },
   {
-    why: 'a tool that there is not, or a state that was tampered with',
+    why: 'a tool or a task that there is not, or a state that was tampered with',
     status: 200,
     code: -32_602,
   },

@@ -13,8 +13,8 @@ export type Line = {
   /** Id of its server in the gateway. */
   readonly id: string
   /**
-   * What the fixture gets directly. The failures are all of the tasks extension, which is not scored and which no SDK
-   * of ours serves.
+   * What the fixture gets directly. More than the reference's 164/30 on the last line: that one serves no tasks, an
+   * extension which is not scored, and ours does.
    */
   readonly passed: number
   readonly failed: number
@@ -42,8 +42,8 @@ export const LINES: readonly Line[] = [
     package: 'conformance-next',
     args: ['--requirements', '2026-07-28'],
     id: 'modern',
-    passed: 164,
-    failed: 30,
+    passed: 196,
+    failed: 0,
   },
 ]
 

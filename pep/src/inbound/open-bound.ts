@@ -1,35 +1,62 @@
 // Owns putting back what the gateway bound on its way out: a client's task ids and `requestState` become the server's
 // own before anything is decided, so that what is decided is what is forwarded.
-import { type Era, META, METHODS } from '../../../schemas/mcp.ts'
+import { type Era, META, METHODS, TASKS_EXTENSION } from '../../../schemas/mcp.ts'
 import type { Json, JsonObject } from '../../../schemas/strict-json.ts'
+import { GatewayError } from '../gateway-error.ts'
+import { subscribedTasks } from '../subscription.ts'
 import type { Bindings, Owner } from './bindings.ts'
 import { metaOf } from './era.ts'
 import type { Message } from './parse.ts'
 
 /**
- * The message of `era` as the server may read it. Throws unknown_task or invalid_state on what was not bound for this owner.
- * A message that names nothing bound comes back as it is.
+ * The message of `era` as the server may read it. Throws unknown_task or invalid_state on what was not bound for this
+ * owner, missing_capability in place of unknown_task where the client did not say that it knows tasks, and what
+ * `subscribedTasks` throws. A message that names nothing bound comes back as it is.
  */
 export function openBound(message: Message, era: Era, owner: Owner, bindings: Bindings): Message {
   // A method that does not exist names nothing.
   const exists = METHODS.get(message.method)?.eras.includes(era) === true
   const isTask = exists && message.method.startsWith('tasks/')
+  const listened = exists ? subscribedTasks(message) : []
   const { params } = message
   const isRelated = message.text.includes(META.relatedTask)
-  if (!isTask && !isRelated && params?.['requestState'] === undefined) return message
-  const whole = JSON.parse(message.text) as JsonObject
-  const opened = { ...whole }
-  if (isObject(whole['params'])) {
-    opened['params'] = openParams(
-      whole['params'],
-      { ...owner, use: stateUse(message) },
-      bindings,
-      isTask,
-    )
+  if (!isTask && !isRelated && listened.length === 0 && params?.['requestState'] === undefined)
+    return message
+  try {
+    return opened(message, { isTask, listened }, owner, bindings)
+  } catch (error) {
+    throw isUnknownTask(error) && era === 'modern' && !declaresTasks(params) ? undeclared() : error
   }
-  if (isObject(whole['result'])) opened['result'] = openRelated(whole['result'], owner, bindings)
-  const own = opened['params']
-  return { ...message, params: isObject(own) ? own : undefined, text: JSON.stringify(opened) }
+}
+
+type Tasks = { readonly isTask: boolean; readonly listened: readonly string[] }
+
+function opened(message: Message, tasks: Tasks, owner: Owner, bindings: Bindings): Message {
+  const whole = JSON.parse(message.text) as JsonObject
+  const own: { -readonly [name in keyof JsonObject]: JsonObject[name] } = { ...whole }
+  if (isObject(whole['params'])) {
+    const named = { ...owner, use: stateUse(message) }
+    own['params'] = openParams(whole['params'], named, bindings, tasks)
+  }
+  if (isObject(whole['result'])) own['result'] = openRelated(whole['result'], owner, bindings)
+  const params = own['params']
+  return { ...message, params: isObject(params) ? params : undefined, text: JSON.stringify(own) }
+}
+
+function isUnknownTask(error: unknown): boolean {
+  return error instanceof GatewayError && error.code === 'unknown_task'
+}
+
+function declaresTasks(params: JsonObject | undefined): boolean {
+  const capabilities = metaOf(params)?.[META.clientCapabilities]
+  const extensions = isObject(capabilities) ? capabilities['extensions'] : undefined
+  return isObject(extensions) && extensions[TASKS_EXTENSION] !== undefined
+}
+
+/** As a server must say it, before it looks for the task (SEP-2663). */
+function undeclared(): GatewayError {
+  const data = { requiredCapabilities: { extensions: { [TASKS_EXTENSION]: {} } } }
+  return new GatewayError('missing_capability', 'the client did not declare tasks', { data })
 }
 
 /** What a `requestState` is good for: the same request of the same thing. */
@@ -42,16 +69,21 @@ function openParams(
   params: JsonObject,
   owner: Owner,
   bindings: Bindings,
-  isTask: boolean,
+  { isTask, listened }: Tasks,
 ): JsonObject {
-  const { requestState, taskId } = params
+  const { requestState, taskId, notifications } = params
   const { server, token } = owner
-  const opened = { ...openRelated(params, owner, bindings) }
+  const openTask = (id: string) => bindings.open('task', { server, token }, id)
+  const own = { ...openRelated(params, owner, bindings) }
   if (typeof requestState === 'string')
-    opened['requestState'] = bindings.open('state', owner, requestState)
-  if (isTask && typeof taskId === 'string')
-    opened['taskId'] = bindings.open('task', { server, token }, taskId)
-  return opened
+    own['requestState'] = bindings.open('state', owner, requestState)
+  // What is no string was not given by anybody; some servers would find a task by it all the same.
+  if (isTask && taskId !== undefined && typeof taskId !== 'string')
+    throw new GatewayError('unknown_task', '`taskId` is not a string')
+  if (isTask && typeof taskId === 'string') own['taskId'] = openTask(taskId)
+  if (listened.length > 0 && isObject(notifications))
+    own['notifications'] = { ...notifications, taskIds: listened.map(openTask) }
+  return own
 }
 
 function openRelated(of: JsonObject, { server, token }: Owner, bindings: Bindings): JsonObject {

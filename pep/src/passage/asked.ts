@@ -1,5 +1,6 @@
 // Owns what a server asks of a client: sampling, elicitation, roots. Each is decided and recorded before the client
-// hears of it, wherever it stands: a request of its own (legacy), inside a result (modern), inside an error (-32042).
+// hears of it, wherever it stands: a request of its own (legacy), inside a result (modern), inside a task that waits
+// for it (modern), inside an error (-32042).
 import { RPC } from '../../../schemas/codes.ts'
 import { SERVER_REQUESTS } from '../../../schemas/mcp.ts'
 import type { Verdict } from '../../../schemas/pep-api.ts'
@@ -11,7 +12,7 @@ import type { Log } from '../ports.ts'
 import { deniedMessage } from '../refuse.ts'
 import { bindRelated } from './bind.ts'
 import type { Passed, TellServer } from './passage.ts'
-import { idOf, isObject, unusable } from './server-message.ts'
+import { checkSpelling, idOf, isObject, unusable } from './server-message.ts'
 
 /**
  * Decides one request of a server to the client of `inbound`, records it, and answers the verdict. Rejects with
@@ -70,40 +71,75 @@ export function decideWithin(
   inbound: Inbound,
   message: JsonObject,
 ): JsonObject | Promise<JsonObject> {
-  const requests = requestsIn(message)
-  return requests.length === 0 ? message : decideAll(ask, inbound, message, requests)
+  const requests = requestsIn(message, inbound.method)
+  if (requests.length === 0) return message
+  return firstDenial(ask, inbound, requests).then((denial) =>
+    denial === undefined ? message : deniedMessage(inbound, denial),
+  )
 }
 
-async function decideAll(
+/**
+ * A notification of a task, if all that the task asks of the client is allowed; else nothing, for it has no answer to
+ * say why in. Who looks at the task is told.
+ */
+export function decideTold(
   ask: AskClient,
   inbound: Inbound,
   message: JsonObject,
+): JsonObject | Promise<Passed> {
+  const { params } = message
+  const requests = isObject(params) ? requestsOfTask(params) : []
+  if (requests.length === 0) return message
+  return firstDenial(ask, inbound, requests).then(
+    (denial) => (denial === undefined ? message : null),
+    // Undecided: nobody may hear of it, and the rest of the stream is as good as before.
+    () => null,
+  )
+}
+
+/** Rejects when one of them could not be decided, or is nothing that a server may ask. */
+async function firstDenial(
+  ask: AskClient,
+  inbound: Inbound,
   requests: readonly JsonObject[],
-): Promise<JsonObject> {
+): Promise<Verdict | undefined> {
   for (const request of requests) {
     if (!ASKED.has(request['method'])) throw unusable('it asks for what the gateway does not know')
     const verdict = await ask(inbound, request)
-    if (verdict.decision === 'deny') return deniedMessage(inbound, verdict)
+    if (verdict.decision === 'deny') return verdict
   }
-  return message
+  return undefined
 }
 
 /** As the requests they would be of their own. */
-function requestsIn({ result, error }: JsonObject): JsonObject[] {
-  const found = isObject(result)
-    ? inputRequests(result)
-    : isObject(error)
-      ? elicitations(error)
-      : []
-  if (found.length > SERVER_REQUESTS_MAX) throw unusable('it asks for too much at once')
-  return found
+function requestsIn({ result, error }: JsonObject, method: string): readonly JsonObject[] {
+  if (isObject(error)) return atMost(elicitations(error))
+  if (!isObject(result)) return []
+  if (method === 'tasks/get') return requestsOfTask(result)
+  if (result['inputRequests'] !== undefined && result['resultType'] === 'complete')
+    throw unusable('it is complete, and asks for input')
+  return atMost(inputRequests(result))
 }
 
-function inputRequests(result: JsonObject): JsonObject[] {
-  const { inputRequests: requests, resultType } = result
+/** A task that waits is a complete answer to who looks at it (SEP-2663); what it ended with asks for nothing any more. */
+function requestsOfTask(task: JsonObject): readonly JsonObject[] {
+  checkSpelling(task, ['inputRequests', 'result', 'taskId'])
+  const { result } = task
+  if (isObject(result)) {
+    checkSpelling(result, ['inputRequests'])
+    if ('inputRequests' in result) throw unusable('a task ended, and asks for input')
+  }
+  return atMost(inputRequests(task))
+}
+
+function atMost(requests: readonly JsonObject[]): readonly JsonObject[] {
+  if (requests.length > SERVER_REQUESTS_MAX) throw unusable('it asks for too much at once')
+  return requests
+}
+
+function inputRequests({ inputRequests: requests }: JsonObject): JsonObject[] {
   if (requests === undefined) return []
   if (!isObject(requests)) throw unusable('`inputRequests` is not an object')
-  if (resultType === 'complete') throw unusable('it is complete, and asks for input')
   return Object.entries(requests).map(([id, request]) => {
     if (!isObject(request)) throw unusable('an input request is not an object')
     return requestOf(id, request['method'], request['params'])

@@ -1,11 +1,12 @@
 // Owns binding what a server coined in its answers to the caller they are for: task ids and `requestState`.
 import { META } from '../../../schemas/mcp.ts'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
-import type { Bindings } from '../inbound/bindings.ts'
+import type { Bindings, Owner } from '../inbound/bindings.ts'
 import { metaOf } from '../inbound/era.ts'
 import { stateUse } from '../inbound/open-bound.ts'
 import type { Inbound } from '../inbound/receive.ts'
-import { isObject } from './server-message.ts'
+import { ACKNOWLEDGED, TASK_STATES } from './notifications.ts'
+import { isObject, unusable } from './server-message.ts'
 
 /** The result with its own ids bound; the same object where it has none. */
 export function bindResult(result: JsonObject, inbound: Inbound, bindings: Bindings): JsonObject {
@@ -36,12 +37,26 @@ export function bindNotification(
   const { token, server } = inbound
   if (token === null || !isObject(params)) return message
   const related = bindRelated(params, inbound, bindings)
-  const isTask = String(method).startsWith('notifications/tasks')
-  if (isTask && typeof related['taskId'] === 'string') {
+  if (method === ACKNOWLEDGED)
+    return { ...message, params: bindListened(related, { server, token }, bindings) }
+  if (TASK_STATES.has(method) && typeof related['taskId'] === 'string') {
     const taskId = bindings.bind('task', { server, token }, related['taskId'])
     return { ...message, params: { ...related, taskId } }
   }
   return related === params ? message : { ...message, params: related }
+}
+
+/** What a server agrees to tell of may name tasks. */
+function bindListened(params: JsonObject, owner: Owner, bindings: Bindings): JsonObject {
+  const { notifications } = params
+  if (!isObject(notifications) || notifications['taskIds'] === undefined) return params
+  const { taskIds } = notifications
+  if (!Array.isArray(taskIds)) throw unusable('`taskIds` is not a list')
+  const own = taskIds.map((id) => {
+    if (typeof id !== 'string') throw unusable('the id of a task is not a string')
+    return bindings.bind('task', owner, id)
+  })
+  return { ...params, notifications: { ...notifications, taskIds: own } }
 }
 
 /** `_meta` may say which task a message is about. */

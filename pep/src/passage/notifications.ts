@@ -6,6 +6,10 @@ export const ACKNOWLEDGED = 'notifications/subscriptions/acknowledged'
 
 export const RESOURCE_UPDATED = 'notifications/resources/updated'
 
+const TASK_STATE_METHODS = ['notifications/tasks', 'notifications/tasks/status']
+/** Whole states of tasks: of 2026-07-28 and of 2025-11-25. */
+export const TASK_STATES: ReadonlySet<unknown> = new Set(TASK_STATE_METHODS)
+
 /** Of both eras. */
 export const NOTIFICATIONS: ReadonlySet<string> = new Set([
   TOOLS_CHANGED,
@@ -17,6 +21,5 @@ export const NOTIFICATIONS: ReadonlySet<string> = new Set([
   'notifications/prompts/list_changed',
   'notifications/resources/list_changed',
   RESOURCE_UPDATED,
-  'notifications/tasks',
-  'notifications/tasks/status',
+  ...TASK_STATE_METHODS,
 ])

@@ -208,14 +208,42 @@ describe('what an answer asks of the client', () => {
     await expect(got()).rejects.toThrow(expect.objectContaining({ code: 'upstream_invalid' }))
   })
 
-  test('in a task is decided like any other', async () => {
-    decision = 'deny'
-    const tasks = { ...MODERN, method: 'tasks/get', tool: undefined }
-    const got = await pass(
-      { id: 7, result: { status: 'input_required', inputRequests: { a: FORM } } },
-      tasks,
-    )
-    expect(got).toMatchObject({ error: { code: -31001 } })
+  describe('in a task', () => {
+    const look = { ...MODERN, method: 'tasks/get', tool: undefined }
+    const task = { taskId: 't1', status: 'input_required', inputRequests: { a: FORM } }
+    const message = { id: 7, result: { resultType: 'complete', ...task } }
+
+    test('is decided like any other', async () => {
+      expect(await pass(message, look)).toMatchObject({ result: { inputRequests: { a: FORM } } })
+      expect(asked).toMatchObject([{ id: 'a', ...FORM }])
+      decision = 'deny'
+      expect(await pass(message, look)).toMatchObject({ error: { code: -31001 } })
+    })
+
+    test('is a complete answer to who looks at it, and to nobody else', () => {
+      expect(() => pass(message, MODERN)).toThrow(/it is complete/)
+      expect(asked).toEqual([])
+    })
+
+    test.each([
+      { name: 'as it is', result: { inputRequests: { a: FORM } } },
+      { name: 'in another case', result: { InputRequests: { a: FORM } } },
+    ])('that has ended is refused: $name', ({ result }) => {
+      const ended = { taskId: 't1', status: 'completed' }
+      const content = { id: 7, result: { ...ended, result: { content: [] } } }
+      expect(pass(content, look)).toMatchObject({ result: { result: { content: [] } } })
+      expect(() => pass({ id: 7, result: { ...ended, result } }, look)).toThrow(GatewayError)
+    })
+
+    test.each([
+      { rules: 'allow', want: expect.objectContaining({ method: 'notifications/tasks' }) },
+      { rules: 'deny', want: null },
+      { rules: 'fault', want: null },
+    ] as const)('is told of on a stream only when allowed: $rules', async ({ rules, want }) => {
+      decision = rules
+      expect(await pass({ method: 'notifications/tasks', params: task }, GET)).toEqual(want)
+      expect(asked).toMatchObject([{ id: 'a', ...FORM }])
+    })
   })
 
   test('as an error of 2025-11-25 is decided too', async () => {
@@ -264,6 +292,42 @@ describe('a task', () => {
     }
     const got = pass(message) as { params: { taskId: string } }
     expect(opened(got.params.taskId)).toBe('t1')
+  })
+
+  describe('in a subscription', () => {
+    const listen: Inbound = {
+      ...MODERN,
+      method: 'subscriptions/listen',
+      params: { notifications: { taskIds: ['t1'] } },
+    }
+    const state = { method: 'notifications/tasks', params: { taskId: 't1', status: 'working' } }
+
+    test('that names it is told of by the name that its caller knows', () => {
+      const got = pass(state, listen) as { params: { taskId: string } }
+      expect(opened(got.params.taskId)).toBe('t1')
+    })
+
+    test('that does not name it is not told of', () => {
+      expect(pass({ ...state, params: { taskId: 't2' } }, listen)).toBeNull()
+      const { params: _, ...open } = listen
+      expect(pass(state, { ...open, params: { notifications: {} } })).toBeNull()
+    })
+
+    test('is agreed to by the name that its caller knows', () => {
+      const method = 'notifications/subscriptions/acknowledged'
+      const agreed = { toolsListChanged: true, taskIds: ['t1'] }
+      const got = pass({ method, params: { notifications: agreed } }, listen) as {
+        params: { notifications: { toolsListChanged: boolean; taskIds: string[] } }
+      }
+      const { toolsListChanged, taskIds } = got.params.notifications
+      expect([toolsListChanged, taskIds.map(opened)]).toEqual([true, ['t1']])
+    })
+
+    test.each(['t1', [7]])('cannot be agreed to in another form: %j', (taskIds) => {
+      const method = 'notifications/subscriptions/acknowledged'
+      const agreed = { method, params: { notifications: { taskIds } } }
+      expect(() => pass(agreed, listen)).toThrow(GatewayError)
+    })
   })
 })
 

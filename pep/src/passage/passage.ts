@@ -8,12 +8,12 @@ import type { Inbound } from '../inbound/receive.ts'
 import type { Log } from '../ports.ts'
 import { refusedMessage } from '../refuse.ts'
 import type { ShowTools } from '../reviewed.ts'
-import { subscribedUris } from '../subscription.ts'
-import { type AskClient, decideWithin, passServerRequest } from './asked.ts'
+import { subscribedTasks, subscribedUris } from '../subscription.ts'
+import { type AskClient, decideTold, decideWithin, passServerRequest } from './asked.ts'
 import { bindNotification, bindResult } from './bind.ts'
 import { describe } from './describe.ts'
 import { filterResult, type ListFilter, listFilterOf, withheldList } from './list.ts'
-import { NOTIFICATIONS, RESOURCE_UPDATED, TOOLS_CHANGED } from './notifications.ts'
+import { NOTIFICATIONS, RESOURCE_UPDATED, TASK_STATES, TOOLS_CHANGED } from './notifications.ts'
 import { checkSpelling, isErrorMessage, isObject, kindOf, unusable } from './server-message.ts'
 
 /** What the client gets of one message: the same object as it was sent, another one in its place, or nothing. */
@@ -87,7 +87,11 @@ function mayPass(inbound: Inbound, message: JsonObject): boolean {
   return inbound.kind === 'stream' || 'error' in message || isAnswerTo(inbound, message)
 }
 
-function passNotification(ports: PassagePorts, inbound: Inbound, message: JsonObject): Passed {
+function passNotification(
+  ports: PassagePorts,
+  inbound: Inbound,
+  message: JsonObject,
+): Passed | Promise<Passed> {
   const method = String(message['method'])
   if (!NOTIFICATIONS.has(method)) {
     ports.log.debug({ server: inbound.server, method: method.slice(0, 64) }, 'not passed on')
@@ -95,13 +99,19 @@ function passNotification(ports: PassagePorts, inbound: Inbound, message: JsonOb
   }
   if (!isSubscribed(inbound, message)) return null
   if (method === TOOLS_CHANGED) ports.onToolsChanged(inbound.server)
-  return bindNotification(message, inbound, ports.bindings)
+  const bound = bindNotification(message, inbound, ports.bindings)
+  return TASK_STATES.has(method) ? decideTold(ports.ask, inbound, bound) : bound
 }
 
-/** An update of a resource that was not allowed, nor is below one that was, is not passed to a subscription. */
+/**
+ * An update of a resource that was not allowed, nor is below one that was, is not passed to a subscription; nor is the
+ * state of a task that it did not name by the id its caller has.
+ */
 function isSubscribed(inbound: Inbound, { method, params }: JsonObject): boolean {
-  if (inbound.method !== 'subscriptions/listen' || method !== RESOURCE_UPDATED) return true
-  const uri = isObject(params) ? params['uri'] : undefined
+  if (inbound.method !== 'subscriptions/listen') return true
+  const { uri, taskId } = isObject(params) ? params : {}
+  if (TASK_STATES.has(method)) return subscribedTasks(inbound).some((known) => known === taskId)
+  if (method !== RESOURCE_UPDATED) return true
   return subscribedUris(inbound).some((known) => typeof uri === 'string' && uri.startsWith(known))
 }
 

@@ -234,6 +234,30 @@ describe('a subscription', () => {
     other.body.destroy()
   })
 
+  test('to tasks speaks to each side of them by the ids that it knows', async () => {
+    const task = { taskId: 't-1', status: 'working' }
+    answerCalls((reached, response) => {
+      if (parsed(reached).method === 'tools/call') {
+        return answerJson(response, { id: 1, result: { resultType: 'task', ...task } })
+      }
+      const { notifications } = (JSON.parse(reached.body) as typeof LISTEN).params
+      begin(response, { ...ACK, params: { notifications } })
+      response.end(eventsOf({ method: 'notifications/tasks', params: task }))
+    })
+    const called = modern(toolCall())
+    const { json } = await post(url, called.message, called.headers)
+    const taskId = String(json.result?.['taskId'])
+    const { message, headers } = modern({
+      ...LISTEN,
+      params: { notifications: { taskIds: [taskId] } },
+    })
+    const { text, isOver } = await open(message, headers, `${replica.url}/demo/mcp`)
+    await until(isOver)
+    expect(server.reached.at(-1)?.body).toContain('"taskIds":["t-1"]')
+    expect(text().split(taskId)).toHaveLength(3)
+    expect(text()).not.toContain('"t-1"')
+  })
+
   test('ends when its caller may not listen any more', async () => {
     answerCalls((_request, response) => begin(response, ACK))
     const { message, headers } = modern(LISTEN)
