@@ -17,6 +17,7 @@ import { directorySource } from '../../pdp/src/source/directory-source.ts'
 import { openPglite, type Store } from '../../pdp/src/store/open.ts'
 import { createPep } from '../../pep/src/compose.ts'
 import { listen } from '../../pep/src/listen.ts'
+import { unisolated } from '../../pep/src/upstream/child.ts'
 import { PEP_ROLE } from '../../schemas/database/append.ts'
 import { formatToken } from '../../schemas/identifiers.ts'
 import { freshPglite } from '../harness/pglite.ts'
@@ -92,6 +93,7 @@ const pep = createPep({
   now: Date.now,
   uuid: randomUUID,
   log,
+  isolation: unisolated,
   rules: { allowedHosts: new Set(), allowedOrigins: new Set(wanted.origins) },
 })
 await pep.ready()

@@ -13,7 +13,7 @@ import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
 import type { ClientCapabilities } from '@modelcontextprotocol/sdk/types.js'
 import { z } from 'zod'
 import { readServerFile } from '../../cli/src/server-files.ts'
-import { commandOf, startChild, stopChild } from '../../pep/src/upstream/child.ts'
+import { commandOf, startChild, stopChild, unisolated } from '../../pep/src/upstream/child.ts'
 import { freePort } from '../../pep/src/upstream/free-port.ts'
 import { type DecisionRow, decisionRow } from '../../schemas/admin-api.ts'
 import { serverFile, upstreamOf } from '../../schemas/bundle.ts'
@@ -109,8 +109,9 @@ export async function startEverythingServer(
     args: [mode],
     env: { PORT: String(port) },
   })
-  const surroundings = { env: process.env, binDirectory: BIN_DIRECTORY, preload: PRELOAD }
-  const child = await startChild(commandOf(upstreamOf('everything', file), surroundings))
+  const surroundings = { env: process.env, binDirectory: BIN_DIRECTORY, preload: PRELOAD, isolation: unisolated }
+  const command = commandOf(upstreamOf('everything', file), surroundings)
+  const child = await startChild(command, unisolated)
   for (const stream of [child.stdout, child.stderr]) stream?.resume()
   const stop = (): Promise<void> => stopChild(child)
   const deadline = performance.now() + SERVER_START_MS_MAX
@@ -213,6 +214,7 @@ async function directTransport(
     env,
     binDirectory: BIN_DIRECTORY,
     preload: PRELOAD,
+    isolation: unisolated,
   })
   const directory = cwd === undefined ? {} : { cwd }
   const found = join(BIN_DIRECTORY, command)
