@@ -47,19 +47,24 @@ function openParams(
   const { requestState, taskId } = params
   const { server, token } = owner
   const opened = { ...openRelated(params, owner, bindings) }
-  if (typeof requestState === 'string')
-    opened['requestState'] = bindings.open('state', owner, requestState)
-  if (isTask && typeof taskId === 'string')
-    opened['taskId'] = bindings.open('task', { server, token }, taskId)
+  if (requestState !== undefined)
+    opened['requestState'] = bindings.open('state', owner, textOf(requestState))
+  if (isTask) opened['taskId'] = bindings.open('task', { server, token }, textOf(taskId))
   return opened
 }
 
 function openRelated(of: JsonObject, { server, token }: Owner, bindings: Bindings): JsonObject {
   const meta = metaOf(of)
   const related = meta?.[META.relatedTask]
-  if (!isObject(related) || typeof related['taskId'] !== 'string') return of
-  const taskId = bindings.open('task', { server, token }, related['taskId'])
-  return { ...of, _meta: { ...meta, [META.relatedTask]: { ...related, taskId } } }
+  if (related === undefined) return of
+  const named = isObject(related) ? related : {}
+  const taskId = bindings.open('task', { server, token }, textOf(named['taskId']))
+  return { ...of, _meta: { ...meta, [META.relatedTask]: { ...named, taskId } } }
+}
+
+/** What is no text was not bound by anybody: a server could take the number 5 for the task `5`. */
+function textOf(value: Json | undefined): string {
+  return typeof value === 'string' ? value : ''
 }
 
 function isObject(value: Json | undefined): value is JsonObject {

@@ -11,7 +11,7 @@ import type { Log } from '../ports.ts'
 import { deniedMessage } from '../refuse.ts'
 import { bindRelated } from './bind.ts'
 import type { Passed, TellServer } from './passage.ts'
-import { idOf, isObject, unusable } from './server-message.ts'
+import { checkSpelling, idOf, isObject, unusable } from './server-message.ts'
 
 /**
  * Decides one request of a server to the client of `inbound`, records it, and answers the verdict. Rejects with
@@ -21,6 +21,12 @@ export type AskClient = (inbound: Inbound, request: JsonObject) => Promise<Verdi
 
 const ASKED: ReadonlySet<unknown> = new Set(SERVER_REQUESTS)
 const URL_ELICITATION_REQUIRED = -32042
+
+/** Members of what a server asks that a policy, a person or a model goes by. */
+const ASKING = [
+  'mode', 'message', 'requestedSchema', 'url', 'elicitationId', 'messages', 'systemPrompt', 'modelPreferences',
+  'includeContext', 'maxTokens', 'tools', 'toolChoice',
+] // biome-ignore format: a list
 
 /** A request of a server, of the legacy era. What is denied the server gets an error for, and the client nothing. */
 export function passServerRequest(
@@ -48,6 +54,7 @@ export function passServerRequest(
   if (method === 'ping') return message
   if (!ASKED.has(method))
     return refuse(RPC.methodNotFound, 'the gateway does not offer this method')
+  if (isRespelled(message)) return refuse(RPC.invalidParams, 'a parameter is spelled otherwise')
   return ask(inbound, message).then(
     ({ decision, text }) => {
       if (decision === 'deny') return refuse(RPC.denied, text)
@@ -82,21 +89,58 @@ async function decideAll(
 ): Promise<JsonObject> {
   for (const request of requests) {
     if (!ASKED.has(request['method'])) throw unusable('it asks for what the gateway does not know')
+    if (isRespelled(request)) throw unusable('a parameter of what it asks is spelled otherwise')
     const verdict = await ask(inbound, request)
     if (verdict.decision === 'deny') return deniedMessage(inbound, verdict)
   }
-  return message
+  // Another object: the client gets what was decided on, written again.
+  return { ...message }
+}
+
+/**
+ * Whether a notification of a task, which may ask the client for input, may pass. Comes back at once where it asks for
+ * nothing.
+ */
+export function decideNotified(
+  ask: AskClient,
+  inbound: Inbound,
+  message: JsonObject,
+): JsonObject | null | Promise<JsonObject | null> {
+  const { params } = message
+  const requests = isObject(params) ? within(params) : []
+  if (requests.length === 0) return message
+  const asking = { ...inbound, kind: 'notification' } as const
+  return decideAll(ask, asking, message, requests).then((passed) =>
+    'error' in passed ? null : passed,
+  )
+}
+
+function isRespelled({ params }: JsonObject): boolean {
+  try {
+    if (isObject(params)) checkSpelling(params, ASKING)
+    return false
+  } catch {
+    return true // The one thing that it throws for.
+  }
 }
 
 /** As the requests they would be of their own. */
 function requestsIn({ result, error }: JsonObject): JsonObject[] {
-  const found = isObject(result)
-    ? inputRequests(result)
-    : isObject(error)
-      ? elicitations(error)
-      : []
-  if (found.length > SERVER_REQUESTS_MAX) throw unusable('it asks for too much at once')
-  return found
+  if (isObject(result)) return within(result)
+  return isObject(error) ? bounded(elicitations(error)) : []
+}
+
+/** Of a result, or of a task: what came of its call stands in it. */
+function within(of: JsonObject): JsonObject[] {
+  checkSpelling(of, ['inputRequests', 'result', 'error', 'task'])
+  const { result, task, error } = of
+  const inner = [of, result, task].filter(isObject)
+  return bounded([...inner.flatMap(inputRequests), ...(isObject(error) ? elicitations(error) : [])])
+}
+
+function bounded(requests: JsonObject[]): JsonObject[] {
+  if (requests.length > SERVER_REQUESTS_MAX) throw unusable('it asks for too much at once')
+  return requests
 }
 
 function inputRequests(result: JsonObject): JsonObject[] {
@@ -106,12 +150,16 @@ function inputRequests(result: JsonObject): JsonObject[] {
   if (resultType === 'complete') throw unusable('it is complete, and asks for input')
   return Object.entries(requests).map(([id, request]) => {
     if (!isObject(request)) throw unusable('an input request is not an object')
+    checkSpelling(request, ['method', 'params'])
     return requestOf(id, request['method'], request['params'])
   })
 }
 
-function elicitations({ code, data }: JsonObject): JsonObject[] {
+function elicitations(error: JsonObject): JsonObject[] {
+  checkSpelling(error, ['code', 'data'])
+  const { code, data } = error
   if (code !== URL_ELICITATION_REQUIRED) return []
+  if (isObject(data)) checkSpelling(data, ['elicitations'])
   const asked = isObject(data) ? data['elicitations'] : undefined
   if (!Array.isArray(asked)) throw unusable('it requires an elicitation and names none')
   return asked.map((params, index) =>

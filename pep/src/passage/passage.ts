@@ -9,7 +9,7 @@ import type { Log } from '../ports.ts'
 import { refusedMessage } from '../refuse.ts'
 import type { ShowTools } from '../reviewed.ts'
 import { subscribedUris } from '../subscription.ts'
-import { type AskClient, decideWithin, passServerRequest } from './asked.ts'
+import { type AskClient, decideNotified, decideWithin, passServerRequest } from './asked.ts'
 import { bindNotification, bindResult } from './bind.ts'
 import { describe } from './describe.ts'
 import { filterResult, type ListFilter, listFilterOf, withheldList } from './list.ts'
@@ -87,7 +87,11 @@ function mayPass(inbound: Inbound, message: JsonObject): boolean {
   return inbound.kind === 'stream' || 'error' in message || isAnswerTo(inbound, message)
 }
 
-function passNotification(ports: PassagePorts, inbound: Inbound, message: JsonObject): Passed {
+function passNotification(
+  ports: PassagePorts,
+  inbound: Inbound,
+  message: JsonObject,
+): Passed | Promise<Passed> {
   const method = String(message['method'])
   if (!NOTIFICATIONS.has(method)) {
     ports.log.debug({ server: inbound.server, method: method.slice(0, 64) }, 'not passed on')
@@ -95,15 +99,28 @@ function passNotification(ports: PassagePorts, inbound: Inbound, message: JsonOb
   }
   if (!isSubscribed(inbound, message)) return null
   if (method === TOOLS_CHANGED) ports.onToolsChanged(inbound.server)
-  return bindNotification(message, inbound, ports.bindings)
+  const bound = bindNotification(message, inbound, ports.bindings)
+  return method.startsWith('notifications/tasks')
+    ? decideNotified(ports.ask, inbound, bound)
+    : bound
 }
 
 /** An update of a resource that was not allowed, nor is below one that was, is not passed to a subscription. */
 function isSubscribed(inbound: Inbound, { method, params }: JsonObject): boolean {
   if (inbound.method !== 'subscriptions/listen' || method !== RESOURCE_UPDATED) return true
   const uri = isObject(params) ? params['uri'] : undefined
-  return subscribedUris(inbound).some((known) => typeof uri === 'string' && uri.startsWith(known))
+  return typeof uri === 'string' && subscribedUris(inbound).some((known) => isAtOrBelow(uri, known))
 }
+
+/** `file:///a/b` is below `file:///a`, and `file:///ab` is not; nor is what climbs out again. */
+function isAtOrBelow(uri: string, known: string): boolean {
+  if (uri === known) return true
+  if (!uri.startsWith(known) || CLIMBS.test(uri)) return false
+  return known.endsWith('/') || /^[/?#]/.test(uri.slice(known.length))
+}
+
+/** A segment `..`, encoded or not. */
+const CLIMBS = /(?:^|[/\\]|%(?:25)*(?:2f|5c))(?:\.|%(?:25)*2e){2}(?:$|[/\\?#]|%(?:25)*(?:2f|5c))/i
 
 /** Members of results that are read here. */
 const READ = ['resultType', 'inputRequests', 'requestState', 'instructions', 'taskId', 'task']
