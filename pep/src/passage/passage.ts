@@ -9,7 +9,7 @@ import type { Log } from '../ports.ts'
 import { refusedMessage } from '../refuse.ts'
 import type { ShowTools } from '../reviewed.ts'
 import { subscribedTasks, subscribedUris } from '../subscription.ts'
-import { type AskClient, decideTold, decideWithin, passServerRequest } from './asked.ts'
+import { type AskClient, decideNotified, decideWithin, passServerRequest } from './asked.ts'
 import { bindNotification, bindResult } from './bind.ts'
 import { describe } from './describe.ts'
 import { filterResult, type ListFilter, listFilterOf, withheldList } from './list.ts'
@@ -100,7 +100,7 @@ function passNotification(
   if (!isSubscribed(inbound, message)) return null
   if (method === TOOLS_CHANGED) ports.onToolsChanged(inbound.server)
   const bound = bindNotification(message, inbound, ports.bindings)
-  return TASK_STATES.has(method) ? decideTold(ports.ask, inbound, bound) : bound
+  return TASK_STATES.has(method) ? decideNotified(ports.ask, inbound, bound) : bound
 }
 
 /**
@@ -112,8 +112,18 @@ function isSubscribed(inbound: Inbound, { method, params }: JsonObject): boolean
   const { uri, taskId } = isObject(params) ? params : {}
   if (TASK_STATES.has(method)) return subscribedTasks(inbound).some((known) => known === taskId)
   if (method !== RESOURCE_UPDATED) return true
-  return subscribedUris(inbound).some((known) => typeof uri === 'string' && uri.startsWith(known))
+  return typeof uri === 'string' && subscribedUris(inbound).some((known) => isAtOrBelow(uri, known))
 }
+
+/** `file:///a/b` is below `file:///a`, and `file:///ab` is not; nor is what climbs out again. */
+function isAtOrBelow(uri: string, known: string): boolean {
+  if (uri === known) return true
+  if (!uri.startsWith(known) || CLIMBS.test(uri)) return false
+  return known.endsWith('/') || /^[/?#]/.test(uri.slice(known.length))
+}
+
+/** A segment `..`, encoded or not. */
+const CLIMBS = /(?:^|[/\\]|%(?:25)*(?:2f|5c))(?:\.|%(?:25)*2e){2}(?:$|[/\\?#]|%(?:25)*(?:2f|5c))/i
 
 /** Members of results that are read here. */
 const READ = ['resultType', 'inputRequests', 'requestState', 'instructions', 'taskId', 'task']
