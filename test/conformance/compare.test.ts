@@ -149,6 +149,11 @@ test('a client that left early may have seen less, and a GET stream nothing; not
     one.request.method === 'GET' ? { ...one, response: undefined } : one,
   )
   expect(compareRuns(gone.direct, gone.through).differences).toEqual([])
+  const isLate = ({ scenario, request }: Exchange) => scenario === SAMPLING && request.method === 'GET'
+  const [late = [], rest = []] = [true, false].map((wanted) => gone.through.upstream.filter((one) => isLate(one) === wanted))
+  expect(late).toHaveLength(1)
+  const upstream = [...rest, ...late.map((one) => ({ ...one, scenario: 'server-sse-polling' }))]
+  expect(compareRuns(gone.direct, { ...gone.through, upstream }).differences).toEqual([])
   const { direct, through } = recorded()
   const client = through.client.map((one) => (one.request.method === 'GET' ? { ...one, response: undefined } : one))
   expect(compareRuns(direct, { ...through, client }).differences.map(({ where }) => where)).toContain('GET streams')

@@ -23,7 +23,7 @@ export function compareRuns(
 ): Comparison {
   const differences = [...compareChecks(direct.checks, through.checks)]
   const scenarios = new Set(direct.client.map(({ scenario }) => scenario))
-  const reached = withoutOwn(through.upstream)
+  const reached = inTheirScenario(withoutOwn(through.upstream))
   for (const { scenario } of [...through.client, ...reached]) scenarios.add(scenario)
   for (const scenario of scenarios) {
     const sides = [direct.client, through.client, reached].map((side) => ordered(side, scenario))
@@ -194,6 +194,21 @@ function withoutOwn(exchanges: readonly Exchange[]): Exchange[] {
 
 function isOwnRequest({ request }: Exchange): boolean {
   return /"(?:io\.modelcontextprotocol\/)?clientInfo":\{"name":"cedargate"/.test(request.body)
+}
+
+/** A stream that its client left at once may reach the server in the next scenario: it is of the one of its session. */
+function inTheirScenario(exchanges: readonly Exchange[]): Exchange[] {
+  // Of several, the first that gave it out.
+  const scenarios = new Map(
+    exchanges
+      .toReversed()
+      .map(({ scenario, response }) => [response?.headers['mcp-session-id'], scenario]),
+  )
+  scenarios.delete(undefined)
+  return exchanges.map((exchange) => {
+    const session = exchange.request.headers['mcp-session-id']
+    return { ...exchange, scenario: scenarios.get(session) ?? exchange.scenario }
+  })
 }
 
 function streamOf({ request }: Exchange): string | undefined {
