@@ -108,15 +108,10 @@ export function createPep(ports: PepPorts): Pep {
     serverOf: servers.of,
     permit: (inbound) => permit(enforcement, inbound),
   })
-  const app = createApp({
-    ...enforcement,
-    bindings,
-    paramHeadersOf: reviewed.paramHeadersOf,
-    shares: createShares(),
-    uuid,
-    log,
-    rules: ports.rules ?? NO_RULES,
-  })
+  const { paramHeadersOf } = reviewed
+  const rules = ports.rules ?? NO_RULES
+  const shares = createShares()
+  const app = createApp({ ...enforcement, bindings, paramHeadersOf, shares, log, rules })
   const background = keepUp({ pdp, log, streams, servers, reviewed, discovery, recheck })
   return {
     app,

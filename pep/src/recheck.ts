@@ -35,7 +35,6 @@ const ENDED = new GatewayError('unauthenticated', 'the caller may not speak to t
 
 export function createRecheck({ pdp, log, streams, reviewed }: RecheckPorts): Recheck {
   const shown = new Map<string, string>()
-  const keyOf = ({ token, server }: Caller) => `${server} ${token}`
   const stateOf = (server: string, { tools }: Visible) => reviewed.stateOf(server, tools.toSorted())
   const remember = (caller: Caller, state: string): void => {
     shown.delete(keyOf(caller))
@@ -74,8 +73,12 @@ export function createRecheck({ pdp, log, streams, reviewed }: RecheckPorts): Re
   }
 }
 
+function keyOf({ token, server }: Caller): string {
+  return `${server} ${token}`
+}
+
 function callersOf(streams: readonly Stream[]): Asked[] {
-  const byCaller = Map.groupBy(streams, ({ server, token }) => `${server} ${token}`)
+  const byCaller = Map.groupBy(streams, keyOf)
   return [...byCaller.values()].flatMap((own) => {
     const [first] = own
     if (first === undefined || first.token === null) return []

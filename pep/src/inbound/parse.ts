@@ -91,9 +91,8 @@ function checkSpelling(of: JsonObject, members: ReadonlyMap<string, string>): vo
   for (const key of keys) {
     const fold = key.toUpperCase().toLowerCase()
     if (folded.has(fold)) throw notAMessage('two members differ only by case')
-    const spelled = members.get(fold)
-    if (spelled !== undefined && spelled !== key)
-      throw notAMessage(`\`${spelled}\` is spelled otherwise`)
+    const right = members.get(fold)
+    if (right !== undefined && right !== key) throw notAMessage(`\`${right}\` is spelled otherwise`)
     folded.add(fold)
   }
 }

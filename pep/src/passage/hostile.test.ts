@@ -86,8 +86,9 @@ describe('events', () => {
   })
 })
 
+const twice = (members: string) => `{"jsonrpc":"2.0",${members}}`
+
 describe('a member that is named twice', () => {
-  const twice = (members: string) => `{"jsonrpc":"2.0",${members}}`
   test.each([
     { name: 'two results', text: twice('"id":1,"result":{"inputRequests":{}},"result":{}') },
     { name: 'two results, one escaped', text: twice('"id":1,"result":{},"r\\u0065sult":{}') },

@@ -157,14 +157,14 @@ describe('a request of the server', () => {
   })
 })
 
-describe('what an answer asks of the client', () => {
-  const required = (requests: JsonObject): JsonObject => {
-    return {
-      id: 7,
-      result: { resultType: 'input_required', inputRequests: requests, requestState: 'st' },
-    }
+const required = (requests: JsonObject): JsonObject => {
+  return {
+    id: 7,
+    result: { resultType: 'input_required', inputRequests: requests, requestState: 'st' },
   }
+}
 
+describe('what an answer asks of the client', () => {
   test('is decided, one by one, and the state is bound to this call', async () => {
     const { id: _, ...sampling } = SAMPLING
     const got = await pass(required({ a: sampling, b: FORM }), MODERN)
@@ -257,11 +257,12 @@ describe('what an answer asks of the client', () => {
   })
 })
 
+const opened = (id: unknown) =>
+  bindings.open('task', { server: 'demo', token: 'alice' }, String(id))
+
 describe('a task', () => {
   type Named = { readonly taskId?: string }
   type Got = Named & { readonly task?: Named; readonly _meta?: Readonly<Record<string, Named>> }
-  const opened = (id: unknown) =>
-    bindings.open('task', { server: 'demo', token: 'alice' }, String(id))
 
   test.each([
     {

@@ -181,6 +181,8 @@ describe('an answer that breaks off', () => {
   })
 })
 
+const urisOf = (count: number) => Array.from({ length: count }, (_, at) => `a:${at}`)
+
 describe('a subscription', () => {
   const LISTEN = {
     id: 'sub-1',
@@ -266,6 +268,7 @@ describe('a subscription', () => {
     pdp.lists = () => null
     pdp.tell({ kind: 'bundle', bundle: 'e'.repeat(64) })
     await until(isOver)
+    expect(isOver()).toBe(true)
   })
 
   test('to more resources than SUBSCRIBED_URIS_MAX is refused, to just as many it is not', async () => {
@@ -273,9 +276,8 @@ describe('a subscription', () => {
       begin(response, ACK)
       response.end()
     })
-    const uris = (count: number) => Array.from({ length: count }, (_, at) => `a:${at}`)
     const subscribing = (count: number) => {
-      const notifications = { resourceSubscriptions: uris(count) }
+      const notifications = { resourceSubscriptions: urisOf(count) }
       const { message, headers } = modern({ ...LISTEN, params: { notifications } })
       return post(url, message, headers)
     }
@@ -298,6 +300,13 @@ test('a GET stream is told too, in a legacy client’s words', async () => {
   body.destroy()
 })
 
+/** The retry of a call, through the other PEP. */
+const again = (name: string, state: string) => {
+  const params = { name, arguments: {}, inputResponses: {}, requestState: state }
+  const { message, headers } = modern({ id: 2, method: 'tools/call', params })
+  return post(`${replica.url}/demo/mcp`, message, headers)
+}
+
 describe('replicas', () => {
   test('serve the same sessions, tasks and states, for their own caller alone', async () => {
     server.answer = (reached, response) => {
@@ -310,7 +319,7 @@ describe('replicas', () => {
     const session = { 'mcp-session-id': String(opened.headers['mcp-session-id']) }
     const other = `${replica.url}/demo/mcp`
     const called = await post(other, toolCall(), session)
-    const { taskId } = called.json.result?.['task'] as { taskId: string }
+    const { taskId } = (called.json.result?.['task'] ?? {}) as { taskId?: string }
     expect(taskId).not.toContain('t-1')
     const get = { id: 3, method: 'tasks/get', params: { taskId } }
     expect((await post(url, get, session)).status).toBe(200)
@@ -337,11 +346,6 @@ describe('replicas', () => {
     const given = await post(url, first.message, first.headers)
     const requestState = String(given.json.result?.['requestState'])
     expect(requestState).not.toContain('st-1')
-    const again = (name: string, state: string) => {
-      const params = { name, arguments: {}, inputResponses: {}, requestState: state }
-      const { message, headers } = modern({ id: 2, method: 'tools/call', params })
-      return post(`${replica.url}/demo/mcp`, message, headers)
-    }
     expect((await again('echo', requestState)).status).toBe(200)
     expect(JSON.parse(server.reached.at(-1)?.body ?? '')).toMatchObject({
       params: { requestState: 'st-1' },
@@ -360,6 +364,11 @@ describe('replicas', () => {
   })
 })
 
+const callWith = (args: object, extra: Record<string, string>) => {
+  const { message, headers } = modern(toolCall('echo', args))
+  return post(url, message, { ...headers, ...extra })
+}
+
 test('headers that a definition asks for say what the arguments say', async () => {
   const region = { type: 'string', 'x-mcp-header': 'Region' }
   const count = { type: 'integer', 'x-mcp-header': 'Count' }
@@ -367,15 +376,11 @@ test('headers that a definition asks for say what the arguments say', async () =
   pdp.reviewed = [{ name: 'echo', inputSchema: { type: 'object', properties } }]
   pdp.tell({ kind: 'bundle', bundle: '1'.repeat(64) })
   await sleep(200)
-  const call = (args: object, extra: Record<string, string>) => {
-    const { message, headers } = modern(toolCall('echo', args))
-    return post(url, message, { ...headers, ...extra })
-  }
   const args = { region: 'eu', deep: { count: 42 } }
   const right = { 'mcp-param-region': '=?base64?ZXU=?=', 'mcp-param-count': '42.0' }
-  expect((await call(args, { ...right, 'mcp-param-other': 'x' })).status).toBe(200)
+  expect((await callWith(args, { ...right, 'mcp-param-other': 'x' })).status).toBe(200)
   expect(server.reached.at(-1)?.headers).toMatchObject({ ...right, 'mcp-param-other': 'x' })
-  expect((await call({ region: null }, { 'mcp-param-region': 'us' })).status).toBe(200)
+  expect((await callWith({ region: null }, { 'mcp-param-region': 'us' })).status).toBe(200)
   server.reached.length = 0
   for (const wrong of [
     { ...right, 'mcp-param-region': 'us' },
@@ -383,7 +388,7 @@ test('headers that a definition asks for say what the arguments say', async () =
     { 'mcp-param-count': '42' },
     { ...right, 'mcp-param-region': '=?base64?ZXU?=' },
   ]) {
-    const { status, json } = await call(args, wrong)
+    const { status, json } = await callWith(args, wrong)
     expect([status, json.error?.code, json.id]).toEqual([400, -32020, 1])
   }
   expect(server.reached).toEqual([])
