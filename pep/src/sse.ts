@@ -60,11 +60,11 @@ export function createSseReader(eventBytesMax: number): SseReader {
 
 /**
  * The same event saying `data` instead; id, type, retry and comments stay, lines that are nothing
- * to an event stream go. `data` holds no line end.
+ * to an event stream go.
  */
 export function withData({ raw }: SseEvent, data: string | undefined): Buffer {
   const kept = linesOf(raw).filter((line) => line !== '' && KEPT.has(fieldOf(line)[0]))
-  const said = data === undefined ? [] : [`data: ${data}`]
+  const said = data === undefined ? [] : data.split('\n').map((line) => `data: ${line}`)
   return Buffer.from([...kept, ...said, '', ''].join('\n'))
 }
 
@@ -73,17 +73,24 @@ const KEPT: ReadonlySet<string> = new Set(['event', 'id', 'retry', ''])
 
 function readEvent(raw: Buffer): SseEvent {
   const data: string[] = []
-  let type = 'message'
+  let type = ''
   let id: string | undefined
   let hasOther = false
   for (const line of linesOf(raw)) {
     const [field, value] = fieldOf(line)
     if (field === 'data') data.push(value)
-    if (field === 'event' && value !== '') type = value
+    // The last one counts, also an empty one (WHATWG).
+    if (field === 'event') type = value
     if (field === 'id') id = value
     hasOther ||= line !== '' && field !== 'data' && !KEPT.has(field)
   }
-  return { raw, type, id, hasOther, data: data.length === 0 ? undefined : data.join('\n') }
+  return {
+    raw,
+    type: type === '' ? 'message' : type,
+    id,
+    hasOther,
+    data: data.length === 0 ? undefined : data.join('\n'),
+  }
 }
 
 function linesOf(raw: Buffer): string[] {

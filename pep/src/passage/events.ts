@@ -6,7 +6,7 @@ import { GatewayError } from '../gateway-error.ts'
 import { SERVER_MESSAGE_BYTES_MAX } from '../limits.ts'
 import { createSseReader, type SseEvent, withData } from '../sse.ts'
 import type { Passage, Passed, TellServer } from './passage.ts'
-import { isObject, unusable } from './server-message.ts'
+import { checkOneReading, isObject, unusable } from './server-message.ts'
 
 export type Events = {
   /**
@@ -57,8 +57,9 @@ async function finish(
 }
 
 function written(event: SseEvent, message: JsonObject, passed: Passed): Buffer {
-  if (passed === message && !event.hasOther) return event.raw
-  return withData(event, passed === null ? undefined : JSON.stringify(passed))
+  if (passed === null) return withData(event, undefined)
+  if (passed !== message) return withData(event, JSON.stringify(passed))
+  return event.hasOther ? withData(event, event.data) : event.raw
 }
 
 /** An event for the client of a message that is not of the server's stream. */
@@ -75,8 +76,9 @@ function messageOf({ data, type }: SseEvent): JsonObject | undefined {
   } catch {
     if (type !== 'message') return undefined // Not of MCP: its clients read events of type `message` alone.
   }
-  if (isObject(message)) return message
-  throw unusable('an event is not one message')
+  if (!isObject(message)) throw unusable('an event is not one message')
+  checkOneReading(data)
+  return message
 }
 
 function read(push: () => SseEvent[]): SseEvent[] {

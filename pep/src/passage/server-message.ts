@@ -19,6 +19,8 @@ export function kindOf(message: JsonObject): Message['kind'] {
   }
   if ('result' in message === 'error' in message)
     throw unusable('a response has `result` or `error`')
+  if (idOf(message) === undefined && (message['id'] ?? null) !== null)
+    throw unusable('`id` is none')
   return kind
 }
 
@@ -43,6 +45,55 @@ export function checkSpelling(of: JsonObject, keys: readonly string[]): void {
     if (names.some((name) => name !== key && name.length === key.length && fold(name) === wanted))
       throw unusable(`\`${key}\` is spelled otherwise`)
   }
+}
+
+/** Levels of a message within which a key names one thing: the message itself, and its result, error or parameters. */
+const KEYED_LEVELS = 2
+
+/**
+ * Of two members of one name some readers take the first. Throws upstream_invalid where `text`, which is JSON, has such
+ * members in the message or in its `result`, `error` or `params`. Does NOT look deeper.
+ */
+export function checkOneReading(text: string): void {
+  const levels: (Set<string> | undefined)[] = []
+  for (let at = 0; at < text.length; at += 1) {
+    const code = text.charCodeAt(at)
+    if (code === OPEN_OBJECT) levels.push(levels.length < KEYED_LEVELS ? new Set() : undefined)
+    else if (code === OPEN_ARRAY) levels.push(undefined)
+    else if (code === CLOSE_OBJECT || code === CLOSE_ARRAY) levels.pop()
+    else if (code === QUOTE) {
+      const end = endOfString(text, at)
+      const keys = levels.at(-1)
+      if (keys !== undefined && isFollowedByColon(text, end)) {
+        const key = JSON.parse(text.slice(at, end)) as string
+        if (keys.has(key)) throw unusable(`\`${key.slice(0, 64)}\` is named twice`)
+        keys.add(key)
+      }
+      at = end - 1
+    }
+  }
+}
+
+const [OPEN_OBJECT, CLOSE_OBJECT, OPEN_ARRAY, CLOSE_ARRAY, QUOTE, BACKSLASH, COLON, SPACE] =
+  Array.from('{}[]"\\: ', (character) => character.charCodeAt(0)) as [
+    number, number, number, number, number, number, number, number,
+  ] // biome-ignore format: a list
+
+/** After the closing quote of the string that begins at `start`. */
+function endOfString(text: string, start: number): number {
+  let end = start
+  for (;;) {
+    end = text.indexOf('"', end + 1)
+    let escapes = 0
+    while (text.charCodeAt(end - 1 - escapes) === BACKSLASH) escapes += 1
+    if (escapes % 2 === 0) return end + 1
+  }
+}
+
+function isFollowedByColon(text: string, from: number): boolean {
+  let at = from
+  while (text.charCodeAt(at) <= SPACE) at += 1
+  return text.charCodeAt(at) === COLON
 }
 
 function fold(key: string): string {
