@@ -73,14 +73,11 @@ function openParams(
 ): JsonObject {
   const { requestState, taskId, notifications } = params
   const { server, token } = owner
-  const openTask = (id: string) => bindings.open('task', { server, token }, id)
+  const openTask = (id: Json) => bindings.open('task', { server, token }, textOf(id))
   const own = { ...openRelated(params, owner, bindings) }
-  if (typeof requestState === 'string')
-    own['requestState'] = bindings.open('state', owner, requestState)
-  // What is no string was not given by anybody; some servers would find a task by it all the same.
-  if (isTask && taskId !== undefined && typeof taskId !== 'string')
-    throw new GatewayError('unknown_task', '`taskId` is not a string')
-  if (isTask && typeof taskId === 'string') own['taskId'] = openTask(taskId)
+  if (requestState !== undefined)
+    own['requestState'] = bindings.open('state', owner, textOf(requestState))
+  if (isTask && taskId !== undefined) own['taskId'] = openTask(taskId)
   if (listened.length > 0 && isObject(notifications))
     own['notifications'] = { ...notifications, taskIds: listened.map(openTask) }
   return own
@@ -89,9 +86,15 @@ function openParams(
 function openRelated(of: JsonObject, { server, token }: Owner, bindings: Bindings): JsonObject {
   const meta = metaOf(of)
   const related = meta?.[META.relatedTask]
-  if (!isObject(related) || typeof related['taskId'] !== 'string') return of
-  const taskId = bindings.open('task', { server, token }, related['taskId'])
-  return { ...of, _meta: { ...meta, [META.relatedTask]: { ...related, taskId } } }
+  if (related === undefined) return of
+  const named = isObject(related) ? related : {}
+  const taskId = bindings.open('task', { server, token }, textOf(named['taskId']))
+  return { ...of, _meta: { ...meta, [META.relatedTask]: { ...named, taskId } } }
+}
+
+/** What is no text was not bound by anybody: a server could take the number 5 for the task `5`. */
+function textOf(value: Json | undefined): string {
+  return typeof value === 'string' ? value : ''
 }
 
 function isObject(value: Json | undefined): value is JsonObject {

@@ -1,7 +1,7 @@
 // Owns the headers `Mcp-Param-*` that a tool's definition asks for (`x-mcp-header`; specification 2026-07-28, Streamable
 // HTTP): that they say what the arguments say. Nothing is decided on them.
 import type { IncomingHttpHeaders } from 'node:http'
-import type { Json, JsonObject } from '../../../schemas/strict-json.ts'
+import { type Json, type JsonObject, parseStrictJson } from '../../../schemas/strict-json.ts'
 import { GatewayError } from '../gateway-error.ts'
 import { decodeHeader } from './header-value.ts'
 
@@ -59,7 +59,13 @@ export function checkParamHeaders(
 }
 
 function sameNumber(text: string | undefined, value: number): boolean {
-  return text !== undefined && /^-?\d+(\.\d+)?$/.test(text) && Number(text) === value
+  const isPlain = text !== undefined && /^-?(?:0|[1-9]\d*)(?:\.\d+)?$/.test(text)
+  return isPlain && isExact(text) && Number(text) === value
+}
+
+/** Whether no other number reads the same here: `42.0` is 42, `9007199254740993` is none of ours. */
+function isExact(text: string): boolean {
+  return parseStrictJson(text).ok
 }
 
 function valueAt(value: Json | undefined, path: readonly string[]): Json | undefined {

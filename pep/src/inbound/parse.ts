@@ -68,7 +68,11 @@ function readMembers(
   }
   if (params === undefined) return { method, id, params: undefined }
   if (!isObject(params)) throw notAMessage('`params` is not an object')
-  checkSpelling(params)
+  checkSpelling(params, SPELLED)
+  for (const [name, members] of INNER) {
+    const inner = params[name]
+    if (isObject(inner)) checkSpelling(inner, members)
+  }
   return { method, id, params }
 }
 
@@ -81,13 +85,13 @@ function readId(id: unknown): RpcId {
  * Some readers take `Name` for `name`: two members that differ only by case would be two messages
  * in one.
  */
-function checkSpelling(params: JsonObject): void {
-  const keys = Object.keys(params)
+function checkSpelling(of: JsonObject, members: ReadonlyMap<string, string>): void {
+  const keys = Object.keys(of)
   const folded = new Set<string>()
   for (const key of keys) {
     const fold = key.toUpperCase().toLowerCase()
-    if (folded.has(fold)) throw notAMessage('two members of `params` differ only by case')
-    const spelled = SPELLED.get(fold)
+    if (folded.has(fold)) throw notAMessage('two members differ only by case')
+    const spelled = members.get(fold)
     if (spelled !== undefined && spelled !== key)
       throw notAMessage(`\`${spelled}\` is spelled otherwise`)
     folded.add(fold)
@@ -95,11 +99,20 @@ function checkSpelling(params: JsonObject): void {
 }
 
 /** What decides where a message goes, as the specification spells it. */
-const SPELLED: ReadonlyMap<string, string> = new Map(
-  ['name', 'arguments', 'uri', 'ref', '_meta', 'taskId', 'requestState', 'inputResponses'].map(
-    (key) => [key.toLowerCase(), key],
-  ),
-)
+const SPELLED = spelled(
+  'name', 'arguments', 'uri', 'ref', 'argument', '_meta', 'taskId', 'requestState', 'inputResponses', 'notifications',
+) // biome-ignore format: a list
+
+/** The same within parameters that are decided on by what stands in them. */
+const INNER: readonly (readonly [string, ReadonlyMap<string, string>])[] = [
+  ['ref', spelled('type', 'name', 'uri')],
+  ['argument', spelled('name', 'value')],
+  ['notifications', spelled('resourceSubscriptions', 'toolsListChanged', 'taskIds')],
+]
+
+function spelled(...keys: readonly string[]): ReadonlyMap<string, string> {
+  return new Map(keys.map((key) => [key.toLowerCase(), key]))
+}
 
 function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)

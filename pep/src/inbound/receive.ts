@@ -191,9 +191,9 @@ function sessionOf(
   return bindings.open('session', { server, token }, String(wrapped))
 }
 
-/** A task is named to the server as the server knows it. */
+/** A task is named to the server as the server knows it; streams are resumed by GET alone. */
 function headersOf(headers: IncomingHttpHeaders, message: Message): Record<string, string> {
-  const kept = forwardable(headers)
+  const { 'last-event-id': _, ...kept } = forwardable(headers)
   const taskId = message.method.startsWith('tasks/') ? message.params?.['taskId'] : undefined
   if (typeof taskId !== 'string' || kept['mcp-name'] === undefined) return kept
   return { ...kept, 'mcp-name': encodeHeader(taskId) }

@@ -23,6 +23,12 @@ export type AskClient = (inbound: Inbound, request: JsonObject) => Promise<Verdi
 const ASKED: ReadonlySet<unknown> = new Set(SERVER_REQUESTS)
 const URL_ELICITATION_REQUIRED = -32042
 
+/** Members of what a server asks that a policy, a person or a model goes by. */
+const ASKING = [
+  'mode', 'message', 'requestedSchema', 'url', 'elicitationId', 'messages', 'systemPrompt', 'modelPreferences',
+  'includeContext', 'maxTokens', 'tools', 'toolChoice',
+] // biome-ignore format: a list
+
 /** A request of a server, of the legacy era. What is denied the server gets an error for, and the client nothing. */
 export function passServerRequest(
   {
@@ -49,6 +55,7 @@ export function passServerRequest(
   if (method === 'ping') return message
   if (!ASKED.has(method))
     return refuse(RPC.methodNotFound, 'the gateway does not offer this method')
+  if (isRespelled(message)) return refuse(RPC.invalidParams, 'a parameter is spelled otherwise')
   return ask(inbound, message).then(
     ({ decision, text }) => {
       if (decision === 'deny') return refuse(RPC.denied, text)
@@ -74,7 +81,8 @@ export function decideWithin(
   const requests = requestsIn(message, inbound.method)
   if (requests.length === 0) return message
   return firstDenial(ask, inbound, requests).then((denial) =>
-    denial === undefined ? message : deniedMessage(inbound, denial),
+    // Another object: the client gets what was decided on, written again.
+    denial === undefined ? { ...message } : deniedMessage(inbound, denial),
   )
 }
 
@@ -91,7 +99,7 @@ export function decideTold(
   const requests = isObject(params) ? requestsOfTask(params) : []
   if (requests.length === 0) return message
   return firstDenial(ask, inbound, requests).then(
-    (denial) => (denial === undefined ? message : null),
+    (denial) => (denial === undefined ? { ...message } : null),
     // Undecided: nobody may hear of it, and the rest of the stream is as good as before.
     () => null,
   )
@@ -105,10 +113,20 @@ async function firstDenial(
 ): Promise<Verdict | undefined> {
   for (const request of requests) {
     if (!ASKED.has(request['method'])) throw unusable('it asks for what the gateway does not know')
+    if (isRespelled(request)) throw unusable('a parameter of what it asks is spelled otherwise')
     const verdict = await ask(inbound, request)
     if (verdict.decision === 'deny') return verdict
   }
   return undefined
+}
+
+function isRespelled({ params }: JsonObject): boolean {
+  try {
+    if (isObject(params)) checkSpelling(params, ASKING)
+    return false
+  } catch {
+    return true // The one thing that it throws for.
+  }
 }
 
 /** As the requests they would be of their own. */
@@ -123,13 +141,13 @@ function requestsIn({ result, error }: JsonObject, method: string): readonly Jso
 
 /** A task that waits is a complete answer to who looks at it (SEP-2663); what it ended with asks for nothing any more. */
 function requestsOfTask(task: JsonObject): readonly JsonObject[] {
-  checkSpelling(task, ['inputRequests', 'result', 'taskId'])
-  const { result } = task
+  checkSpelling(task, ['inputRequests', 'result', 'error', 'taskId'])
+  const { result, error } = task
   if (isObject(result)) {
     checkSpelling(result, ['inputRequests'])
     if ('inputRequests' in result) throw unusable('a task ended, and asks for input')
   }
-  return atMost(inputRequests(task))
+  return atMost([...inputRequests(task), ...(isObject(error) ? elicitations(error) : [])])
 }
 
 function atMost(requests: readonly JsonObject[]): readonly JsonObject[] {
@@ -142,12 +160,16 @@ function inputRequests({ inputRequests: requests }: JsonObject): JsonObject[] {
   if (!isObject(requests)) throw unusable('`inputRequests` is not an object')
   return Object.entries(requests).map(([id, request]) => {
     if (!isObject(request)) throw unusable('an input request is not an object')
+    checkSpelling(request, ['method', 'params'])
     return requestOf(id, request['method'], request['params'])
   })
 }
 
-function elicitations({ code, data }: JsonObject): JsonObject[] {
+function elicitations(error: JsonObject): JsonObject[] {
+  checkSpelling(error, ['code', 'data'])
+  const { code, data } = error
   if (code !== URL_ELICITATION_REQUIRED) return []
+  if (isObject(data)) checkSpelling(data, ['elicitations'])
   const asked = isObject(data) ? data['elicitations'] : undefined
   if (!Array.isArray(asked)) throw unusable('it requires an elicitation and names none')
   return asked.map((params, index) =>

@@ -112,8 +112,18 @@ function isSubscribed(inbound: Inbound, { method, params }: JsonObject): boolean
   const { uri, taskId } = isObject(params) ? params : {}
   if (TASK_STATES.has(method)) return subscribedTasks(inbound).some((known) => known === taskId)
   if (method !== RESOURCE_UPDATED) return true
-  return subscribedUris(inbound).some((known) => typeof uri === 'string' && uri.startsWith(known))
+  return typeof uri === 'string' && subscribedUris(inbound).some((known) => isAtOrBelow(uri, known))
 }
+
+/** `file:///a/b` is below `file:///a`, and `file:///ab` is not; nor is what climbs out again. */
+function isAtOrBelow(uri: string, known: string): boolean {
+  if (uri === known) return true
+  if (!uri.startsWith(known) || CLIMBS.test(uri)) return false
+  return known.endsWith('/') || /^[/?#]/.test(uri.slice(known.length))
+}
+
+/** A segment `..`, encoded or not. */
+const CLIMBS = /(?:^|[/\\]|%(?:25)*(?:2f|5c))(?:\.|%(?:25)*2e){2}(?:$|[/\\?#]|%(?:25)*(?:2f|5c))/i
 
 /** Members of results that are read here. */
 const READ = ['resultType', 'inputRequests', 'requestState', 'instructions', 'taskId', 'task']
