@@ -8,8 +8,12 @@ import { TOOLS_MAX } from '../../schemas/limits.ts'
  */
 export const UPSTREAM_CONNECT_TIMEOUT_MS = 5_000
 export const UPSTREAM_HEADERS_TIMEOUT_MS = 330_000
-/** Telling a server that its own request was denied. */
+/**
+ * Telling a server that its own request was denied; and of one server, how many are told at once: one that asks faster
+ * than it listens is not told.
+ */
 export const UPSTREAM_TELL_TIMEOUT_MS = 10_000
+export const UPSTREAM_TELLS_MAX = 64
 /** Silence within an answer that is not an event stream. */
 export const UPSTREAM_BODY_TIMEOUT_MS = 330_000
 /** Connections to one server; a call beyond waits for one. */

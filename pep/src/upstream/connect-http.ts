@@ -58,7 +58,8 @@ export async function connectHttp(
     },
     async close() {
       if (session === undefined) return
-      const { body } = await pool.request({ method: 'DELETE', path, headers })
+      const signal = AbortSignal.timeout(DISCOVERY_TIMEOUT_MS)
+      const { body } = await pool.request({ method: 'DELETE', path, headers, signal })
       await body.dump()
     },
   }

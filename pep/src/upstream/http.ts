@@ -14,8 +14,9 @@ import {
   UPSTREAM_CONNECTIONS_MAX,
   UPSTREAM_HEADERS_TIMEOUT_MS,
   UPSTREAM_TELL_TIMEOUT_MS,
+  UPSTREAM_TELLS_MAX,
 } from '../limits.ts'
-import { isErrorMessage, isObject } from '../passage/server-message.ts'
+import { checkOneReading, isErrorMessage, isObject } from '../passage/server-message.ts'
 import type { Log, Monotonic } from '../ports.ts'
 import type { RecordedCall } from '../record/record.ts'
 import type { Streams } from '../streams.ts'
@@ -49,11 +50,12 @@ export function openHttpServer(id: string, url: URL, ports: HttpPorts): Upstream
     headersTimeout: UPSTREAM_HEADERS_TIMEOUT_MS,
   })
   const path = `${url.pathname}${url.search}`
+  const teller = createTeller(pool, path, ports.log)
   return {
     id,
     async forward(call, sending) {
       const { response, inbound } = await send(pool, path, call, sending, ports)
-      const tellServer = (text: string) => tell(pool, path, inbound, text, ports.log)
+      const tellServer = (text: string) => teller(inbound, text)
       try {
         return await shape({ inbound, call, sending, response, tellServer }, ports)
       } catch (error) {
@@ -105,19 +107,37 @@ function requestHeaders(inbound: Inbound, isPost: boolean): Record<string, strin
   return headers
 }
 
-/** Nobody waits for it: a server that cannot be told goes on waiting, and ends its request by itself. */
-function tell(pool: Pool, path: string, inbound: Inbound, text: string, log: Log): void {
-  const { accept: _, 'last-event-id': __, ...headers } = requestHeaders(inbound, true)
-  pool
-    .request({
-      method: 'POST',
-      path,
-      headers: { ...headers, accept: 'application/json, text/event-stream' },
-      body: text,
-      signal: AbortSignal.timeout(UPSTREAM_TELL_TIMEOUT_MS),
-    })
-    .then(({ body }) => body.dump())
-    .catch((error: unknown) => log.warn({ server: inbound.server, err: error }, 'not told'))
+/**
+ * Answers requests of the server. Nobody waits for it: a server that cannot be told goes on waiting, and ends its request
+ * by itself.
+ */
+function createTeller(
+  pool: Pool,
+  path: string,
+  log: Log,
+): (inbound: Inbound, text: string) => void {
+  let underWay = 0
+  return (inbound, text) => {
+    if (underWay >= UPSTREAM_TELLS_MAX) {
+      log.debug({ server: inbound.server }, 'not told: it asks faster than it listens')
+      return
+    }
+    underWay += 1
+    const { accept: _, 'last-event-id': __, ...headers } = requestHeaders(inbound, true)
+    pool
+      .request({
+        method: 'POST',
+        path,
+        headers: { ...headers, accept: 'application/json, text/event-stream' },
+        body: text,
+        signal: AbortSignal.timeout(UPSTREAM_TELL_TIMEOUT_MS),
+      })
+      .then(({ body }) => body.dump())
+      .catch((error: unknown) => log.warn({ server: inbound.server, err: error }, 'not told'))
+      .finally(() => {
+        underWay -= 1
+      })
+  }
 }
 
 async function shape(exchange: Exchange, ports: HttpPorts): Promise<Answer> {
@@ -134,7 +154,7 @@ async function shape(exchange: Exchange, ports: HttpPorts): Promise<Answer> {
     const own = { 'cache-control': 'no-cache, no-transform', ...answer.headers }
     return { status, headers: { ...own, 'x-accel-buffering': 'no' }, body: streamed }
   }
-  if (type === 'application/json') return shapeJson(exchange, answer)
+  if (type === 'application/json') return shapeJson(exchange, answer, ports.streams)
   return withoutMessage(exchange, answer)
 }
 
@@ -146,11 +166,15 @@ async function withoutMessage(exchange: Exchange, head: Head): Promise<Answer> {
 }
 
 /** One message, read whole: nothing of it passes before all of it was looked at. */
-async function shapeJson(exchange: Exchange, head: Head): Promise<Answer> {
-  const { sending, response, tellServer } = exchange
+async function shapeJson(exchange: Exchange, head: Head, streams: Streams): Promise<Answer> {
+  const { inbound, sending, response, tellServer } = exchange
   const text = await readText(response.body, SERVER_MESSAGE_BYTES_MAX)
+  // As `streams.add` refuses an event stream that begins when its token is gone.
+  if (streams.isRevoked(inbound.token))
+    throw new GatewayError('unauthenticated', 'the token was revoked meanwhile')
   const message = parse(text)
   if (!isObject(message) || message['jsonrpc'] !== '2.0') return withoutMessage(exchange, head)
+  checkOneReading(text)
   const passed = await sending.passage.pass(message, tellServer)
   if (passed === null) throw invalid('it answers something else')
   return finish(exchange, head, passed === message ? text : JSON.stringify(passed), passed)
@@ -161,6 +185,8 @@ async function shapeJson(exchange: Exchange, head: Head): Promise<Answer> {
  * client's business.
  */
 function checkUsable(status: number, headers: Dispatcher.ResponseData['headers']): void {
+  if (status < 200 || status > 599 || status === 205)
+    throw invalid('its status is none of an answer')
   if (status >= 300 && status < 400 && status !== 304) throw invalid('it redirects')
   if (status === 401 || status === 407) throw invalid('it asks for credentials')
   const encoding = headers['content-encoding']
@@ -179,6 +205,8 @@ function responseHeaders(
     const value = response.headers[name]
     if (typeof value === 'string' && /^[\t\x20-\x7e]*$/.test(value)) headers[name] = value
   }
+  const cached = headers['cache-control']
+  if (cached !== undefined && SHARING.test(cached)) headers['cache-control'] = 'no-store'
   const session = response.headers['mcp-session-id']
   if (typeof session === 'string' && inbound.era === 'legacy' && inbound.token !== null) {
     const { server, token } = inbound
@@ -186,6 +214,9 @@ function responseHeaders(
   }
   return headers
 }
+
+/** What lets a cache keep an answer to one caller for others (RFC 9111 §3.5): each answer was decided for one. */
+const SHARING = /(?:^|[\s,])(?:public|s-maxage|must-revalidate)(?:$|[\s,=])/i
 
 type Head = Pick<Answer, 'status' | 'headers'>
 
