@@ -22,6 +22,9 @@ test.each<[string, string]>([
   ['http://0177.0.0.1./', '127.0.0.1'],
   ['http://[::1]:80/', '[::1]'],
   ['http://[2001:DB8:0::1]/', '[2001:db8::1]'],
+  ['http://[::]/', '[::]'],
+  ['http://[fd00:ec2::254]/', '[fd00:ec2::254]'],
+  ['http://[2001:500::1]/', '[2001:500::1]'],
 ])('%s leads to %s', (url, want) => {
   expect(told(urlHost(url))).toBe(want)
 })
@@ -41,6 +44,13 @@ test.each<[string, RegExp]>([
   ['https://a\u200db.com/', /host/],
   ['http://[::ffff:127.0.0.1]/', /IPv4 address written as IPv6/],
   ['http://[::ffff:7f00:1]/', /IPv4 address written as IPv6/],
+  ['http://[::127.0.0.1]/', /IPv4 address written as IPv6/],
+  ['http://[::ffff:0:127.0.0.1]/', /IPv4 address written as IPv6/],
+  ['http://[64:ff9b::127.0.0.1]/', /IPv4 address written as IPv6/],
+  ['http://[64:ff9b:1::7f00:1]/', /IPv4 address written as IPv6/],
+  ['http://[2002:7f00:1::]/', /IPv4 address written as IPv6/],
+  ['http://[2001::1]/', /IPv4 address written as IPv6/],
+  ['http://[2001:0:4136:e378:8000:63bf:3fff:fdd2]/', /IPv4 address written as IPv6/],
   ['http://a..com/', /no host name/],
   ['http://a.com../', /no host name/],
   ['http://.a.com/', /no host name/],

@@ -12,7 +12,12 @@ const SPECIAL = /^(?:https?|wss?):\/\/([^/?#]+)/i
 const DEVIATION = /[ßẞς\u200c\u200d]/u
 /** Letters, digits, `-` and `_` between single dots, or an IPv6 address. */
 const HOST = /^(?:[a-z\d_-]+(?:\.[a-z\d_-]+)*|\[[\da-f:]+\])$/
-const IPV4_IN_IPV6 = /^\[::ffff:[\da-f]+:[\da-f]+\]$/
+/**
+ * IPv6 that carries an IPv4 address: compatible and mapped (RFC 4291), translated (RFC 2765), NAT64 (RFC 6052, 8215), 6to4
+ * (RFC 3056), Teredo (RFC 4380). `::` and `::1` are themselves.
+ */
+const IPV4_IN_IPV6 =
+  /^\[(?:::(?:ffff:(?:0:)?)?[\da-f]+:[\da-f]+|64:ff9b:[\da-f:]+|2002:[\da-f:]+|2001:(?:0:|:)[\da-f:]+)\]$/
 
 /**
  * The host of an http, https, ws or wss URL as the URL Standard reads it: lower case, Punycode, IPv4 in four decimal

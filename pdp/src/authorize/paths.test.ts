@@ -34,6 +34,9 @@ test.each<{ path: string; want: string; why?: string }>([
   { path: '...', want: '...' },
   { path: 'a~b', want: 'a~b' },
   { path: 'C:/x', want: 'C:/x' },
+  { path: '100%25/a%20b%', want: '100%25/a%20b%' },
+  { path: 'a…/b', want: 'a…/b' },
+  { path: 'file', want: 'file' },
 ])('$path becomes $want', ({ path, want }) => {
   expect(normalisePath(path, ROOT)).toEqual({ ok: true, path: want })
 })
@@ -54,6 +57,21 @@ test.each<{ path: string; problem: RegExp }>([
   { path: '~', problem: /~/ },
   { path: '~/x', problem: /~/ },
   { path: '~root/x', problem: /~/ },
+  { path: 'drafts/%2e%2e/x', problem: /encoded/ },
+  { path: 'drafts/%252E%252e%252fx', problem: /encoded/ },
+  { path: 'drafts/..%2fx', problem: /encoded/ },
+  { path: 'drafts/..%5cx', problem: /encoded/ },
+  { path: 'drafts/a%00', problem: /encoded/ },
+  { path: 'drafts/%c0%ae%c0%ae/x', problem: /encoded/ },
+  { path: 'drafts/%u002e%u002e/x', problem: /encoded/ },
+  { path: 'file:///etc/passwd', problem: /URL/ },
+  { path: 'FILE:/etc/passwd', problem: /URL/ },
+  { path: 'http://127.0.0.1/x', problem: /URL/ },
+  { path: 'drafts/\uff0e\uff0e/x', problem: /like/ },
+  { path: 'drafts/\u2025/x', problem: /like/ },
+  { path: 'drafts\uff0fx', problem: /like/ },
+  { path: 'drafts\uff3c..', problem: /like/ },
+  { path: '\uff5eroot/x', problem: /like/ },
   { path: '\u212aeys/a', problem: /normal form/ },
   { path: 'dra\u0308fts/a', problem: /normal form/ },
 ])('$path is refused', ({ path, problem }) => {

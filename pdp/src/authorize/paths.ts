@@ -8,14 +8,18 @@ export type NormalisedPath =
 
 const CONTROL = /\p{Cc}/u
 const QUOTED = /^["']|["']$/
+/** `.`, `/`, `\` and NUL in percent-encoding, however often encoded; bytes that no UTF-8 has; `%u002e`. */
+const ENCODED = /%(?:25)*(?:2e|2f|5c|00|c0|c1|u00)/i
+const ADDRESS = /^(?:file:|[a-z][a-z\d+.-]*:\/\/)/i
 
 /**
  * `unverified` resolved against `root` (as absoluteRoot gave it) by the rules of POSIX: relative to the root when it
  * lies below, `.` for the root itself, otherwise absolute, so that what is outside always begins with `/`.
  *
  * Refuses every spelling that a server might read differently from us: empty, control characters, a backslash,
- * white space or a quote at either end, a leading `~`, and text that is not in Unicode normal form C (servers look
- * files up by their normalised name). Upper and lower case stay different, also where a file system folds them.
+ * white space or a quote at either end, a leading `~`, a URL, percent-encoded separators and dots, characters that
+ * compatibility folds to those, and text that is not in Unicode normal form C (servers look files up by their
+ * normalised name). Other percent-encoding stays as it is. Upper and lower case stay different, also where a file system folds them.
  */
 export function normalisePath(unverified: string, root: string): NormalisedPath {
   const problem = problemOf(unverified)
@@ -56,7 +60,16 @@ function problemOf(path: string): string | undefined {
   if (QUOTED.test(path)) return 'begins or ends with a quote'
   if (path.startsWith('~')) return 'begins with `~`'
   if (path.normalize('NFC') !== path) return 'is not in Unicode normal form C'
+  if (ENCODED.test(path)) return 'holds an encoded separator or dot'
+  if (ADDRESS.test(path)) return 'is a URL'
+  if (shapeOf(path.normalize('NFKC')) !== shapeOf(path)) return 'holds a character like `.` or `/`'
   return undefined
+}
+
+/** What of a path is more than names. */
+function shapeOf(path: string): string {
+  const segments = path.split('/').map((segment) => (/^\.{0,2}$/.test(segment) ? segment : 'a'))
+  return `${segments.join('/')}${path.replaceAll(/[^\\]/g, '')}${path.startsWith('~')}`
 }
 
 /** `..` at the top stays at the top, as in POSIX. */
