@@ -24,6 +24,7 @@ import { openPdp } from '../../pep/src/pdp-http.ts'
 import type { Monotonic } from '../../pep/src/ports.ts'
 import { openRecordSql } from '../../pep/src/record/open.ts'
 import { unisolated } from '../../pep/src/upstream/child.ts'
+import type { DecisionRow } from '../../schemas/admin-api.ts'
 import type { ServerFile, ToolDefinition } from '../../schemas/bundle.ts'
 import { PEP_ROLE } from '../../schemas/database/append.ts'
 import type { Sql } from '../../schemas/database/sql.ts'
@@ -73,10 +74,15 @@ export type GatewayOptions = {
   readonly concealment?: ServerFile['concealment']
   /** What the server behind `echo` and `twin` lists. Default: TOOLS, which is what was reviewed. */
   readonly serves?: readonly ToolDefinition[]
+  /** What was reviewed of that server. Default: TOOLS. */
+  readonly reviewed?: readonly ToolDefinition[]
+  /** More lines of its server.yaml. */
+  readonly serverLines?: string
   /** Stands around the connection that the PEP writes records through. */
   readonly around?: (sql: Sql) => Sql
-  /** The PEP's clock. */
+  /** The PEP's clocks: one that never runs back, and milliseconds since 1970. */
   readonly monotonic?: Monotonic
+  readonly now?: () => number
 }
 
 /**
@@ -112,6 +118,8 @@ export type Gateway = {
   readonly front: Front
   /** How many decisions on clients' messages are in the record. */
   readonly recorded: () => Promise<number>
+  /** Those after the first `count`, in their order. */
+  readonly decisionsAfter: (count: number) => Promise<DecisionRow[]>
   /** Stops the PDP's listener, as if its process were gone. */
   readonly losePdp: () => Promise<void>
   readonly stop: () => Promise<void>
@@ -145,7 +153,7 @@ export async function startGateway(options: GatewayOptions = {}): Promise<Gatewa
     sql: database.records,
     env,
     monotonic: options.monotonic ?? systemClock.monotonic,
-    now: systemClock.now,
+    now: options.now ?? systemClock.now,
     uuid: randomUUID,
     log,
     binDirectory: BIN_DIRECTORY,
@@ -173,6 +181,13 @@ export async function startGateway(options: GatewayOptions = {}): Promise<Gatewa
     pdpPort,
     front,
     recorded: () => countDecisions(store.sql),
+    async decisionsAfter(count) {
+      const rows = await store.sql.query(
+        `select id from record where kind = 'decision' and agent <> 'cedargate' order by id offset ${count}`,
+      )
+      const found = await Promise.all(rows.map(({ id }) => pdp.admin.showDecision(String(id))))
+      return found.flatMap((row) => row ?? [])
+    },
     losePdp: () => closeServer(frontServer),
     stop: async () => {
       const closed = listening.close(500)
@@ -194,7 +209,13 @@ function tool(name: string, properties: Record<string, object>): ToolDefinition 
 async function writeBundle(
   directory: string,
   url: string,
-  { policies = POLICIES, files = false, concealment }: GatewayOptions,
+  {
+    policies = POLICIES,
+    files = false,
+    concealment,
+    reviewed = TOOLS,
+    serverLines = '',
+  }: GatewayOptions,
 ): Promise<void> {
   const write = async (file: string, text: string): Promise<void> => {
     await mkdir(dirname(join(directory, file)), { recursive: true })
@@ -203,8 +224,8 @@ async function writeBundle(
   await write('gateway.yaml', 'name: Test\n')
   const concealed = concealment === undefined ? '' : `concealment: ${concealment}\n`
   for (const id of ['echo', 'twin']) {
-    await write(`servers/${id}/server.yaml`, `url: ${url}/${id}\n${concealed}`)
-    await write(`servers/${id}/tools.lock.json`, toolsLockText(makeToolsLock(TOOLS)))
+    await write(`servers/${id}/server.yaml`, `url: ${url}/${id}\n${concealed}${serverLines}`)
+    await write(`servers/${id}/tools.lock.json`, toolsLockText(makeToolsLock(reviewed)))
   }
   if (policies !== null) await write('cedar/test.cedar', `${policies}${files ? FILES_POLICY : ''}`)
   if (!files) return
