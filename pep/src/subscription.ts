@@ -37,9 +37,9 @@ function namedIn({ method, params }: Listening, key: string, max: number): reado
 /** The question whether its caller may subscribe to one of them. */
 export function subscribing(inbound: Inbound, requestId: string, uri: string): Inbound {
   const params = { uri }
-  const method = 'listen:resource'
-  const text = JSON.stringify({ jsonrpc: '2.0', id: inbound.id ?? null, method, params })
-  return { ...inbound, requestId, method, params, text }
+  const { id = null, method } = inbound
+  const text = JSON.stringify({ jsonrpc: '2.0', id, method, params })
+  return { ...inbound, requestId, method: 'listen:resource', params, text }
 }
 
 /** The subscription to these resources and no others. */

@@ -20,14 +20,20 @@ export function readMessage(method: string, text: string): Message {
   if (!isObject(json.value)) return refuse('the message is not an object')
   if (JSON.stringify(json.value) !== text)
     return refuse('the message is not in its re-serialised form')
-  // `response` is our word for a message without a method: a message that says it is none.
-  const expected = method === 'response' ? undefined : method
+  // A message that says one of our words is none.
+  const expected = SAID.has(method) ? SAID.get(method) : method
   if (json.value['method'] !== expected)
     return refuse('the message is not of the method it was sent as')
   const params = json.value['params']
   if (params === undefined) return { ok: true, params: undefined }
   return isObject(params) ? { ok: true, params } : refuse('`params` is not an object')
 }
+
+/** What the message of a method of ours says: a response has none, one resource of a subscription is a part of it. */
+const SAID: ReadonlyMap<string, string | undefined> = new Map([
+  ['response', undefined],
+  ['listen:resource', 'subscriptions/listen'],
+])
 
 function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
