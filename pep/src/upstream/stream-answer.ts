@@ -57,8 +57,11 @@ export function streamAnswer(of: StreamOf, streams: Streams): Streamed {
       bytes += chunk.length
       bounds?.see(bytes)
       const shown = events.push(chunk)
-      if (passage.answered() !== undefined) bounds?.closeSoon()
-      return shown
+      const settled = (passed: Buffer): Buffer => {
+        if (passage.answered() !== undefined) bounds?.closeSoon()
+        return passed
+      }
+      return shown instanceof Promise ? shown.then(settled) : settled(shown)
     },
     onOpen(writeNow) {
       write = writeNow
