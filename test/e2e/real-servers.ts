@@ -109,7 +109,12 @@ export async function startEverythingServer(
     args: [mode],
     env: { PORT: String(port) },
   })
-  const surroundings = { env: process.env, binDirectory: BIN_DIRECTORY, preload: PRELOAD, isolation: unisolated }
+  const surroundings = {
+    env: process.env,
+    binDirectory: BIN_DIRECTORY,
+    preload: PRELOAD,
+    isolation: unisolated,
+  }
   const command = commandOf(upstreamOf('everything', file), surroundings)
   const child = await startChild(command, unisolated)
   for (const stream of [child.stdout, child.stderr]) stream?.resume()
