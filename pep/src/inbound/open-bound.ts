@@ -73,11 +73,11 @@ function openParams(
 ): JsonObject {
   const { requestState, taskId, notifications } = params
   const { server, token } = owner
-  const openTask = (id: Json | undefined) => bindings.open('task', { server, token }, textOf(id))
+  const openTask = (id: Json) => bindings.open('task', { server, token }, textOf(id))
   const own = { ...openRelated(params, owner, bindings) }
   if (requestState !== undefined)
     own['requestState'] = bindings.open('state', owner, textOf(requestState))
-  if (isTask) own['taskId'] = openTask(taskId)
+  if (isTask && taskId !== undefined) own['taskId'] = openTask(taskId)
   if (listened.length > 0 && isObject(notifications))
     own['notifications'] = { ...notifications, taskIds: listened.map(openTask) }
   return own

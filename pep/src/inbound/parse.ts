@@ -106,7 +106,7 @@ const SPELLED = spelled(
 const INNER: readonly (readonly [string, ReadonlyMap<string, string>])[] = [
   ['ref', spelled('type', 'name', 'uri')],
   ['argument', spelled('name', 'value')],
-  ['notifications', spelled('resourceSubscriptions', 'toolsListChanged')],
+  ['notifications', spelled('resourceSubscriptions', 'toolsListChanged', 'taskIds')],
 ]
 
 function spelled(...keys: readonly string[]): ReadonlyMap<string, string> {

@@ -90,13 +90,13 @@ export function decideWithin(
  * A notification of a task, if all that the task asks of the client is allowed; else nothing, for it has no answer to
  * say why in. Who looks at the task is told.
  */
-export function decideNotified(
+export function decideTold(
   ask: AskClient,
   inbound: Inbound,
   message: JsonObject,
 ): JsonObject | Promise<Passed> {
   const { params } = message
-  const requests = isObject(params) ? within(params) : []
+  const requests = isObject(params) ? requestsOfTask(params) : []
   if (requests.length === 0) return message
   return firstDenial(ask, inbound, requests).then(
     (denial) => (denial === undefined ? { ...message } : null),
@@ -133,23 +133,21 @@ function isRespelled({ params }: JsonObject): boolean {
 function requestsIn({ result, error }: JsonObject, method: string): readonly JsonObject[] {
   if (isObject(error)) return atMost(elicitations(error))
   if (!isObject(result)) return []
-  // A task that waits is a complete answer to who looks at it (SEP-2663).
-  const isComplete = result['resultType'] === 'complete' && method !== 'tasks/get'
-  if (isComplete && result['inputRequests'] !== undefined)
+  if (method === 'tasks/get') return requestsOfTask(result)
+  if (result['inputRequests'] !== undefined && result['resultType'] === 'complete')
     throw unusable('it is complete, and asks for input')
-  return within(result)
+  return atMost(inputRequests(result))
 }
 
-/** Of a result, or of a task: what came of its call stands in it. */
-function within(of: JsonObject): readonly JsonObject[] {
-  checkSpelling(of, ['inputRequests', 'result', 'error', 'task', 'taskId'])
-  const { result, task, error } = of
+/** A task that waits is a complete answer to who looks at it (SEP-2663); what it ended with asks for nothing any more. */
+function requestsOfTask(task: JsonObject): readonly JsonObject[] {
+  checkSpelling(task, ['inputRequests', 'result', 'error', 'taskId'])
+  const { result, error } = task
   if (isObject(result)) {
     checkSpelling(result, ['inputRequests'])
     if ('inputRequests' in result) throw unusable('a task ended, and asks for input')
   }
-  const asked = [of, task].filter(isObject).flatMap(inputRequests)
-  return atMost([...asked, ...(isObject(error) ? elicitations(error) : [])])
+  return atMost([...inputRequests(task), ...(isObject(error) ? elicitations(error) : [])])
 }
 
 function atMost(requests: readonly JsonObject[]): readonly JsonObject[] {

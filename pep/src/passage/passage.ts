@@ -9,7 +9,7 @@ import type { Log } from '../ports.ts'
 import { refusedMessage } from '../refuse.ts'
 import type { ShowTools } from '../reviewed.ts'
 import { subscribedTasks, subscribedUris } from '../subscription.ts'
-import { type AskClient, decideNotified, decideWithin, passServerRequest } from './asked.ts'
+import { type AskClient, decideTold, decideWithin, passServerRequest } from './asked.ts'
 import { bindNotification, bindResult } from './bind.ts'
 import { describe } from './describe.ts'
 import { filterResult, type ListFilter, listFilterOf, withheldList } from './list.ts'
@@ -100,7 +100,7 @@ function passNotification(
   if (!isSubscribed(inbound, message)) return null
   if (method === TOOLS_CHANGED) ports.onToolsChanged(inbound.server)
   const bound = bindNotification(message, inbound, ports.bindings)
-  return TASK_STATES.has(method) ? decideNotified(ports.ask, inbound, bound) : bound
+  return TASK_STATES.has(method) ? decideTold(ports.ask, inbound, bound) : bound
 }
 
 /**
