@@ -159,10 +159,6 @@ describe.each<{ method: string; era: Era }>([
     const { taskId } = await coined(era)
     await expectRefused(about(forge(taskId)), 'unknown_task')
   })
-
-  test('that names none is refused', async () => {
-    await expectRefused(requestOf(era, method, {}), 'unknown_task')
-  })
 })
 
 describe('a message that is about a task', () => {

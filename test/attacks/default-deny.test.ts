@@ -46,7 +46,7 @@ describe.each(['legacy', 'modern'] as const)('%s', (era) => {
     const before = await gateway.recorded()
     const told = await tell(gateway, requestOf(method, era))
     expect(told.said).toMatchObject({
-      code: expect.stringMatching(/^(no_permit|unknown_tool|unknown_method)$/),
+      code: expect.stringMatching(/^(no_permit|unknown_tool|unknown_method|invalid_request)$/),
       policies: [],
       decisionId: told.headers['cedargate-decision'],
     })
