@@ -11,9 +11,11 @@ import { checkOneReading, isObject, unusable } from './server-message.ts'
 export type Events = {
   /**
    * What the client gets for one chunk. Throws or rejects with GatewayError on an event that is too long or cannot be
-   * used; nothing may come after it.
+   * used, unless another one came before it in the chunk: that one goes on, and `failure` says why no more do.
    */
   readonly push: (chunk: Buffer) => Buffer | Promise<Buffer>
+  /** Why nothing may come after what `push` answered; undefined while more may. */
+  readonly failure: () => Error | undefined
   /** Whether an event had an id: then a client may ask for the rest later (legacy). */
   readonly isResumable: () => boolean
 }
@@ -21,6 +23,13 @@ export type Events = {
 export function passEvents(passage: Passage, tellServer: TellServer): Events {
   const reader = createSseReader(SERVER_MESSAGE_BYTES_MAX)
   let isResumable = false
+  let failure: Error | undefined
+  /** What came before in the same chunk was good: whether it still came must not depend on how bytes were cut. */
+  const failAfter = (shown: readonly Buffer[], error: unknown): Buffer => {
+    if (shown.length === 0) throw error
+    failure = error instanceof Error ? error : unusable('an event cannot be used')
+    return Buffer.concat(shown)
+  }
   const show = (event: SseEvent): Buffer | Promise<Buffer> => {
     isResumable ||= event.id !== undefined
     const message = messageOf(event)
@@ -30,14 +39,22 @@ export function passEvents(passage: Passage, tellServer: TellServer): Events {
     return written(event, message, passed)
   }
   return {
+    failure: () => failure,
     isResumable: () => isResumable,
     push(chunk) {
       const events = read(() => reader.push(chunk))
       const shown: Buffer[] = []
-      for (const [index, event] of events.entries()) {
-        const one = show(event)
-        if (one instanceof Promise) return finish(shown, one, events.slice(index + 1), show)
-        shown.push(one)
+      try {
+        for (const [index, event] of events.entries()) {
+          const one = show(event)
+          if (one instanceof Promise) {
+            const rest = finish(shown, one, events.slice(index + 1), show)
+            return rest.catch((error: unknown) => failAfter(shown, error))
+          }
+          shown.push(one)
+        }
+      } catch (error) {
+        return failAfter(shown, error)
       }
       const [only] = shown
       return shown.length === 1 && only !== undefined ? only : Buffer.concat(shown)

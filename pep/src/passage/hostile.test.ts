@@ -139,3 +139,27 @@ test.each([[['1']], [{ toString: 1 }], [true], [1.5]])(
     await expect(pass({ id: id as never, result: {} })).rejects.toEqual(UNUSABLE)
   },
 )
+
+describe('an event that cannot be used', () => {
+  const good = 'data: {"jsonrpc":"2.0","id":1,"result":{"content":[]}}\n\n'
+  const bad = 'data: nonsense\n\n'
+
+  test('does not take back what came before it in the same chunk', async () => {
+    const events = passEvents(passageOf(CALL), tellServer)
+    expect((await events.push(Buffer.from(good + bad + good))).toString()).toBe(good)
+    expect(events.failure()).toEqual(UNUSABLE)
+  })
+
+  test('nor what was decided first', async () => {
+    decision = 'allow'
+    const asking = 'data: {"jsonrpc":"2.0","id":"s","method":"roots/list"}\n\n'
+    const events = passEvents(passageOf(CALL), tellServer)
+    expect((await events.push(Buffer.from(asking + bad + good))).toString()).toBe(asking)
+    expect(events.failure()).toEqual(UNUSABLE)
+  })
+
+  test('is thrown where nothing came before it', () => {
+    const events = passEvents(passageOf(CALL), tellServer)
+    expect(() => events.push(Buffer.from(bad + good))).toThrow(UNUSABLE)
+  })
+})

@@ -175,6 +175,7 @@ async function shapeJson(exchange: Exchange, head: Head, streams: Streams): Prom
   const message = parse(text)
   if (!isObject(message) || message['jsonrpc'] !== '2.0') return withoutMessage(exchange, head)
   checkOneReading(text)
+  if (inbound.kind === 'request' && 'method' in message) throw invalid('it is no answer')
   const passed = await sending.passage.pass(message, tellServer)
   if (passed === null) throw invalid('it answers something else')
   return finish(exchange, head, passed === message ? text : JSON.stringify(passed), passed)

@@ -59,6 +59,8 @@ export function streamAnswer(of: StreamOf, streams: Streams): Streamed {
       const shown = events.push(chunk)
       const settled = (passed: Buffer): Buffer => {
         if (passage.answered() !== undefined) bounds?.closeSoon()
+        const failure = events.failure()
+        if (failure !== undefined) stream.destroy(failure)
         return passed
       }
       return shown instanceof Promise ? shown.then(settled) : settled(shown)
