@@ -11,7 +11,8 @@ const STREAM = [
   'data: a\rdata: b\r\r',
   'retry: 10\nid: \ndata: \n\n',
   'event: other\ndata: {"ü":"😀"}\n\n',
-  '\n\n',
+  '\n\n\r\n',
+  ': the end\n\n',
 ].join('')
 
 test('fields are read as the standard says', () => {
@@ -55,4 +56,17 @@ test('an event beyond the limit is an error, not memory', () => {
 test('other data leaves id, type and retry as they were', () => {
   const [event] = createSseReader(1_000).push(Buffer.from('id: 7\nretry: 3\ndata: a\ndata: b\n\n'))
   expect(event && withData(event, '{}').toString()).toBe('id: 7\nretry: 3\ndata: {}\n\n')
+})
+
+test.each([
+  { name: 'blank lines', of: '\n' },
+  { name: 'blank lines, CR LF', of: '\r\n' },
+  { name: 'empty comments', of: ':\n\n' },
+  { name: 'empty data', of: 'data\n\n' },
+])('a stream of $name does not keep anybody busy: 1 MiB in a second', ({ of }) => {
+  const chunk = Buffer.from(of.repeat((64 * 1024) / of.length))
+  const reader = createSseReader(1_000_000)
+  const before = performance.now()
+  for (let chunks = 0; chunks < 16; chunks += 1) reader.push(chunk)
+  expect(performance.now() - before).toBeLessThan(1_000)
 })

@@ -20,10 +20,10 @@ export type SseReader = {
 }
 
 /**
- * A blank line. CR LF is one line end; where a chunk ends between the two, an empty event follows:
- * it says nothing.
+ * A blank line, and all that follow it: a stream of nothing else is one event. CR LF is one line end; where a chunk ends
+ * between the two, an empty event follows: it says nothing.
  */
-const BLANK_LINE = /(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))/g
+const BLANK_LINE = /(?:\r\n|\n|\r(?!\n)){2,}/g
 const BLANK_LINE_LENGTH_MAX = 4
 
 /**
@@ -43,7 +43,8 @@ export function createSseReader(eventBytesMax: number): SseReader {
       let from = 0
       for (const { index, 0: blank } of text.matchAll(BLANK_LINE)) {
         const end = index + blank.length - tail.length
-        events.push(readEvent(Buffer.concat([...parts, buffer.subarray(from, end)])))
+        const last = buffer.subarray(from, end)
+        events.push(readEvent(parts.length === 0 ? last : Buffer.concat([...parts, last])))
         parts = []
         bytes = 0
         from = end
@@ -76,6 +77,7 @@ function readEvent(raw: Buffer): SseEvent {
   let type = ''
   let id: string | undefined
   let hasOther = false
+  if (isComment(raw)) return { raw, type: 'message', id, hasOther, data: undefined }
   for (const line of linesOf(raw)) {
     const [field, value] = fieldOf(line)
     if (field === 'data') data.push(value)
@@ -91,6 +93,16 @@ function readEvent(raw: Buffer): SseEvent {
     hasOther,
     data: data.length === 0 ? undefined : data.join('\n'),
   }
+}
+
+const [LF, CR, COLON] = [0x0a, 0x0d, 0x3a]
+
+/** Whether it is one comment, or nothing: servers send these by the thousand, some to keep us busy. */
+function isComment(raw: Buffer): boolean {
+  let end = 0
+  if (raw[0] === COLON) while (raw[end] !== LF && raw[end] !== CR) end += 1
+  while (raw[end] === LF || raw[end] === CR) end += 1
+  return end === raw.length
 }
 
 function linesOf(raw: Buffer): string[] {

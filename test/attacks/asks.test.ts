@@ -163,7 +163,10 @@ const WAYS: readonly Way[] = [
   },
   {
     name: 'in a notification of a task',
-    request: () => modern('subscriptions/listen', { notifications: {} }),
+    request: async () =>
+      modern('subscriptions/listen', {
+        notifications: { taskIds: [await taskOf(who, 'modern')] },
+      }),
     answer: (response, question) =>
       events(response, {
         method: 'notifications/tasks',
