@@ -152,16 +152,6 @@ const WAYS: readonly Way[] = [
     isTold: false,
   },
   {
-    name: 'in the result within what a task has come to',
-    request: async () => modern('tasks/get', { taskId: await taskOf(who, 'modern') }),
-    answer: (response, question) =>
-      json(response, {
-        id: 1,
-        result: { taskId: 't-1', status: 'completed', result: { inputRequests: asked(question) } },
-      }),
-    isTold: false,
-  },
-  {
     name: 'in a notification of a task',
     request: async () =>
       modern('subscriptions/listen', {
@@ -322,4 +312,26 @@ test('no client may send what a server asks, and no answer to it in the era that
   })
   expect(told.status).toBeGreaterThanOrEqual(400)
   expect(gateway.upstream.reached).toEqual([])
+})
+
+test.each<{ name: string; task: Json }>([
+  { name: 'in its result', task: { status: 'completed', result: { inputRequests: asked(NAME) } } },
+  {
+    name: 'in its error',
+    task: {
+      status: 'failed',
+      error: {
+        code: -32042,
+        message: 'x',
+        data: { elicitations: [page('https://evil.example/').params] },
+      },
+    },
+  },
+])('a task that ended asks for nothing any more: $name', async ({ task }) => {
+  const request = modern('tasks/get', { taskId: await taskOf('alice', 'modern') })
+  gateway.upstream.answer = (_request, response) =>
+    json(response, { id: 1, result: { resultType: 'complete', taskId: 't-1', ...task } })
+  const told = await tell(gateway, request)
+  expect(told.body).not.toContain(CANARY)
+  expect(told.body).toContain('"error"')
 })

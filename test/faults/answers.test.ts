@@ -3,6 +3,7 @@
 import type { ServerResponse } from 'node:http'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { UPSTREAM_TELLS_MAX } from '../../pep/src/limits.ts'
 import type { DecisionRow } from '../../schemas/admin-api.ts'
 import { type Gateway, startGateway } from '../harness/gateway.ts'
 import { callText, legacyText, modern, type Request, sentOf, tell } from '../harness/mcp-request.ts'
@@ -230,6 +231,29 @@ describe('a gigabyte is not kept', () => {
     expect(await outcomeOf(decision)).toMatchObject({ result, status: 200 })
     expect(grown).toBeLessThan(64 * MIB)
   }) // biome-ignore format: a table
+})
+
+test('a server that asks faster than it listens is told of UPSTREAM_TELLS_MAX refusals at once, and no more', async () => {
+  const asked = Array.from(
+    { length: 2_000 },
+    (_, id) => `data: {"jsonrpc":"2.0","id":${id},"method":"tools/list"}\n\n`,
+  )
+  const waiting: ServerResponse[] = []
+  gateway.upstream.answer = (request, response) => {
+    if (messageOf(request).method === undefined) waiting.push(response)
+    else
+      response
+        .writeHead(200, SSE)
+        .end(`${asked.join('')}data: {"jsonrpc":"2.0","id":1,"result":{"content":[]}}\n\n`)
+  }
+  expect((await tell(gateway, LEGACY)).body).toContain('"content"')
+  await expect.poll(() => waiting.length).toBe(UPSTREAM_TELLS_MAX)
+  for (const response of waiting) response.writeHead(202).end()
+  waiting.length = 0
+  await expect.poll(async () => (await tell(gateway, LEGACY)).status).toBe(200)
+  await expect.poll(() => waiting.length).toBeGreaterThan(0)
+  expect(waiting.length).toBeLessThanOrEqual(UPSTREAM_TELLS_MAX)
+  for (const response of waiting) response.writeHead(202).end()
 })
 
 /** How much the most was that this process, which is client, gateway, database and server, had beyond what it has now. */

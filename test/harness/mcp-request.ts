@@ -1,6 +1,6 @@
 // Owns spelling MCP requests of both eras as headers and bytes, and reading what a gateway said to
 // them. Never repairs: a test spells each request as right or as wrong as it likes.
-import { META } from '../../schemas/mcp.ts'
+import { META, TASKS_EXTENSION } from '../../schemas/mcp.ts'
 import type { Gateway } from './gateway.ts'
 import { type Answered, type Sent, send } from './raw-http.ts'
 
@@ -86,9 +86,10 @@ export function callText(args: string, tool = 'echo'): string {
   return `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":${params}}`
 }
 
-/** A request of the 2026-07-28 era with every header it must have. */
+/** A request of the 2026-07-28 era with every header it must have, of a client that knows tasks. */
 export function modern(method: string, params: Params = {}): Request & { readonly body: string } {
-  const meta = { [META.protocolVersion]: '2026-07-28', [META.clientCapabilities]: {} }
+  const capabilities = { extensions: { [TASKS_EXTENSION]: {} } }
+  const meta = { [META.protocolVersion]: '2026-07-28', [META.clientCapabilities]: capabilities }
   const name = params['name'] ?? params['uri']
   return {
     headers: {
