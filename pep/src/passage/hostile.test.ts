@@ -3,7 +3,7 @@
 import { pino } from 'pino'
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { Verdict } from '../../../schemas/pep-api.ts'
-import type { JsonObject } from '../../../schemas/strict-json.ts'
+import type { Json, JsonObject } from '../../../schemas/strict-json.ts'
 import { createBindings } from '../inbound/bindings.ts'
 import type { Inbound } from '../inbound/receive.ts'
 import { passEvents } from './events.ts'
@@ -136,7 +136,7 @@ describe('a member that is named twice', () => {
 test.each([[['1']], [{ toString: 1 }], [true], [1.5]])(
   'an answer with an id that is none is refused: %j',
   async (id) => {
-    await expect(pass({ id: id as never, result: {} })).rejects.toEqual(UNUSABLE)
+    await expect(pass({ id, result: {} })).rejects.toEqual(UNUSABLE)
   },
 )
 
