@@ -3,7 +3,7 @@
 import { pino } from 'pino'
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { Verdict } from '../../../schemas/pep-api.ts'
-import type { Json, JsonObject } from '../../../schemas/strict-json.ts'
+import type { JsonObject } from '../../../schemas/strict-json.ts'
 import { createBindings } from '../inbound/bindings.ts'
 import type { Inbound } from '../inbound/receive.ts'
 import { passEvents } from './events.ts'
