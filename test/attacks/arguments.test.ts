@@ -77,17 +77,20 @@ const requestOf = (name: string, args: object, era: Era): Request => {
 }
 const call = (name: string, args: object, era: Era): Promise<Told> =>
   tell(gateway, requestOf(name, args, era))
-/** Denied with one of these codes in both eras, on record, and nothing was sent. */
-async function expectDenied(name: string, args: object, codes: RegExp): Promise<void> {
+/** What came of it in both eras, and how much was sent. */
+async function decided(name: string, args: object) {
+  const codes: unknown[] = []
   for (const era of ERAS) {
-    const told = await call(name, args, era)
-    expect(told).toMatchObject({ status: 200, isError: true })
-    expect(told.said.code).toMatch(codes)
-    const row = await gateway.pdp.admin.showDecision(told.said.decisionId ?? '')
-    expect(row).toMatchObject({ tool: name, verdict: 'deny', code: told.said.code, outcome: null })
-    expect(row?.arguments).toEqual(args)
+    const { isError, status, said } = await call(name, args, era)
+    const row = await gateway.pdp.admin.showDecision(said.decisionId ?? '')
+    expect(row).toMatchObject({ tool: name, code: said.code, outcome: null, arguments: args })
+    codes.push({ isError, status, code: said.code, verdict: row?.verdict })
   }
-  expect(gateway.upstream.reached).toEqual([])
+  return { codes, reached: gateway.upstream.reached.length }
+}
+const denied = (codes: RegExp) => {
+  const one = { isError: true, status: 200, code: expect.stringMatching(codes), verdict: 'deny' }
+  return { codes: [one, one], reached: 0 }
 }
 
 describe('a policy that forbids metadata services and private hosts holds for each spelling', () => {
@@ -138,11 +141,11 @@ describe('a policy that forbids metadata services and private hosts holds for ea
     { name: 'no scheme', url: '//169.254.169.254/' },
     { name: 'no slashes', url: 'http:169.254.169.254' },
   ])('$name', async ({ url }) => {
-    await expectDenied('fetch', { url }, /^(forbid|unrepresentable_argument)$/)
+    expect(await decided('fetch', { url })).toEqual(denied(/^(forbid|unrepresentable_argument)$/))
   }) // biome-ignore format: a table
 
   test('without an address at all it holds too', async () => {
-    await expectDenied('fetch', {}, /^forbid$/)
+    expect(await decided('fetch', {})).toEqual(denied(/^forbid$/))
   })
 
   test.each([
@@ -178,7 +181,9 @@ describe('a policy for one directory holds for each spelling of a path', () => {
     { name: 'a home', path: '~root/secret' },
     { name: 'NUL', path: 'drafts/a\0' },
   ])('$name', async ({ path }) => {
-    await expectDenied('read', { path }, /^(forbid|no_permit|unrepresentable_argument)$/)
+    expect(await decided('read', { path })).toEqual(
+      denied(/^(forbid|no_permit|unrepresentable_argument)$/),
+    )
   })
 
   test.each(['drafts/a%20b.txt', './drafts/100%.txt', 'drafts/a…'])(
@@ -190,12 +195,14 @@ describe('a policy for one directory holds for each spelling of a path', () => {
   )
 })
 
+const pay = (args: object, headers: Record<string, string | null>): Request => {
+  const request = modern('tools/call', { name: 'pay', arguments: args })
+  return { ...request, headers: { ...request.headers, ...headers } }
+}
+
+const coded = (text: string) => `=?base64?${Buffer.from(text).toString('base64')}?=`
+
 describe('headers that repeat arguments', () => {
-  const pay = (args: object, headers: Record<string, string | null>): Request => {
-    const request = modern('tools/call', { name: 'pay', arguments: args })
-    return { ...request, headers: { ...request.headers, ...headers } }
-  }
-  const coded = (text: string) => `=?base64?${Buffer.from(text).toString('base64')}?=`
   const ADA = { to: 'ada', cents: 42 }
 
   test.each<{ name: string; args: object; headers: Record<string, string> }>([

@@ -4,14 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { REQUEST_STATE_MS_MAX } from '../../pep/src/limits.ts'
 import { META } from '../../schemas/mcp.ts'
 import { type Gateway, startGateway } from '../harness/gateway.ts'
-import {
-  legacyText,
-  modern,
-  type Params,
-  type Request,
-  type Told,
-  tell,
-} from '../harness/mcp-request.ts'
+import { legacyText, modern, type Params, type Request, tell } from '../harness/mcp-request.ts'
 import { answerJson, messageOf } from '../harness/upstream.ts'
 
 const POLICIES = `
@@ -69,24 +62,32 @@ async function coined(era: Era, method = 'tools/call', params: Params = ECHO, to
 }
 const ECHO = { name: 'echo', arguments: { message: 'hi' } }
 
-/** Refused before anything is decided: no record, nothing sent. */
-async function expectRefused(request: Request, code: string): Promise<void> {
-  const before = await gateway.recorded()
-  const told = await tell(gateway, request)
-  expect(told.said.code).toBe(code)
-  expect(told.body).not.toMatch(/of-the-server/)
-  expect(await gateway.recorded()).toBe(before)
-  expect(gateway.upstream.reached).toEqual([])
+type Tried = {
+  readonly code: string | undefined
+  /** Whether the client got to see anything as the server spells it. */
+  readonly isLeaked: boolean
+  readonly recorded: number
+  readonly reached: number
+  readonly decision: string | undefined
 }
-async function expectPassed(request: Request): Promise<Told> {
+async function tried(request: Request): Promise<Tried> {
   const before = await gateway.recorded()
-  const told = await tell(gateway, request)
-  expect(told).toMatchObject({ status: 200, isError: false, said: {} })
-  expect(gateway.upstream.reached).toHaveLength(1)
-  const [row] = await gateway.decisionsAfter(before)
-  expect(row).toMatchObject({ id: told.headers['cedargate-decision'], verdict: 'allow' })
-  return told
+  const reachedBefore = gateway.upstream.reached.length
+  const { said, body } = await tell(gateway, request)
+  const rows = await gateway.decisionsAfter(before)
+  return {
+    code: said.code,
+    isLeaked: /of-the-server/.test(body),
+    recorded: rows.filter(({ verdict }) => verdict === 'allow').length,
+    reached: gateway.upstream.reached.length - reachedBefore,
+    decision: rows.at(-1)?.id,
+  }
 }
+/** Before anything is decided: no record, nothing sent. */
+const refused = (code: string): Tried => {
+  return { code, isLeaked: false, recorded: 0, reached: 0, decision: undefined }
+}
+const PASSED = { code: undefined, recorded: 1, reached: 1 }
 const another = async (): Promise<string> => {
   const wanted = {
     user: 'alice',
@@ -134,51 +135,48 @@ describe.each<{ method: string; era: Era }>([
 
   test('of its own task passes, each time decided again, and names it as the server knows it', async () => {
     const { taskId } = await coined(era)
-    await expectPassed(about(taskId))
+    expect(await tried(about(taskId))).toMatchObject(PASSED)
     expect(gateway.upstream.reached.map((one) => messageOf(one).params?.['taskId'])).toEqual([TASK])
     gateway.upstream.reached.length = 0
-    await expectPassed(about(taskId))
+    expect(await tried(about(taskId))).toMatchObject(PASSED)
   })
 
-  test.each(['somebody else', 'another token of the same person', 'another server'])(
-    'of the task of %s is refused',
-    async (whose) => {
-      const { taskId } = await coined(era)
-      const bob = gateway.tokens.bob
-      if (whose === 'another server')
-        await expectRefused(about(taskId, { path: '/twin/mcp' }), 'unknown_task')
-      else
-        await expectRefused(
-          about(taskId, { token: whose === 'somebody else' ? bob : await another() }),
-          'unknown_task',
-        )
-    },
-  )
+  test.each<{ whose: string; request: (taskId: string) => Request | Promise<Request> }>([
+    { whose: 'somebody else', request: (id) => about(id, { token: gateway.tokens.bob }) },
+    { whose: 'another token', request: async (id) => about(id, { token: await another() }) },
+    { whose: 'another server', request: (id) => about(id, { path: '/twin/mcp' }) },
+  ])('of the task of $whose is refused', async ({ request }) => {
+    const { taskId } = await coined(era)
+    expect(await tried(await request(taskId))).toEqual(refused('unknown_task'))
+  })
 
   test.each(FORGED)('of $name is refused', async ({ forge }) => {
     const { taskId } = await coined(era)
-    await expectRefused(about(forge(taskId)), 'unknown_task')
+    expect(await tried(about(forge(taskId)))).toEqual(refused('unknown_task'))
   })
 })
 
-describe('a message that is about a task', () => {
-  const about = (related: unknown, more: Request = {}): Request => ({
-    body: legacyText('tools/call', { ...ECHO, _meta: { [META.relatedTask]: related } }),
-    ...more,
-  })
+const relating = (related: unknown, more: Request = {}): Request => ({
+  body: legacyText('tools/call', { ...ECHO, _meta: { [META.relatedTask]: related } }),
+  ...more,
+})
 
+describe('a message that is about a task', () => {
   test('of its own passes, and names it as the server knows it', async () => {
     const { taskId } = await coined('legacy')
-    await expectPassed(about({ taskId }))
+    expect(await tried(relating({ taskId }))).toMatchObject(PASSED)
     expect(gateway.upstream.reached[0]?.body).toContain(`"taskId":"${TASK}"`)
   })
 
   test('of somebody else, or as nobody bound it, is refused', async () => {
     const { taskId } = await coined('legacy')
-    await expectRefused(about({ taskId }, { token: gateway.tokens.bob }), 'unknown_task')
+    expect(await tried(relating({ taskId }, { token: gateway.tokens.bob }))).toEqual(
+      refused('unknown_task'),
+    )
     for (const { forge } of FORGED)
-      await expectRefused(about({ taskId: forge(taskId) }), 'unknown_task')
-    for (const odd of [TASK, 5, [taskId], {}, null]) await expectRefused(about(odd), 'unknown_task')
+      expect(await tried(relating({ taskId: forge(taskId) }))).toEqual(refused('unknown_task'))
+    for (const odd of [TASK, 5, [taskId], {}, null])
+      expect(await tried(relating(odd))).toEqual(refused('unknown_task'))
   })
 })
 
@@ -194,42 +192,50 @@ describe.each<{ method: string; params: Params }>([
 
   test('comes back as the server spelled it; a replay is decided again, each on record', async () => {
     const { requestState } = await coined('modern', method, params)
-    const first = await expectPassed(again(requestState))
+    const first = await tried(again(requestState))
+    expect(first).toMatchObject(PASSED)
     expect(gateway.upstream.reached[0]?.body).toContain(`"requestState":"${STATE}"`)
     gateway.upstream.reached.length = 0
-    const second = await expectPassed(again(requestState))
-    expect(second.headers['cedargate-decision']).not.toBe(first.headers['cedargate-decision'])
+    const second = await tried(again(requestState))
+    expect(second).toMatchObject(PASSED)
+    expect(second.decision).not.toBe(first.decision)
   })
 
   test('of somebody else, of another token, of another server: refused', async () => {
     const { requestState } = await coined('modern', method, params)
-    await expectRefused(again(requestState, { token: gateway.tokens.bob }), 'invalid_state')
-    await expectRefused(again(requestState, { token: await another() }), 'invalid_state')
-    await expectRefused(again(requestState, { path: '/twin/mcp' }), 'invalid_state')
+    expect(await tried(again(requestState, { token: gateway.tokens.bob }))).toEqual(
+      refused('invalid_state'),
+    )
+    expect(await tried(again(requestState, { token: await another() }))).toEqual(
+      refused('invalid_state'),
+    )
+    expect(await tried(again(requestState, { path: '/twin/mcp' }))).toEqual(
+      refused('invalid_state'),
+    )
   })
 
   test('for something else of the same server: refused', async () => {
     const { requestState } = await coined('modern', method, params)
     const other = method === 'resources/read' ? { uri: 'file:///b' } : { name: 'secret' }
-    await expectRefused(again(requestState, {}, other), 'invalid_state')
+    expect(await tried(again(requestState, {}, other))).toEqual(refused('invalid_state'))
     for (const name of ['tools/call', 'prompts/get'].filter((one) => one !== method)) {
       const elsewhere = modern(name, { name: params['name'] ?? 'x', arguments: {}, requestState })
-      await expectRefused(elsewhere, 'invalid_state')
+      expect(await tried(elsewhere)).toEqual(refused('invalid_state'))
     }
   })
 
   test.each(FORGED)('of $name: refused', async ({ forge }) => {
     const { requestState } = await coined('modern', method, params)
-    await expectRefused(again(forge(requestState)), 'invalid_state')
+    expect(await tried(again(forge(requestState)))).toEqual(refused('invalid_state'))
   })
 
   test('is too old after REQUEST_STATE_MS_MAX', async () => {
     const { requestState } = await coined('modern', method, params)
     skewMs = REQUEST_STATE_MS_MAX - 5_000
-    await expectPassed(again(requestState))
+    expect(await tried(again(requestState))).toMatchObject(PASSED)
     gateway.upstream.reached.length = 0
     skewMs = REQUEST_STATE_MS_MAX + 1
-    await expectRefused(again(requestState), 'invalid_state')
+    expect(await tried(again(requestState))).toEqual(refused('invalid_state'))
   })
 })
 
@@ -247,12 +253,26 @@ test('a state does not carry a call past its policy: other arguments are decided
 
 test('a task is worth nothing as a state or session, nor the other way round', async () => {
   const { requestState, taskId } = await coined('modern')
-  await expectRefused(modern('tasks/get', { taskId: requestState }), 'unknown_task')
-  await expectRefused(modern('tools/call', { ...ECHO, requestState: taskId }), 'invalid_state')
+  expect(await tried(modern('tasks/get', { taskId: requestState }))).toEqual(
+    refused('unknown_task'),
+  )
+  expect(await tried(modern('tools/call', { ...ECHO, requestState: taskId }))).toEqual(
+    refused('invalid_state'),
+  )
   const request = { body: legacyText('tools/call', ECHO) }
   for (const id of [taskId, requestState])
-    await expectRefused({ ...request, headers: { 'mcp-session-id': id } }, 'unknown_session')
+    expect(await tried({ ...request, headers: { 'mcp-session-id': id } })).toEqual(
+      refused('unknown_session'),
+    )
 })
+
+const resumed = (session: string | null, more: Request = {}): Request => ({
+  method: 'GET',
+  ...more,
+  headers: { 'mcp-session-id': session, 'last-event-id': 'event-of-bob', ...more.headers },
+})
+
+const seen = () => gateway.upstream.reached.map(({ headers }) => headers['last-event-id'])
 
 describe('Last-Event-ID', () => {
   const INITIALIZE = legacyText('initialize', {
@@ -260,14 +280,8 @@ describe('Last-Event-ID', () => {
     capabilities: {},
     clientInfo: { name: 't', version: '1' },
   })
-  const resumed = (session: string | null, more: Request = {}): Request => ({
-    method: 'GET',
-    ...more,
-    headers: { 'mcp-session-id': session, 'last-event-id': 'event-of-bob', ...more.headers },
-  })
   const sessionOf = async (token: string): Promise<string> =>
     String((await tell(gateway, { body: INITIALIZE, token })).headers['mcp-session-id'])
-  const seen = () => gateway.upstream.reached.map(({ headers }) => headers['last-event-id'])
 
   test('goes on within its own session', async () => {
     const session = await sessionOf(gateway.tokens.alice)
@@ -279,8 +293,8 @@ describe('Last-Event-ID', () => {
   test('does not within that of somebody else', async () => {
     const session = await sessionOf(gateway.tokens.bob)
     gateway.upstream.reached.length = 0
-    await expectRefused(resumed(session), 'unknown_session')
-    await expectRefused(resumed(session, { path: '/twin/mcp' }), 'unknown_session')
+    expect(await tried(resumed(session))).toEqual(refused('unknown_session'))
+    expect(await tried(resumed(session, { path: '/twin/mcp' }))).toEqual(refused('unknown_session'))
   })
 
   test('does not without a session, nor with a message', async () => {

@@ -238,9 +238,9 @@ describe('nothing that was decided for one caller may be kept for another', () =
 })
 
 describe('what it answers is its own word: nothing looks into it for secrets or instructions (SECURITY.md)', () => {
-  const token = `${['gh', 'p_'].join('')}${'a'.repeat(36)}`
-  const pem = `-----BEGIN ${'PRIVATE'} KEY-----\nMIIB\n-----END ${'PRIVATE'} KEY-----`
-  const texts = [`${'AK'}${'IA'}IOSFODNN7EXAMPLE`, token, pem].flatMap((text) => [
+  const token = ['gh', 'p_', 'a'.repeat(36)].join('')
+  const pem = ['-----BEGIN ', 'PRIVATE KEY-----\nMIIB\n-----END ', 'PRIVATE KEY-----'].join('')
+  const texts = [['AK', 'IAIOSFODNN7EXAMPLE'].join(''), token, pem].flatMap((text) => [
     text,
     Buffer.from(text).toString('base64'),
     encodeURIComponent(text),

@@ -32,11 +32,12 @@ const eventOf = (message: Json) => `data: ${JSON.stringify({ jsonrpc: '2.0', ...
 const ACK = eventOf({ method: 'notifications/subscriptions/acknowledged', params: {} })
 const LATE = 'said after the revocation'
 
+const stays = (response: ServerResponse) => void response.writeHead(200, SSE).write(ACK)
+
 describe('a revocation ends within a second', () => {
   const listen = modern('subscriptions/listen', { notifications: { toolsListChanged: true } })
   const call = { body: callText('{"message":"hi"}') }
   const now = modern('tools/call', { name: 'echo', arguments: { message: 'hi' } })
-  const stays = (response: ServerResponse) => void response.writeHead(200, SSE).write(ACK)
   test.each<{ name: string; request: Request }>([
     { name: 'a subscription', request: listen },
     { name: 'a GET stream', request: { method: 'GET' } },
@@ -74,9 +75,9 @@ describe('a revocation ends within a second', () => {
     const answer = tell(gateway, { ...request, token })
     await expect.poll(() => waiting.length).toBe(1)
     gateway.upstream.answer = (_request, response) => void response.writeHead(200, SSE).write(ACK)
-    const open = await listening({ method: 'GET', token })
+    const other = await listening({ method: 'GET', token })
     await gateway.pdp.admin.revokeGrant(id)
-    await open.ended
+    await other.ended
     const message = { jsonrpc: '2.0', id: 1, result: { content: [{ type: 'text', text: LATE }] } }
     const text = JSON.stringify(message)
     waiting[0]
@@ -88,17 +89,21 @@ describe('a revocation ends within a second', () => {
   })
 })
 
-describe('a subscription', () => {
-  const subscribing = (uris: readonly unknown[], more: Json = {}): Request =>
-    modern('subscriptions/listen', { notifications: { resourceSubscriptions: uris, ...more } })
-  const updated = (uri: unknown) =>
-    eventOf({ method: 'notifications/resources/updated', params: { uri } })
+const subscribing = (uris: readonly unknown[], more: Json = {}): Request =>
+  modern('subscriptions/listen', { notifications: { resourceSubscriptions: uris, ...more } })
 
+const updated = (uri: unknown) =>
+  eventOf({ method: 'notifications/resources/updated', params: { uri } })
+
+const MIXED = ['file:///open/a', 'file:///shut/b', 'file:///open/c']
+
+const openUris = (count: number) => Array.from({ length: count }, (_, at) => `file:///open/${at}`)
+
+describe('a subscription', () => {
   test('of what its caller may not read is not forwarded, each decided by itself and on record', async () => {
     gateway.upstream.answer = (_request, response) => void response.writeHead(200, SSE).end(ACK)
     const before = await gateway.recorded()
-    const uris = ['file:///open/a', 'file:///shut/b', 'file:///open/c', 'file:///open/a']
-    expect((await tell(gateway, subscribing(uris))).status).toBe(200)
+    expect((await tell(gateway, subscribing([...MIXED, 'file:///open/a']))).status).toBe(200)
     const [sent] = gateway.upstream.reached
     expect(sent && messageOf(sent).params?.['notifications']).toEqual({
       resourceSubscriptions: ['file:///open/a', 'file:///open/c'],
@@ -137,12 +142,11 @@ describe('a subscription', () => {
   test('to more than SUBSCRIBED_URIS_MAX is refused; nothing is decided and nothing sent', async () => {
     gateway.upstream.answer = (_request, response) => void response.writeHead(200, SSE).end(ACK)
     const before = await gateway.recorded()
-    const uris = (count: number) => Array.from({ length: count }, (_, at) => `file:///open/${at}`)
-    const told = await tell(gateway, subscribing(uris(SUBSCRIBED_URIS_MAX + 1)))
+    const told = await tell(gateway, subscribing(openUris(SUBSCRIBED_URIS_MAX + 1)))
     expect(told.said.code).toBe('too_many_requests')
     expect(await gateway.recorded()).toBe(before)
     expect(gateway.upstream.reached).toEqual([])
-    expect((await tell(gateway, subscribing(uris(SUBSCRIBED_URIS_MAX)))).status).toBe(200)
+    expect((await tell(gateway, subscribing(openUris(SUBSCRIBED_URIS_MAX)))).status).toBe(200)
     expect(await gateway.recorded()).toBe(before + SUBSCRIBED_URIS_MAX + 1)
   })
 

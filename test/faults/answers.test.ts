@@ -134,13 +134,10 @@ describe('an answer that is none is a result which says so', () => {
   })
 })
 
+const refusing = (code: number, status: number, message: string): Answering =>
+  answering(JSON.stringify({ jsonrpc: '2.0', id: 1, error: { code, message } }), JSON_TYPE, status)
+
 describe('the wrong era', () => {
-  const refusing = (code: number, status: number, message: string): Answering =>
-    answering(
-      JSON.stringify({ jsonrpc: '2.0', id: 1, error: { code, message } }),
-      JSON_TYPE,
-      status,
-    )
   test.each<{ name: string; request: Request; answer: Answering; code: number; status: number }>([
     { name: 'a legacy server is asked by a modern client', request: MODERN, answer: refusing(-32000, 400, 'Bad Request: Server not initialized'), code: -32000, status: 400 },
     { name: 'a modern server is asked by a legacy client', request: { body: legacyText('initialize', { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 't', version: '1' } }) }, answer: refusing(-32022, 400, 'Unsupported protocol version'), code: -32022, status: 400 },
@@ -210,12 +207,12 @@ describe('a gigabyte is not kept', () => {
     params: { data: 'x'.repeat(4_000) },
   })
   const events = Buffer.from(`data: ${note}\n\n`.repeat(256))
-  const open_ = '{"jsonrpc":"2.0","id":1,"result":{"x":"'
+  const head = '{"jsonrpc":"2.0","id":1,"result":{"x":"'
 
   test.each<{ name: string; answer: Answering; result: string }>([
-    { name: 'JSON', answer: pouring(JSON_TYPE, open_, block), result: 'failed' },
-    { name: 'JSON of a known length', answer: pouring({ ...JSON_TYPE, 'content-length': String(GIB) }, open_, block), result: 'failed' },
-    { name: 'one event', answer: pouring(SSE, `data: ${open_}`, block), result: 'unknown' },
+    { name: 'JSON', answer: pouring(JSON_TYPE, head, block), result: 'failed' },
+    { name: 'JSON of a known length', answer: pouring({ ...JSON_TYPE, 'content-length': String(GIB) }, head, block), result: 'failed' },
+    { name: 'one event', answer: pouring(SSE, `data: ${head}`, block), result: 'unknown' },
     { name: 'one comment', answer: pouring(SSE, ': ', block), result: 'unknown' },
     { name: 'many events', answer: pouring(SSE, ': hi\n\n', events), result: 'unknown' },
   ])('$name: the client is told, and memory stays', async ({ answer, result }) => {

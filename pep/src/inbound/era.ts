@@ -89,7 +89,7 @@ function checkRevision(version: unknown, perRequest: boolean): void {
     typeof version === 'string' && (MODERN_REVISIONS.has(version) || LEGACY_REVISIONS.has(version))
   if (isKnown) return
   const supported = [...MODERN_REVISIONS, ...(perRequest ? [] : LEGACY_REVISIONS)]
-  const requested = String(version).slice(0, 64).toWellFormed()
+  const requested = typeof version === 'string' ? version.slice(0, 64).toWellFormed() : null
   throw new GatewayError(
     'unsupported_version',
     'the protocol version is not one this gateway knows',

@@ -98,18 +98,18 @@ function checkSpelling(of: JsonObject, members: ReadonlyMap<string, string>): vo
 }
 
 /** What decides where a message goes, as the specification spells it. */
-const SPELLED = spelled(
+const SPELLED = spelling(
   'name', 'arguments', 'uri', 'ref', 'argument', '_meta', 'taskId', 'requestState', 'inputResponses', 'notifications',
 ) // biome-ignore format: a list
 
 /** The same within parameters that are decided on by what stands in them. */
 const INNER: readonly (readonly [string, ReadonlyMap<string, string>])[] = [
-  ['ref', spelled('type', 'name', 'uri')],
-  ['argument', spelled('name', 'value')],
-  ['notifications', spelled('resourceSubscriptions', 'toolsListChanged', 'taskIds')],
+  ['ref', spelling('type', 'name', 'uri')],
+  ['argument', spelling('name', 'value')],
+  ['notifications', spelling('resourceSubscriptions', 'toolsListChanged', 'taskIds')],
 ]
 
-function spelled(...keys: readonly string[]): ReadonlyMap<string, string> {
+function spelling(...keys: readonly string[]): ReadonlyMap<string, string> {
   return new Map(keys.map((key) => [key.toLowerCase(), key]))
 }
 

@@ -12,7 +12,7 @@ import type { Log } from '../ports.ts'
 import { deniedMessage } from '../refuse.ts'
 import { bindRelated } from './bind.ts'
 import type { Passed, TellServer } from './passage.ts'
-import { checkSpelling, idOf, isObject, unusable } from './server-message.ts'
+import { checkSpelling, idOf, isObject, methodOf, unusable } from './server-message.ts'
 
 /**
  * Decides one request of a server to the client of `inbound`, records it, and answers the verdict. Rejects with
@@ -40,12 +40,9 @@ export function passServerRequest(
   message: JsonObject,
   tellServer: TellServer,
 ): Passed | Promise<Passed> {
-  const { method } = message
+  const method = methodOf(message)
   const refuse = (code: number, text: string): null => {
-    log.info(
-      { server: inbound.server, method: String(method).slice(0, 64) },
-      'not asked of the client',
-    )
+    log.info({ server: inbound.server, method: method.slice(0, 64) }, 'not asked of the client')
     const error = { code, message: text }
     tellServer(JSON.stringify({ jsonrpc: '2.0', id: idOf(message) ?? null, error }))
     return null
@@ -189,7 +186,7 @@ export function asInbound(inbound: Inbound, requestId: string, request: JsonObje
     ...inbound,
     requestId,
     from: 'server',
-    method: String(request['method']),
+    method: methodOf(request),
     kind: 'request',
     id: idOf(request),
     tool: undefined,

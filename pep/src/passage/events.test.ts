@@ -61,7 +61,7 @@ test('what is decided first is not overtaken, and what follows waits for it', as
   const order: string[] = []
   const events = passEvents(
     passageOf(async (message) => {
-      const name = String(message['method'])
+      const name = message['method'] as string
       order.push(`begin ${name}`)
       await new Promise((resolve) => setTimeout(resolve, name === 'a' ? 20 : 1))
       order.push(`end ${name}`)

@@ -86,8 +86,9 @@ describe('events', () => {
   })
 })
 
+const twice = (members: string) => `{"jsonrpc":"2.0",${members}}`
+
 describe('a member that is named twice', () => {
-  const twice = (members: string) => `{"jsonrpc":"2.0",${members}}`
   test.each([
     { name: 'two results', text: twice('"id":1,"result":{"inputRequests":{}},"result":{}') },
     { name: 'two results, one escaped', text: twice('"id":1,"result":{},"r\\u0065sult":{}') },
@@ -135,7 +136,7 @@ describe('a member that is named twice', () => {
 test.each([[['1']], [{ toString: 1 }], [true], [1.5]])(
   'an answer with an id that is none is refused: %j',
   async (id) => {
-    await expect(pass({ id: id as never, result: {} })).rejects.toEqual(UNUSABLE)
+    await expect(pass({ id, result: {} })).rejects.toEqual(UNUSABLE)
   },
 )
 

@@ -14,7 +14,15 @@ import { bindNotification, bindResult } from './bind.ts'
 import { describe } from './describe.ts'
 import { filterResult, type ListFilter, listFilterOf, withheldList } from './list.ts'
 import { NOTIFICATIONS, RESOURCE_UPDATED, TASK_STATES, TOOLS_CHANGED } from './notifications.ts'
-import { checkSpelling, isErrorMessage, isObject, kindOf, unusable } from './server-message.ts'
+import {
+  checkSpelling,
+  idOf,
+  isErrorMessage,
+  isObject,
+  kindOf,
+  methodOf,
+  unusable,
+} from './server-message.ts'
 
 /** What the client gets of one message: the same object as it was sent, another one in its place, or nothing. */
 export type Passed = JsonObject | null
@@ -75,8 +83,8 @@ export function createPassage(ports: PassagePorts, inbound: Inbound, verdict: Ve
 
 /** Clients take "1" for 1, and an error without an id for theirs. */
 function isAnswerTo({ kind, id }: Inbound, message: JsonObject): boolean {
-  const answers = message['id'] ?? null
-  return kind === 'request' && (answers === null || String(answers) === String(id))
+  const answers = idOf(message)
+  return kind === 'request' && (answers === undefined || String(answers) === String(id))
 }
 
 /**
@@ -92,7 +100,7 @@ function passNotification(
   inbound: Inbound,
   message: JsonObject,
 ): Passed | Promise<Passed> {
-  const method = String(message['method'])
+  const method = methodOf(message)
   if (!NOTIFICATIONS.has(method)) {
     ports.log.debug({ server: inbound.server, method: method.slice(0, 64) }, 'not passed on')
     return null

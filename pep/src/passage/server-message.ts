@@ -24,6 +24,11 @@ export function kindOf(message: JsonObject): Message['kind'] {
   return kind
 }
 
+/** What a request or notification is of; empty for a message that names nothing. */
+export function methodOf({ method }: JsonObject): string {
+  return typeof method === 'string' ? method : ''
+}
+
 /** Undefined where it is no id of a request. */
 export function idOf({ id }: JsonObject): RpcId | undefined {
   return typeof id === 'string' || Number.isSafeInteger(id) ? (id as RpcId) : undefined

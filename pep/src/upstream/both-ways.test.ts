@@ -183,6 +183,16 @@ describe('an answer that breaks off', () => {
 
 const urisOf = (count: number) => Array.from({ length: count }, (_, at) => `a:${at}`)
 
+const subscribeTo = (count: number) => {
+  const notifications = { resourceSubscriptions: urisOf(count) }
+  const { message, headers } = modern({
+    id: 'sub',
+    method: 'subscriptions/listen',
+    params: { notifications },
+  })
+  return post(url, message, headers)
+}
+
 describe('a subscription', () => {
   const LISTEN = {
     id: 'sub-1',
@@ -276,13 +286,8 @@ describe('a subscription', () => {
       begin(response, ACK)
       response.end()
     })
-    const subscribing = (count: number) => {
-      const notifications = { resourceSubscriptions: urisOf(count) }
-      const { message, headers } = modern({ ...LISTEN, params: { notifications } })
-      return post(url, message, headers)
-    }
-    expect((await subscribing(64)).status).toBe(200)
-    expect((await subscribing(65)).json.error?.data['code']).toBe('too_many_requests')
+    expect((await subscribeTo(64)).status).toBe(200)
+    expect((await subscribeTo(65)).json.error?.data['code']).toBe('too_many_requests')
   })
 })
 

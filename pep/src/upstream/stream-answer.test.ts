@@ -86,7 +86,7 @@ test('an answer may have ANSWER_STREAM_BYTES_MAX bytes, and not one more', () =>
   const line = Buffer.alloc(1 << 20, 0x3a)
   line.write('\n\n', line.length - 2)
   for (let bytes = 0; bytes < ANSWER_STREAM_BYTES_MAX; bytes += line.length)
-    streamed.onChunk?.(line)
+    void streamed.onChunk?.(line)
   expect(() => streamed.onChunk?.(Buffer.from(':'))).toThrow(
     expect.objectContaining({ code: 'upstream_invalid' }),
   )
@@ -109,7 +109,7 @@ describe('a stream that stays open after its answer', () => {
 
   test('is not kept by more words', () => {
     const one = opened(CALL)
-    for (const chunk of [DONE, PROGRESS, DONE]) one.streamed.onChunk?.(chunk)
+    for (const chunk of [DONE, PROGRESS, DONE]) void one.streamed.onChunk?.(chunk)
     vi.advanceTimersByTime(ANSWER_CLOSE_MS)
     expect(one.stream.destroyed).toBe(true)
   })
