@@ -64,7 +64,9 @@ export async function startServices(options: ServicesOptions): Promise<Services>
     CEDARGATE_PDP_SOCKET: pdpSocket,
   })
   const services = [pdp]
+  let isStopping = false
   const stop = async (): Promise<void> => {
+    isStopping = true
     for (const service of services.toReversed()) await endCommand(service)
     await rm(home, { recursive: true, force: true })
   }
@@ -79,6 +81,11 @@ export async function startServices(options: ServicesOptions): Promise<Services>
     const pep = startCommand(['pep', '--pdp', pdpSocket], enforce)
     services.push(pep)
     await waitFor(pep, () => answers(`${pepUrl}/healthz`))
+    for (const { child, stderr } of services)
+      child.once('exit', (code, signal) => {
+        if (!isStopping)
+          console.error(`a service ended, ${code ?? signal}:\n${stderr().slice(-4_000)}`)
+      })
     return { pdpUrl, pepUrl, pepPid: pep.child.pid ?? 0, operatorToken, stop }
   } catch (error) {
     await stop()

@@ -55,8 +55,8 @@ export async function call(
 /** A legacy session, initialised; the headers that name it. */
 export async function openSession(target: Target): Promise<Record<string, string>> {
   lastId += 1
-  const { session } = await exchange(target, initializeOf(lastId))
-  if (session === undefined) throw new Error('no session')
+  const { text, session } = await exchange(target, initializeOf(lastId))
+  if (session === undefined) throw new Error(`no session: ${text.slice(0, 300)}`)
   const named = { 'mcp-session-id': session }
   await exchange(target, '{"jsonrpc":"2.0","method":"notifications/initialized"}', named)
   return named

@@ -20,6 +20,6 @@ export function startClients(): Clients {
       clients.send(order)
       return answered.promise
     },
-    stop: () => clients.disconnect(),
+    stop: () => void (clients.connected && clients.disconnect()),
   }
 }

@@ -24,7 +24,11 @@ const TICKS_PER_SECOND = 100
 export function watchMemory(pid: number): () => number {
   let most = memoryOf(pid).rssMiB
   const timer = setInterval(() => {
-    most = Math.max(most, memoryOf(pid).rssMiB)
+    try {
+      most = Math.max(most, memoryOf(pid).rssMiB)
+    } catch {
+      clearInterval(timer) // It ended: whoever speaks to it will say so.
+    }
   }, 500)
   return () => {
     clearInterval(timer)

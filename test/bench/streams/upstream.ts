@@ -10,6 +10,7 @@ type Message = {
   readonly method: string
   readonly params?: {
     readonly name?: string
+    readonly requestId?: number
     readonly _meta?: { readonly progressToken?: unknown }
   }
 }
