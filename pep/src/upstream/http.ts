@@ -85,7 +85,7 @@ async function send(
       method: isPost ? 'POST' : inbound.kind === 'stream' ? 'GET' : 'DELETE',
       path,
       headers: requestHeaders(inbound, isPost),
-      body: isPost ? inbound.text : null,
+      body: isPost ? bytesOf(inbound.text) : null,
       bodyTimeout: isPost && !isLasting(inbound) ? UPSTREAM_BODY_TIMEOUT_MS : 0,
       ...(signal === undefined ? {} : { signal }),
     })
@@ -96,6 +96,11 @@ async function send(
     onEnded({ result: signal?.aborted ? 'unknown' : 'failed', status: 0, isError: true, bytes: 0 })
     throw new GatewayError(faultOf(cause), 'the server gave no answer', { cause })
   }
+}
+
+/** Bytes of their own: undici keeps a body while it is answered, and of a text it would keep a whole slab of a pool. */
+function bytesOf(text: string): Uint8Array {
+  return new TextEncoder().encode(text)
 }
 
 function requestHeaders(inbound: Inbound, isPost: boolean): Record<string, string> {

@@ -37,6 +37,8 @@ export type ServicesOptions = {
   readonly servers: readonly string[]
   /** What both are told beside that, such as CEDARGATE_SERVER_…. */
   readonly env: Env
+  /** What the PEP alone is told. */
+  readonly pepEnv?: Env
 }
 export type Services = {
   readonly pdpUrl: string
@@ -77,7 +79,12 @@ export async function startServices(options: ServicesOptions): Promise<Services>
     const { key } = await json(['peps', 'enroll', ...served], operator, pepMade)
     const pepPort = String(await freePort())
     const pepUrl = `http://127.0.0.1:${pepPort}`
-    const enforce = { ...common, CEDARGATE_PEP_KEY: key, CEDARGATE_PEP_PORT: pepPort }
+    const enforce = {
+      ...common,
+      ...options.pepEnv,
+      CEDARGATE_PEP_KEY: key,
+      CEDARGATE_PEP_PORT: pepPort,
+    }
     const pep = startCommand(['pep', '--pdp', pdpSocket], enforce)
     services.push(pep)
     await waitFor(pep, () => answers(`${pepUrl}/healthz`))

@@ -1,6 +1,10 @@
 // Owns the stdio server of the benchmark `streams`: says something every second, and who it is when asked. As small as
 // a server can be; plain JavaScript, so that a hundred of them start in bearable time.
+import { randomUUID } from 'node:crypto'
 import { createInterface } from 'node:readline'
+
+// By its title it is found from outside of a sandbox too.
+process.title = `bench-${randomUUID()}`
 
 const say = (message) => process.stdout.write(`${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`)
 
@@ -11,7 +15,7 @@ const RESULTS = {
     serverInfo: { name: 'child', version: '1' },
   }),
   'tools/list': () => ({ tools: JSON.parse(process.argv[2] ?? '[]') }),
-  'tools/call': () => ({ content: [{ type: 'text', text: String(process.pid) }] }),
+  'tools/call': () => ({ content: [{ type: 'text', text: process.title }] }),
 }
 
 const lines = createInterface({ input: process.stdin })

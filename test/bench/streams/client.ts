@@ -12,6 +12,7 @@ import {
   type Target,
 } from './orders.ts'
 import { quantile } from './plan.ts'
+import { processOf } from './processes.ts'
 import { CHILD_TOOL, nowMs } from './words.ts'
 
 type Of<K extends Order['kind']> = Extract<Order, { kind: K }>
@@ -51,8 +52,9 @@ async function openChild(target: Target): Promise<void> {
   const session = await openSession(target)
   streams.push(await openGet(target, session))
   const text = await call(target, CHILD_TOOL.name, session)
-  const pid = Number(/"text":"(\d+)"/.exec(text)?.[1])
-  if (!isAlive(pid)) throw new Error(`no child: ${text}`)
+  const title = /"text":"([^"]+)"/.exec(text)?.[1]
+  const pid = title === undefined ? undefined : processOf(title)
+  if (pid === undefined) throw new Error(`no child: ${text}`)
   children.push({ target, session, pid, endedAt: undefined, lastAt: 0, longestGapMs: 0 })
 }
 

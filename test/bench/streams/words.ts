@@ -12,7 +12,7 @@ export const HTTP_TOOLS = [
   { name: 'lookup', description: 'Answers', inputSchema },
   { name: 'follow', description: 'Tells how far it is, for ever', inputSchema },
 ] as const
-/** Answers with the process id of the child. */
+/** Answers with the title of the process. */
 export const CHILD_TOOL = { name: 'whoami', description: 'Answers', inputSchema } as const
 
 /** On every server; no call asks for it. */

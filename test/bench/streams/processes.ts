@@ -1,5 +1,6 @@
-// Owns how much memory a process holds, as the kernel counts it. Linux only: it reads /proc.
-import { readFileSync } from 'node:fs'
+// Owns looking at a process from outside: what it holds and uses, as the kernel counts it, and which it is. Linux only:
+// it reads /proc.
+import { readdirSync, readFileSync } from 'node:fs'
 
 export type Memory = { readonly rssMiB: number; readonly peakMiB: number }
 
@@ -33,5 +34,19 @@ export function watchMemory(pid: number): () => number {
   return () => {
     clearInterval(timer)
     return most
+  }
+}
+
+/** The process of this title; in a sandbox it knows itself by another id. Undefined where there is none. */
+export function processOf(title: string): number | undefined {
+  const ids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
+  return ids.map(Number).find((pid) => commandLineOf(pid).startsWith(title))
+}
+
+function commandLineOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+  } catch {
+    return '' // It ended between two looks.
   }
 }
