@@ -12,7 +12,7 @@ export const UPSTREAM_HEADERS_TIMEOUT_MS = 330_000
 export const UPSTREAM_TELL_TIMEOUT_MS = 10_000
 /** Silence within an answer that is not an event stream. */
 export const UPSTREAM_BODY_TIMEOUT_MS = 330_000
-/** Connections to one server; a call beyond waits for one. */
+/** Connections to one server, beside those of lasting streams; a call beyond waits for one. */
 export const UPSTREAM_CONNECTIONS_MAX = 1_024
 /**
  * How long an answer whose legacy client went away is read on, so that the server is not
@@ -47,6 +47,11 @@ export const STREAMS_MAX = 1_024
 export const STREAMS_PER_GRANT_MAX = 64
 /** Resources that one `subscriptions/listen` may name; each is decided by itself. */
 export const SUBSCRIBED_URIS_MAX = 64
+/**
+ * Connections to one server for these: some more than may be open, since one too many is refused only when the server
+ * has answered it.
+ */
+export const STREAM_CONNECTIONS_MAX = STREAMS_MAX + 64
 /** How often it is asked whether what stays open may. */
 export const STREAM_CHECK_MS = 60_000
 /** Lists whose state is remembered, to tell their callers when it changes. */

@@ -45,6 +45,8 @@ export type Services = {
   readonly pepUrl: string
   readonly pepPid: number
   readonly operatorToken: string
+  /** Resolves when its process is gone. */
+  readonly stopPep: () => Promise<void>
   readonly stop: () => Promise<void>
 }
 
@@ -93,7 +95,11 @@ export async function startServices(options: ServicesOptions): Promise<Services>
         if (!isStopping)
           console.error(`a service ended, ${code ?? signal}:\n${stderr().slice(-4_000)}`)
       })
-    return { pdpUrl, pepUrl, pepPid: pep.child.pid ?? 0, operatorToken, stop }
+    const stopPep = async (): Promise<void> => {
+      isStopping = true
+      await endCommand(pep)
+    }
+    return { pdpUrl, pepUrl, pepPid: pep.child.pid ?? 0, operatorToken, stopPep, stop }
   } catch (error) {
     await stop()
     throw error

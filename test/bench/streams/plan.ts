@@ -26,7 +26,7 @@ export const FULL: Plan = {
   post: 100,
   children: 100,
   windows: 3,
-  windowMs: 15_000,
+  windowMs: 20_000,
   callsPerSecond: 50,
   reopenings: 3,
 }

@@ -10,18 +10,23 @@ export function goalsOf(
 ): Goal[] {
   const ended = revoked.map(({ streamsMs, childrenMs }) => Math.max(streamsMs, childrenMs))
   const gaps = windows.map(({ gapMs, childGapMs }) => Math.max(gapMs.max, childGapMs.max))
+  const refused = windows.reduce(
+    (sum, { calls, childCalls }) => sum + calls.errors + childCalls.errors,
+    0,
+  )
   const wrong = revoked.reduce((sum, { left, othersEnded }) => sum + left + othersEnded, 0)
   return [
     { name: 'MiB the PEP ever held', value: memory.peak, most: most.rssMiB },
     { name: 'ms, longest silence of a stream or child', value: Math.max(...gaps), most: most.longestGapMs },
     { name: 'ms until all of a revoked grant was closed', value: Math.max(...ended), most: most.revokedWithinMs },
     { name: 'streams wrongly closed or left open', value: wrong + leftAtUpstream, most: 0 },
+    { name: 'calls not answered by their server', value: refused, most: 0 },
     { name: 'streams not told of changed tools', value: told.missing, most: 0 },
   ] // biome-ignore format: one goal a line
 }
 
 export function report(direct: readonly Traffic[], through: Through): string {
-  const { memory, cpu, openedMs, childrenMs, told, revoked } = through
+  const { memory, cpu, openedMs, childrenMs, told, revoked, stoppedMs, windows } = through
   const reopened = memory.reopened.map(({ open, closed }) => `${whole(open)}/${whole(closed)}`)
   return [
     ...['directly', 'through'].map((name, arm) => trafficLine(name, arm === 0 ? direct : through.windows)),
@@ -29,6 +34,8 @@ export function report(direct: readonly Traffic[], through: Through): string {
     `memory, MiB: started ${whole(memory.idle)}, streams ${whole(memory.streams)}, children too ${whole(memory.children)}, traffic ${whole(memory.traffic)}, closed ${whole(memory.closed)}, open/closed again ${reopened.join(' ')}, most ever ${whole(memory.peak)}`,
     `the PEP used ${cpu.toFixed(2)} of a core; opening took ${seconds(openedMs)} s, the children ${seconds(childrenMs)} s`,
     `a save of the bundle was told to ${told.streams} streams, the first after ${seconds(told.firstMs)} s, the last after ${seconds(told.lastMs)} s`,
+    `the PEP stopped within ${seconds(stoppedMs)} s with all of it open`,
+    ...windows.flatMap(({ calls, childCalls }) => calls.firstError ?? childCalls.firstError ?? []),
     `revoked: streams gone after ${shown(spread(revoked.map((it) => it.streamsMs)))} ms, children after ${shown(spread(revoked.map((it) => it.childrenMs)))} ms`,
   ].join('\n') // biome-ignore format: one line each
 }
