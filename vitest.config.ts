@@ -9,7 +9,16 @@ const guards = [
   'test/conformance/recorder.test.ts',
 ]
 /** What does not depend on the database runs once, in `pglite`. */
-const once = ['test/checkout.test.ts', 'test/pack.test.ts', 'test/e2e/list-changed.test.ts']
+const once = [
+  'test/checkout.test.ts',
+  'test/pack.test.ts',
+  'test/attacks/arguments.test.ts',
+  'test/attacks/hostile-server.test.ts',
+  'test/e2e/list-changed.test.ts',
+  'test/e2e/servers.test.ts',
+  'test/e2e/sse.test.ts',
+  'test/faults/answers.test.ts',
+]
 
 export default defineConfig({
   test: {

@@ -16,7 +16,7 @@ export const UPSTREAM_TELL_TIMEOUT_MS = 10_000
 export const UPSTREAM_TELLS_MAX = 64
 /** Silence within an answer that is not an event stream. */
 export const UPSTREAM_BODY_TIMEOUT_MS = 330_000
-/** Connections to one server; a call beyond waits for one. */
+/** Connections to one server, beside those of lasting streams; a call beyond waits for one. */
 export const UPSTREAM_CONNECTIONS_MAX = 1_024
 /**
  * How long an answer whose legacy client went away is read on, so that the server is not
@@ -55,6 +55,11 @@ export const SUBSCRIBED_URIS_MAX = 64
 export const SUBSCRIBED_TASKS_MAX = 256
 /** Requests of a server to its client in one answer; each is decided and recorded. On a stream they come one by one. */
 export const SERVER_REQUESTS_MAX = 32
+/**
+ * Connections to one server for these: some more than may be open, since one too many is refused only when the server
+ * has answered it.
+ */
+export const STREAM_CONNECTIONS_MAX = STREAMS_MAX + 64
 /** How often it is asked whether what stays open may. */
 export const STREAM_CHECK_MS = 60_000
 /** Lists whose state is remembered, to tell their callers when it changes. */

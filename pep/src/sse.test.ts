@@ -1,5 +1,8 @@
 // Server-sent events: whatever the line ends and however the bytes arrive, the same events, and not
 // a byte of them lost.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { array, assert, nat, property } from 'fast-check'
 import { expect, test } from 'vitest'
 import { createSseReader, withData } from './sse.ts'
@@ -69,4 +72,24 @@ test.each([
   const before = performance.now()
   for (let chunks = 0; chunks < 16; chunks += 1) reader.push(chunk)
   expect(performance.now() - before).toBeLessThan(1_000)
+})
+
+test.each([
+  { name: 'read to its end', text: 'data: one\n\n', kept: false },
+  { name: 'that ends within an event', text: 'data: one\n\ndata: tw', kept: true },
+])('a chunk $name is kept in memory: $kept', async ({ text, kept }) => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const reader = createSseReader(1_000)
+  const pushed = (chunk: Buffer) => {
+    reader.push(chunk)
+    return new WeakRef(chunk.buffer)
+  }
+  const memory = pushed(Buffer.from(new TextEncoder().encode(text).buffer))
+  await sleep(1)
+  collect()
+  expect(memory.deref() !== undefined).toBe(kept)
+  expect(reader.push(Buffer.from('o\n\n')).map(({ data }) => data)).toEqual(
+    kept ? ['two'] : [undefined],
+  )
 })

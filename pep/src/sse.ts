@@ -49,7 +49,8 @@ export function createSseReader(eventBytesMax: number): SseReader {
         bytes = 0
         from = end
       }
-      parts.push(buffer.subarray(from))
+      // A part keeps the whole chunk in memory that it is of: nothing is kept of one that was read to its end.
+      if (from < buffer.length) parts.push(buffer.subarray(from))
       bytes += buffer.length - from
       if (bytes > eventBytesMax) throw new RangeError('an event is too long')
       const begun = from === 0 ? 0 : from + tail.length

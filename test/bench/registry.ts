@@ -2,6 +2,7 @@
 import { cedarBench } from './cedar/bench.ts'
 import { gatewayBench } from './gateway/bench.ts'
 import { startBench } from './start/bench.ts'
+import { streamsBench } from './streams/bench.ts'
 
 export type BenchOptions = {
   /** One short pass, to see that it works; its figures mean little. */
@@ -19,4 +20,4 @@ export type Bench = {
 export type Figures = { readonly goals?: readonly Goal[] } & object
 export type Goal = { readonly name: string; readonly value: number; readonly most: number }
 
-export const BENCHES: readonly Bench[] = [gatewayBench, startBench, cedarBench]
+export const BENCHES: readonly Bench[] = [gatewayBench, startBench, cedarBench, streamsBench]

@@ -45,7 +45,7 @@ export type PassagePorts = {
   readonly bindings: Bindings
   readonly showTools: ShowTools
   /** Told when a list of tools was shown by this verdict. */
-  readonly onListed: (of: Inbound, verdict: Verdict) => void
+  readonly onListed: (of: Inbound, verdict: Showing) => void
   /** The server said that its tools changed. */
   readonly onToolsChanged: (server: string) => void
   /** Whether models may read the `instructions` of a server. */
@@ -55,8 +55,11 @@ export type PassagePorts = {
   readonly log: Log
 }
 
+/** What of a verdict the way back goes by. */
+export type Showing = Pick<Verdict, 'visible'>
+
 /** The way back of `inbound`, which `verdict` allowed. Throws verdict_mismatch for a list without `visible`. */
-export function createPassage(ports: PassagePorts, inbound: Inbound, verdict: Verdict): Passage {
+export function createPassage(ports: PassagePorts, inbound: Inbound, verdict: Showing): Passage {
   const filter = listFilterOf(inbound, verdict, ports.showTools)
   let answered: { readonly isError: boolean } | undefined
   const note = (message: JsonObject): JsonObject => {

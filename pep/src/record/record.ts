@@ -10,11 +10,14 @@ import { GatewayError } from '../gateway-error.ts'
 import type { Addressed, Inbound } from '../inbound/receive.ts'
 import { RECORD_BYTES_MAX, RECORDS_IN_FLIGHT_MAX, WAITING_MAX } from '../limits.ts'
 
+/** A verdict whose record is committed. The record is gone from it: it is long, and a stream keeps its verdict. */
+export type Settled = Omit<Verdict, 'record'>
+
 /** A call that was allowed and whose record is committed. Only `record` below makes one. */
 class Recorded {
   readonly #inbound: Inbound
   readonly #askedAt: number
-  readonly verdict: Verdict
+  readonly verdict: Settled
   readonly of: Addressed
 
   constructor(inbound: Inbound, verdict: Verdict, askedAt: number) {
@@ -22,7 +25,8 @@ class Recorded {
     this.of = { kind, method, id, era, server, token }
     this.#inbound = inbound
     this.#askedAt = askedAt
-    this.verdict = verdict
+    const { record: _, ...settled } = verdict
+    this.verdict = settled
   }
 
   /**

@@ -9,6 +9,7 @@ import type { Bindings } from '../inbound/bindings.ts'
 import type { Inbound } from '../inbound/receive.ts'
 import {
   SERVER_MESSAGE_BYTES_MAX,
+  STREAM_CONNECTIONS_MAX,
   UPSTREAM_BODY_TIMEOUT_MS,
   UPSTREAM_CONNECT_TIMEOUT_MS,
   UPSTREAM_CONNECTIONS_MAX,
@@ -43,18 +44,22 @@ type Exchange = {
 
 /** `url` is absolute, http or https. Connections are opened as they are needed. */
 export function openHttpServer(id: string, url: URL, ports: HttpPorts): UpstreamServer {
-  const pool = new Pool(url.origin, {
-    connections: UPSTREAM_CONNECTIONS_MAX,
-    pipelining: 1,
-    connect: { timeout: UPSTREAM_CONNECT_TIMEOUT_MS },
-    headersTimeout: UPSTREAM_HEADERS_TIMEOUT_MS,
-  })
+  const open = (connections: number) =>
+    new Pool(url.origin, {
+      connections,
+      pipelining: 1,
+      connect: { timeout: UPSTREAM_CONNECT_TIMEOUT_MS },
+      headersTimeout: UPSTREAM_HEADERS_TIMEOUT_MS,
+    })
+  const pool = open(UPSTREAM_CONNECTIONS_MAX)
+  // What stays open has connections of its own: it never keeps a call waiting.
+  const lasting = open(STREAM_CONNECTIONS_MAX)
   const path = `${url.pathname}${url.search}`
   const teller = createTeller(pool, path, ports.log)
   return {
     id,
     async forward(call, sending) {
-      const { response, inbound } = await send(pool, path, call, sending, ports)
+      const { response, inbound } = await send({ pool, lasting }, path, call, sending, ports)
       const tellServer = (text: string) => teller(inbound, text)
       try {
         return await shape({ inbound, call, sending, response, tellServer }, ports)
@@ -69,12 +74,16 @@ export function openHttpServer(id: string, url: URL, ports: HttpPorts): Upstream
     },
     connect: (call) => connectHttp(pool, path, call.open(ports.monotonic())),
     revoke: () => undefined,
-    stop: () => pool.destroy(),
+    async stop() {
+      await Promise.all([pool.destroy(), lasting.destroy()])
+    },
   }
 }
 
+type Pools = { readonly pool: Pool; readonly lasting: Pool }
+
 async function send(
-  pool: Pool,
+  { pool, lasting }: Pools,
   path: string,
   call: RecordedCall,
   { signal, onEnded }: Sending,
@@ -83,11 +92,11 @@ async function send(
   const inbound = call.open(monotonic())
   const isPost = inbound.text !== ''
   try {
-    const response = await pool.request({
+    const response = await (isLasting(inbound) ? lasting : pool).request({
       method: isPost ? 'POST' : inbound.kind === 'stream' ? 'GET' : 'DELETE',
       path,
       headers: requestHeaders(inbound, isPost),
-      body: isPost ? inbound.text : null,
+      body: isPost ? bytesOf(inbound.text) : null,
       bodyTimeout: isPost && !isLasting(inbound) ? UPSTREAM_BODY_TIMEOUT_MS : 0,
       ...(signal === undefined ? {} : { signal }),
     })
@@ -98,6 +107,11 @@ async function send(
     onEnded({ result: signal?.aborted ? 'unknown' : 'failed', status: 0, isError: true, bytes: 0 })
     throw new GatewayError(faultOf(cause), 'the server gave no answer', { cause })
   }
+}
+
+/** Bytes of their own: undici keeps a body while it is answered, and of a text it would keep a whole slab of a pool. */
+function bytesOf(text: string): Uint8Array {
+  return new TextEncoder().encode(text)
 }
 
 function requestHeaders(inbound: Inbound, isPost: boolean): Record<string, string> {

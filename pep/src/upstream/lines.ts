@@ -28,7 +28,8 @@ export function speakLines({ stdin, stdout }: ChildProcess, ports: LinesPorts): 
       bytes = 0
       from = end + 1
     }
-    parts.push(chunk.subarray(from))
+    // A part keeps the whole chunk in memory that it is of: nothing is kept of one that was read to its end.
+    if (from < chunk.length) parts.push(chunk.subarray(from))
     bytes += chunk.length - from
     if (bytes <= SERVER_MESSAGE_BYTES_MAX) return
     parts = []

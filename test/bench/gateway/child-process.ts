@@ -15,7 +15,7 @@ export function serveUntilParentEnds(server: Server): void {
   process.stdin.on('end', () => process.exit(0)).resume()
 }
 
-/** In the parent: starts one of the files beside this one and waits for its URL. */
+/** In the parent: starts one of the files beside this one, or the file of a URL, and waits for its URL. */
 export async function startChild(file: string, args: readonly string[] = []): Promise<Child> {
   const path = fileURLToPath(new URL(file, import.meta.url))
   const child = spawn(process.execPath, [path, ...args], { stdio: ['pipe', 'pipe', 'inherit'] })

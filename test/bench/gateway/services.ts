@@ -29,39 +29,92 @@ export async function createDatabase(url: string, name: string): Promise<string>
   return database.href
 }
 
+export type ServicesOptions = {
+  /** A migrated one. */
+  readonly database: string
+  readonly bundle: string
+  /** What the PEP is enrolled for. */
+  readonly servers: readonly string[]
+  /** What both are told beside that, such as CEDARGATE_SERVER_…. */
+  readonly env: Env
+  /** What the PEP alone is told. */
+  readonly pepEnv?: Env
+}
+export type Services = {
+  readonly pdpUrl: string
+  readonly pepUrl: string
+  readonly pepPid: number
+  readonly operatorToken: string
+  /** Resolves when its process is gone. */
+  readonly stopPep: () => Promise<void>
+  readonly stop: () => Promise<void>
+}
+
 /** `cedargate pdp` and `cedargate pep` as two processes. */
-export async function startApart(database: string, upstreamUrl: string): Promise<Gateway> {
+export async function startServices(options: ServicesOptions): Promise<Services> {
   const home = await mkdtemp(join(tmpdir(), 'cedargate-bench-'))
-  const common = { DATABASE_URL: database, CEDARGATE_SERVER_BENCH_URL: `${upstreamUrl}/mcp` }
+  const common = { ...options.env, DATABASE_URL: options.database }
   const made = await json(['keys', 'create'], { CEDARGATE_HOME: home }, keysMade)
+  const { operatorToken, operatorTokenSha256 } = made
   const pdpPort = String(await freePort())
   const pdpUrl = `http://127.0.0.1:${pdpPort}`
   const pdpSocket = join(home, 'pdp.sock')
   const pdp = startCommand(['pdp'], {
     ...common,
     CEDARGATE_HOME: home,
-    CEDARGATE_BUNDLE: bundle,
-    CEDARGATE_OPERATOR_TOKEN_SHA256: made.operatorTokenSha256,
+    CEDARGATE_BUNDLE: options.bundle,
+    CEDARGATE_OPERATOR_TOKEN_SHA256: operatorTokenSha256,
     CEDARGATE_PDP_PORT: pdpPort,
     CEDARGATE_PDP_SOCKET: pdpSocket,
   })
   const services = [pdp]
+  let isStopping = false
   const stop = async (): Promise<void> => {
+    isStopping = true
     for (const service of services.toReversed()) await endCommand(service)
     await rm(home, { recursive: true, force: true })
   }
   try {
     await waitFor(pdp, () => answers(`${pdpUrl}/readyz`))
-    const operator = { CEDARGATE_URL: pdpUrl, CEDARGATE_TOKEN: made.operatorToken }
-    const { key } = await json(['peps', 'enroll', '--server', SERVER], operator, pepMade)
-    const grant = ['--user', 'bench', '--agent', 'load', '--team', 'load', '--server', SERVER]
-    const { token } = await json(['grants', 'create', ...grant], operator, grantMade)
+    const operator = { CEDARGATE_URL: pdpUrl, CEDARGATE_TOKEN: operatorToken }
+    const served = options.servers.flatMap((server) => ['--server', server])
+    const { key } = await json(['peps', 'enroll', ...served], operator, pepMade)
     const pepPort = String(await freePort())
     const pepUrl = `http://127.0.0.1:${pepPort}`
-    const enforce = { ...common, CEDARGATE_PEP_KEY: key, CEDARGATE_PEP_PORT: pepPort }
+    const enforce = {
+      ...common,
+      ...options.pepEnv,
+      CEDARGATE_PEP_KEY: key,
+      CEDARGATE_PEP_PORT: pepPort,
+    }
     const pep = startCommand(['pep', '--pdp', pdpSocket], enforce)
     services.push(pep)
     await waitFor(pep, () => answers(`${pepUrl}/healthz`))
+    for (const { child, stderr } of services)
+      child.once('exit', (code, signal) => {
+        if (!isStopping)
+          console.error(`a service ended, ${code ?? signal}:\n${stderr().slice(-4_000)}`)
+      })
+    const stopPep = async (): Promise<void> => {
+      isStopping = true
+      await endCommand(pep)
+    }
+    return { pdpUrl, pepUrl, pepPid: pep.child.pid ?? 0, operatorToken, stopPep, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+/** Both services apart, and a grant to call through them. */
+export async function startApart(database: string, upstreamUrl: string): Promise<Gateway> {
+  const env = { CEDARGATE_SERVER_BENCH_URL: `${upstreamUrl}/mcp` }
+  const services = await startServices({ database, bundle, servers: [SERVER], env })
+  const { pdpUrl, pepUrl, operatorToken, stop } = services
+  try {
+    const operator = { CEDARGATE_URL: pdpUrl, CEDARGATE_TOKEN: operatorToken }
+    const grant = ['--user', 'bench', '--agent', 'load', '--team', 'load', '--server', SERVER]
+    const { token } = await json(['grants', 'create', ...grant], operator, grantMade)
     return { arm: arm('c', '(c) gateway, two processes', pepUrl, token), stop }
   } catch (error) {
     await stop()
