@@ -93,6 +93,7 @@ async function runDirect({ clients, grants, plan, upstreamUrl, say }: Setting): 
 
 export type Through = {
   readonly openedMs: number
+  readonly retried: number
   readonly childrenMs: number
   /** Of the PEP's process, MiB: when it had started, with the streams, with the children too, the most under traffic … */
   readonly memory: {
@@ -183,7 +184,19 @@ async function runThrough(setting: Setting): Promise<Through> {
   const [openedMs, childrenMs] = [opened.tookMs, childrenOpened.tookMs]
   const stoppedMs = await stopWithAllOpen(setting, rest)
   say(`stopped with all open: ${stoppedMs.toFixed(0)} ms`)
-  return { openedMs, childrenMs, memory, windows, cpu, told, revoked, leftAtUpstream, stoppedMs }
+  const retried = opened.retried + childrenOpened.retried
+  return {
+    openedMs,
+    childrenMs,
+    retried,
+    memory,
+    windows,
+    cpu,
+    told,
+    revoked,
+    leftAtUpstream,
+    stoppedMs,
+  }
 }
 
 async function stopWithAllOpen(setting: Setting, grants: readonly Grant[]): Promise<number> {

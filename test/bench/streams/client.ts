@@ -27,17 +27,20 @@ type Child = {
 type Counted = { tookMs: number[]; errors: number; firstError: string | null }
 
 const OPENING_AT_ONCE = 16
+const TRIES = 5
 const POLL_MS = 5
 const SECOND_MS = 1_000
 
 let streams: OpenStream[] = []
 let children: Child[] = []
+let retried = 0
 
 async function open(order: Of<'open'>): Promise<AnswerOf['open']> {
   const began = nowMs()
+  retried = 0
   const opening = [
     ...order.streams.map((target) => async () => {
-      streams.push(await openStream(target.of, target))
+      streams.push(await patiently(() => openStream(target.of, target)))
     }),
     ...order.children.map((target) => () => openChild(target)),
   ]
@@ -45,17 +48,30 @@ async function open(order: Of<'open'>): Promise<AnswerOf['open']> {
     for (let next = opening.shift(); next !== undefined; next = opening.shift()) await next()
   }
   await Promise.all(Array.from({ length: OPENING_AT_ONCE }, work))
-  return { tookMs: nowMs() - began }
+  return { tookMs: nowMs() - began, retried }
 }
 
 async function openChild(target: Target): Promise<void> {
-  const session = await openSession(target)
-  streams.push(await openGet(target, session))
-  const text = await call(target, CHILD_TOOL.name, session)
+  const session = await patiently(() => openSession(target))
+  streams.push(await patiently(() => openGet(target, session)))
+  const text = await patiently(() => call(target, CHILD_TOOL.name, session))
   const title = /"text":"([^"]+)"/.exec(text)?.[1]
   const pid = title === undefined ? undefined : processOf(title)
   if (pid === undefined) throw new Error(`no child: ${text}`)
   children.push({ target, session, pid, endedAt: undefined, lastAt: 0, longestGapMs: 0 })
+}
+
+/** On a machine that is busy otherwise a verdict may expire while it is opened: as any client, it tries again. */
+async function patiently<T>(act: () => Promise<T>): Promise<T> {
+  for (let left = TRIES; ; left--) {
+    try {
+      return await act()
+    } catch (error) {
+      if (left === 1) throw error
+      retried++
+      await sleep(SECOND_MS)
+    }
+  }
 }
 
 async function traffic(order: Of<'traffic'>): Promise<AnswerOf['traffic']> {

@@ -40,7 +40,8 @@ export type Tally = {
   readonly tookMs: Latency
 }
 
-export type Opened = { readonly tookMs: number }
+/** `retried`: requests that were refused at first. */
+export type Opened = { readonly tookMs: number; readonly retried: number }
 export type Traffic = {
   readonly streams: number
   readonly events: number

@@ -32,7 +32,7 @@ export function report(direct: readonly Traffic[], through: Through): string {
     ...['directly', 'through'].map((name, arm) => trafficLine(name, arm === 0 ? direct : through.windows)),
     `children: a call p50 ${of(through.windows, ({ childCalls }) => childCalls.tookMs.p50)}, p99 ${of(through.windows, ({ childCalls }) => childCalls.tookMs.p99)}, longest without an answer ${of(through.windows, ({ childGapMs }) => childGapMs.max)} ms`,
     `memory, MiB: started ${whole(memory.idle)}, streams ${whole(memory.streams)}, children too ${whole(memory.children)}, traffic ${whole(memory.traffic)}, closed ${whole(memory.closed)}, open/closed again ${reopened.join(' ')}, most ever ${whole(memory.peak)}`,
-    `the PEP used ${cpu.toFixed(2)} of a core; opening took ${seconds(openedMs)} s, the children ${seconds(childrenMs)} s`,
+    `the PEP used ${cpu.toFixed(2)} of a core; opening took ${seconds(openedMs)} s, the children ${seconds(childrenMs)} s, ${through.retried} requests tried again`,
     `a save of the bundle was told to ${told.streams} streams, the first after ${seconds(told.firstMs)} s, the last after ${seconds(told.lastMs)} s`,
     `the PEP stopped within ${seconds(stoppedMs)} s with all of it open`,
     ...windows.flatMap(({ calls, childCalls }) => calls.firstError ?? childCalls.firstError ?? []),
