@@ -161,6 +161,13 @@ describe.runIf(whyNoBubblewrap() === undefined)('in bubblewrap', () => {
     expect(await pep.ask('probe', 'read', { path: '/proc/1/environ' })).not.toContain('CEDARGATE')
   })
 
+  test('the demo server of the example bundle works there', async () => {
+    const demo = { command: 'mcp-server-filesystem', args: [inHome('demo')], cwd: inHome('demo') }
+    const pep = await startIsolated('bubblewrap', server('files', demo))
+    const said = await pep.ask('files', 'read_text_file', { path: inHome('demo', 'notes.txt') })
+    expect(said).toContain('"text":"notes"')
+  })
+
   test('also one that speaks HTTP', async () => {
     const url = 'http://127.0.0.1:${PORT}/mcp'
     const pep = await startIsolated('bubblewrap', server('probe', { transport: 'http', url, env: { PORT: '${PORT}' } }))

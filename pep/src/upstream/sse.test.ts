@@ -5,7 +5,12 @@ import type { AddressInfo } from 'node:net'
 import { request } from 'undici'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Upstream, Visible } from '../../../schemas/pep-api.ts'
-import { SERVER_MESSAGE_BYTES_MAX, SSE_OPEN_TIMEOUT_MS } from '../limits.ts'
+import {
+  SERVER_MESSAGE_BYTES_MAX,
+  SESSIONS_MAX,
+  SESSIONS_PER_GRANT_MAX,
+  SSE_OPEN_TIMEOUT_MS,
+} from '../limits.ts'
 import {
   clientHeaders,
   countingSql,
@@ -335,6 +340,20 @@ describe('a server that', () => {
     expect(json.error?.data['code']).toBe('upstream_timeout')
     expect(performance.now() - began).toBeGreaterThanOrEqual(SSE_OPEN_TIMEOUT_MS)
     await until(() => closed)
+  })
+
+  test(`has ${SESSIONS_MAX} sessions has no more`, async () => {
+    const own = await startTestPep({ pdp: pdp.port, sql: countingSql() })
+    const openedBy = async (seed: number) => {
+      const { authorization = '' } = clientHeaders(testToken(seed))
+      return (await post(`${own.url}/odd/mcp`, INITIALIZE, { authorization })).json
+    }
+    const grants = SESSIONS_MAX / SESSIONS_PER_GRANT_MAX
+    for (let count = 0; count < SESSIONS_MAX; count++)
+      expect((await openedBy(20 + (count % grants))).result).toBeDefined()
+    expect((await openedBy(20 + grants)).error?.data['code']).toBe('too_many_requests')
+    expect((await openedBy(20)).result).toBeDefined() // In the place of one of its own.
+    await own.close()
   })
 
   test('says what is no message is heard all the same', async () => {

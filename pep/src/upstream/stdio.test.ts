@@ -5,9 +5,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { request } from 'undici'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { BODY_BYTES_MAX } from '../../../schemas/limits.ts'
 import { META } from '../../../schemas/mcp.ts'
 import type { Upstream, Visible } from '../../../schemas/pep-api.ts'
-import { DISCOVERY_COOLDOWN_MS, SESSIONS_PER_GRANT_MAX } from '../limits.ts'
+import {
+  CHILD_UNREAD_BYTES_MAX,
+  DISCOVERY_COOLDOWN_MS,
+  SESSION_WAITING_MESSAGES_MAX,
+  SESSIONS_PER_GRANT_MAX,
+} from '../limits.ts'
 import {
   clientHeaders,
   countingSql,
@@ -41,6 +47,11 @@ require('node:readline').createInterface({ input: process.stdin }).on('line', (l
   if (params.name === 'env') return say({ id, result: { content: [], env: process['env'], argv: process.argv, execArgv: process.execArgv, pid: process.pid } })
   if (params.name === 'slow') return setTimeout(() => say({ id, result: { content: [] } }), 300)
   if (params.name === 'crash') return process.exit(3)
+  if (params.name === 'chatter') {
+    say({ id, result: { content: [] } })
+    for (let n = 0; n < params.arguments.count; n++) say({ method: 'notifications/message', params: { level: 'info', data: 'word ' + n } })
+    return
+  }
   if (params.name === 'noise') { print('not json'); print('[1]'); return say({ id, result: { content: [] } }) }
   if (params.name === 'nonsense') return say({ id, result: 'text' })
   if (params.name === 'flood') return process.stdout.write('x'.repeat(17 * 1024 * 1024))
@@ -253,6 +264,16 @@ describe('what a child says', () => {
     expect(text).toContain('"progressToken":"p1"')
   })
 
+  test('without being asked waits for the next answer, and of too much the first is dropped', async () => {
+    const { url, headers } = await open('script')
+    const count = SESSION_WAITING_MESSAGES_MAX + 1
+    await post(url, toolCall('chatter', { count }), headers)
+    const { text, json } = await post(url, toolCall('env'), headers)
+    const words = [...text.matchAll(/"word (\d+)"/g)].map(([, n]) => Number(n))
+    expect(words).toEqual(Array.from({ length: SESSION_WAITING_MESSAGES_MAX }, (_, n) => n + 1))
+    expect(json.result?.['pid']).toBeGreaterThan(0)
+  })
+
   test('when it asks for roots, the gateway says no: a client widens no sandbox', async () => {
     const { url, headers } = await open('script')
     const { text, json } = await post(url, toolCall('roots'), headers)
@@ -304,6 +325,19 @@ test('one grant has its share of children: the session after that ends its oldes
   expect(isRunning(pid)).toBe(true)
   expect(isRunning(await pidOf(rest[0] ?? first))).toBe(true)
 }, 30_000)
+
+test('what a child does not read is refused, and does not pile up', async () => {
+  const session = await open('script')
+  const { url, headers } = session
+  process.kill(await pidOf(session), 'SIGSTOP')
+  const params = { requestId: 1, reason: 'x'.repeat(BODY_BYTES_MAX - 1_024) }
+  const tell = () => post(url, { method: 'notifications/cancelled', params }, headers)
+  const statuses: number[] = []
+  const count = CHILD_UNREAD_BYTES_MAX / BODY_BYTES_MAX + 2
+  for (let sent = 0; sent < count; sent++) statuses.push((await tell()).status)
+  expect(statuses.slice(0, -1)).toEqual(Array.from({ length: count - 1 }, () => 202))
+  expect(statuses.at(-1)).toBeGreaterThanOrEqual(500)
+})
 
 test('a command that is not there is unavailable', async () => {
   const { json } = await post(`${pep.url}/missing/mcp`, INITIALIZE)
