@@ -35,7 +35,9 @@ async function serve(ports: AppPorts, c: Context<PepEnv>): Promise<Response> {
   try {
     if (!serverId.safeParse(server).success) return await c.notFound()
     inbound = await receive(ports, incoming, { server, requestId })
-    return respond(await enforce(ports, inbound, () => c.req.raw.signal), outgoing)
+    const answer = await enforce(ports, inbound, () => c.req.raw.signal)
+    if (inbound.token !== null) ports.shares.know(inbound.token)
+    return respond(answer, outgoing)
   } catch (error) {
     return respond(answerTo(ports, error, requestId, inbound), outgoing)
   } finally {

@@ -1,9 +1,9 @@
 // Owns reading the bytes of a POST: right types, no encoding, never more than BODY_BYTES_MAX. Reads
 // no JSON.
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
-import { getRawBody } from 'raw-body'
 import { BODY_BYTES_MAX } from '../../../schemas/limits.ts'
 import { GatewayError } from '../gateway-error.ts'
+import { createGathered } from '../gathered.ts'
 
 /** Throws wrong_content_type or not_acceptable. */
 export function checkMediaTypes(headers: IncomingHttpHeaders): void {
@@ -31,14 +31,36 @@ function mediaType(item: string): string {
   return (end < 0 ? item : item.slice(0, end)).trim()
 }
 
-/** The whole body. Throws body_too_large at the first byte too many and reads no further, chunked bodies too. */
-export async function readBody(incoming: IncomingMessage): Promise<Buffer> {
-  const length = incoming.headers['content-length'] ?? null
-  try {
-    return await getRawBody(incoming, { limit: BODY_BYTES_MAX, length })
-  } catch (error) {
-    throw (error as { type?: unknown }).type === 'entity.too.large' ? tooLarge() : gone()
-  }
+/**
+ * The whole body. Throws body_too_large at the first byte too many and reads no further, chunked bodies too, and what
+ * `onBytes` throws of the bytes that have arrived.
+ */
+export function readBody(
+  incoming: IncomingMessage,
+  onBytes: (count: number) => void,
+): Promise<Buffer> {
+  if (Number(incoming.headers['content-length'] ?? 0) > BODY_BYTES_MAX)
+    return Promise.reject(tooLarge())
+  const gathered = createGathered()
+  return new Promise((resolve, reject) => {
+    const stop = (error: Error) => {
+      incoming.off('data', take).pause()
+      reject(error)
+    }
+    const take = (chunk: Buffer) => {
+      try {
+        onBytes(chunk.length)
+        gathered.add(chunk)
+        if (gathered.length() > BODY_BYTES_MAX) throw tooLarge()
+      } catch (error) {
+        stop(error as Error)
+      }
+    }
+    incoming.on('data', take)
+    incoming.once('end', () => resolve(gathered.take()))
+    incoming.once('error', () => stop(gone()))
+    incoming.once('close', () => stop(gone()))
+  })
 }
 
 function tooLarge(): GatewayError {

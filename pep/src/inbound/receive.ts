@@ -100,9 +100,10 @@ export async function receive(
   const token = authenticate(headers.authorization)
   if (incoming.method !== 'POST') return receiveBodiless(ports, incoming, address, token)
   checkMediaTypes(headers)
-  const body = await readBody(incoming)
   // What was only announced takes no share: a slow client would hold it.
-  ports.shares.take(address.requestId, token, body.length)
+  const body = await readBody(incoming, (bytes) =>
+    ports.shares.take(address.requestId, token, bytes),
+  )
   const sent = parseMessage(body)
   try {
     return readMessage(ports, incoming, address, { token, sent })

@@ -4,7 +4,7 @@
 import type { JsonObject } from '../../../schemas/strict-json.ts'
 import { GatewayError } from '../gateway-error.ts'
 import { SERVER_MESSAGE_BYTES_MAX } from '../limits.ts'
-import { createSseReader, type SseEvent, withData } from '../sse.ts'
+import { createSseReader, oneReading, type SseEvent, withData } from '../sse.ts'
 import type { Passage, Passed, TellServer } from './passage.ts'
 import { checkOneReading, isObject, unusable } from './server-message.ts'
 
@@ -33,7 +33,7 @@ export function passEvents(passage: Passage, tellServer: TellServer): Events {
   const show = (event: SseEvent): Buffer | Promise<Buffer> => {
     isResumable ||= event.id !== undefined
     const message = messageOf(event)
-    if (message === undefined) return event.hasOther ? withData(event, event.data) : event.raw
+    if (message === undefined) return withoutMessage(event)
     const passed = passage.pass(message, tellServer)
     if (passed instanceof Promise) return passed.then((later) => written(event, message, later))
     return written(event, message, passed)
@@ -79,9 +79,16 @@ function written(event: SseEvent, message: JsonObject, passed: Passed): Buffer {
   return event.hasOther ? withData(event, event.data) : event.raw
 }
 
+/** Data that is no JSON to us may be a message to a reader that is less strict, whatever its type: it does not pass. */
+function withoutMessage(event: SseEvent): Buffer {
+  const isLikeOne = event.data !== undefined && /[{[]/.test(event.data)
+  if (isLikeOne) return withData(event, undefined)
+  return event.hasOther ? withData(event, event.data) : event.raw
+}
+
 /** An event for the client of a message that is not of the server's stream. */
 export function eventOf(message: JsonObject): Buffer {
-  return Buffer.from(`event: message\ndata: ${JSON.stringify(message)}\n\n`)
+  return Buffer.from(`event: message\ndata: ${oneReading(JSON.stringify(message))}\n\n`)
 }
 
 /** The message of an event; undefined for one that has none, such as a comment or a priming event. */

@@ -55,6 +55,36 @@ const streamed = async (text: string, inbound: Inbound = LIST): Promise<string> 
 const UNUSABLE = expect.objectContaining({ code: 'upstream_invalid' })
 const HIDDEN = '{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"hidden"}]}}'
 
+describe('lines that only some readers see', () => {
+  const asking = '{"jsonrpc":"2.0","id":77,"method":"sampling/createMessage","params":{}}'
+  test.each([
+    { name: 'in a comment, U+2028', text: `: ping\u2028\u2028data: ${asking}\u2028\u2028\n\n` },
+    { name: 'in a comment, U+0085', text: `: ping\u0085\u0085data: ${asking}\u0085\u0085\n\n` },
+    { name: 'in an id, vertical tab', text: `id: 1\u000bdata: ${asking}\u000b\u000b\n\n` },
+    { name: 'in an event type, form feed', text: `event: x\u000cdata: ${asking}\u000c\u000c\n\n` },
+    { name: 'behind a mark in the middle, not quite JSON', text: `: a\n\n\ufeffevent: x\ndata: ${asking.replace('{}', '{"a":NaN}')}\n\n` },
+    { name: 'of another type, not quite JSON', text: `event: x\ndata: ${asking.replace('{}', '{"a":NaN}')}\n\n` },
+  ])('$name: nothing of them passes', async ({ text }) => {
+    expect(await streamed(text)).not.toContain('sampling')
+    expect(asked).toEqual([])
+  }) // biome-ignore format: a table
+
+  test('inside of a message are written so that none sees them, and mean the same', async () => {
+    const inner = `x\u2028\u2028data: {}\u2029\u0085\ufeff`
+    const message = { jsonrpc: '2.0', method: 'notifications/message', params: { data: inner } }
+    const got = await streamed(`data: ${JSON.stringify(message)}\n\n`, CALL)
+    expect(got).not.toMatch(/[\u0085\u2028\u2029\ufeff]/)
+    expect(JSON.parse(got.slice('data: '.length))).toEqual(message)
+  })
+})
+
+test.each([{ code: '-32042' }, { code: -32_042.5 }, { code: null }, {}, 'text', 7])(
+  'an error without a number for a code is none: %j',
+  async (error) => {
+    await expect(pass({ id: 1, error })).rejects.toEqual(UNUSABLE)
+  },
+)
+
 describe('events', () => {
   test.each([
     { name: 'JSON that is no field', text: `${HIDDEN}\n\n` },

@@ -21,6 +21,9 @@ export function kindOf(message: JsonObject): Message['kind'] {
     throw unusable('a response has `result` or `error`')
   if (idOf(message) === undefined && (message['id'] ?? null) !== null)
     throw unusable('`id` is none')
+  const { error } = message
+  if (error !== undefined && !(isObject(error) && Number.isSafeInteger(error['code'])))
+    throw unusable('its error has no code')
   return kind
 }
 

@@ -4,6 +4,7 @@ import type { Pool } from 'undici'
 import { META } from '../../../schemas/mcp.ts'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
 import { GatewayError } from '../gateway-error.ts'
+import { createGathered } from '../gathered.ts'
 import type { Inbound } from '../inbound/receive.ts'
 import { DISCOVERY_TIMEOUT_MS, SERVER_MESSAGE_BYTES_MAX } from '../limits.ts'
 import { createSseReader } from '../sse.ts'
@@ -120,14 +121,12 @@ async function readEvents(chunks: AsyncIterable<Buffer>): Promise<JsonObject | u
 }
 
 async function readJson(chunks: AsyncIterable<Buffer>): Promise<JsonObject | undefined> {
-  const parts: Buffer[] = []
-  let bytes = 0
+  const gathered = createGathered()
   for await (const chunk of chunks) {
-    bytes += chunk.length
-    if (bytes > SERVER_MESSAGE_BYTES_MAX) throw unusable('it is too long')
-    parts.push(chunk)
+    gathered.add(chunk)
+    if (gathered.length() > SERVER_MESSAGE_BYTES_MAX) throw unusable('it is too long')
   }
-  return asObject(Buffer.concat(parts).toString('utf8'))
+  return asObject(gathered.take().toString('utf8'))
 }
 
 function asObject(text: string): JsonObject | undefined {

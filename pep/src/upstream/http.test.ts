@@ -196,6 +196,24 @@ test.each([
   expect(got.headers).not.toHaveProperty('location')
 })
 
+test.each([
+  'text/event-stream; charset=utf-7',
+  'text/event-stream;charset="UTF-16"',
+  'application/json; charset=iso-8859-1',
+  'text/event-stream; charset=utf-8; charset=utf-7',
+])('bytes that a client would read otherwise are not for it: %s', async (type) => {
+  answering(200, { 'content-type': type }, 'data: {"jsonrpc":"2.0","id":1,"result":{}}\n\n')
+  const { text, headers } = await post(url, toolCall())
+  expect(text).toContain('upstream_invalid')
+  expect(headers['content-type']).not.toContain('charset=utf-7')
+})
+
+test('the type of an answer is written anew', async () => {
+  const type = 'Application/JSON; Charset="utf8"; x=y'
+  answering(200, { 'content-type': type }, '{"jsonrpc":"2.0","id":1,"result":{}}')
+  expect((await post(url, toolCall())).headers['content-type']).toBe('application/json')
+})
+
 test.each([200, 400, 404, 405, 500])('an answer of %i passes as it is', async (status) => {
   const body = '{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"x"}}'
   answering(status, { 'content-type': 'application/json' }, body)

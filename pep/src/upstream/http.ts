@@ -1,10 +1,12 @@
 // Owns calls to a server over Streamable HTTP: which headers cross, which answers are usable, and
 // streaming them back. Never follows a redirect, never sends what the client authenticated with.
+import { isUtf8 } from 'node:buffer'
 import type { Readable } from 'node:stream'
 import { type Dispatcher, Pool } from 'undici'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
 import type { Answer } from '../answer.ts'
 import { GatewayError } from '../gateway-error.ts'
+import { createGathered } from '../gathered.ts'
 import type { Bindings } from '../inbound/bindings.ts'
 import type { Inbound } from '../inbound/receive.ts'
 import {
@@ -166,9 +168,13 @@ async function shape(exchange: Exchange, ports: HttpPorts): Promise<Answer> {
       ports.streams,
     )
     const own = { 'cache-control': 'no-cache, no-transform', ...answer.headers }
-    return { status, headers: { ...own, 'x-accel-buffering': 'no' }, body: streamed }
+    const headersOfEvents = { ...own, 'content-type': type, 'x-accel-buffering': 'no' }
+    return { status, headers: headersOfEvents, body: streamed }
   }
-  if (type === 'application/json') return shapeJson(exchange, answer, ports.streams)
+  if (type === 'application/json') {
+    const headersOfJson = { ...answer.headers, 'content-type': type }
+    return shapeJson(exchange, { status, headers: headersOfJson }, ports.streams)
+  }
   return withoutMessage(exchange, answer)
 }
 
@@ -208,7 +214,7 @@ function checkUsable(status: number, headers: Dispatcher.ResponseData['headers']
   if (encoding !== undefined && encoding !== 'identity') throw invalid('it is encoded')
 }
 
-const PASSED = ['content-type', 'cache-control', 'retry-after', 'allow'] as const
+const PASSED = ['cache-control', 'retry-after', 'allow'] as const
 
 /** An allow-list, as with requests: never set-cookie, never a challenge. */
 function responseHeaders(
@@ -264,18 +270,23 @@ function parse(text: string): unknown {
 }
 
 async function readText(body: Readable, bytesMax: number): Promise<string> {
-  const chunks: Buffer[] = []
-  let bytes = 0
+  const gathered = createGathered()
   for await (const chunk of body as AsyncIterable<Buffer>) {
-    bytes += chunk.length
-    if (bytes > bytesMax) throw invalid('it is too long')
-    chunks.push(chunk)
+    gathered.add(chunk)
+    if (gathered.length() > bytesMax) throw invalid('it is too long')
   }
-  return Buffer.concat(chunks).toString('utf8')
+  const bytes = gathered.take()
+  if (!isUtf8(bytes)) throw invalid('it is not UTF-8')
+  return bytes.toString('utf8')
 }
 
+/** Without parameters. Throws upstream_invalid on a charset that a client could read the same bytes otherwise by. */
 function mediaType(header: string | string[] | undefined): string {
-  const [type = ''] = String(header ?? '').split(';')
+  const [type = '', ...parameters] = String(header ?? '').split(';')
+  const isPlain = parameters.every(
+    (one) => !/charset/i.test(one) || /^\s*charset\s*=\s*"?utf-?8"?\s*$/i.test(one),
+  )
+  if (!isPlain) throw invalid('its charset is not UTF-8')
   return type.trim().toLowerCase()
 }
 

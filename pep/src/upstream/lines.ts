@@ -1,6 +1,7 @@
 // Owns JSON-RPC over a child's stdin and stdout: one message a line, bounded. Interprets nothing.
 import type { ChildProcess } from 'node:child_process'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
+import { createGathered } from '../gathered.ts'
 import { SERVER_MESSAGE_BYTES_MAX } from '../limits.ts'
 
 export type Lines = {
@@ -17,23 +18,18 @@ export type LinesPorts = {
 }
 
 export function speakLines({ stdin, stdout }: ChildProcess, ports: LinesPorts): Lines {
-  let parts: Buffer[] = []
-  let bytes = 0
+  const begun = createGathered()
   stdout?.on('data', (chunk: Buffer) => {
     let from = 0
     for (let end = chunk.indexOf(0x0a); end >= 0; end = chunk.indexOf(0x0a, from)) {
-      parts.push(chunk.subarray(from, end))
-      deliver(Buffer.concat(parts).toString('utf8'), ports)
-      parts = []
-      bytes = 0
+      begun.add(chunk.subarray(from, end))
+      deliver(begun.take().toString('utf8'), ports)
       from = end + 1
     }
-    // A part keeps the whole chunk in memory that it is of: nothing is kept of one that was read to its end.
-    if (from < chunk.length) parts.push(chunk.subarray(from))
-    bytes += chunk.length - from
-    if (bytes <= SERVER_MESSAGE_BYTES_MAX) return
-    parts = []
-    bytes = 0
+    // What is kept is a copy: a part would keep the whole chunk in memory that it is of.
+    if (from < chunk.length) begun.add(chunk.subarray(from))
+    if (begun.length() <= SERVER_MESSAGE_BYTES_MAX) return
+    begun.take()
     ports.onOverflow()
   })
   return { send: (text) => void stdin?.write(`${text}\n`) }

@@ -7,6 +7,7 @@ import type { Inbound } from '../inbound/receive.ts'
 import { eventOf } from '../passage/events.ts'
 import { toolsChangedFor } from '../passage/tools-changed.ts'
 import type { RecordedCall } from '../record/record.ts'
+import { oneReadingOf } from '../sse.ts'
 import type { Streams } from '../streams.ts'
 import type { Handled } from './channel-session.ts'
 import { addOrDestroy, isLasting } from './stream-answer.ts'
@@ -65,6 +66,7 @@ export async function answerOfSession(
     body: {
       stream,
       whenGone: 'cancel',
+      onChunk: oneReadingOf,
       onEnd,
       onOpen(writeNow) {
         write = writeNow
