@@ -27,11 +27,11 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'pdp/src/policy-tests/': ['zod', 'schemas/', 'pdp/src/authorize/', 'pdp/src/bundle/', 'pdp/src/decide/read-message.ts', 'pdp/src/engine/', 'pdp/src/policy-tests/'],
   'pdp/src/policy-tests/testing.ts': ['node:os', 'pdp/src/bundle/'],
   'pdp/src/threads/': ['node:module', 'node:worker_threads', 'pdp/src/threads/'],
-  'pep/src/': ['canonicalize', 'hono', '@hono/node-server', 'undici', 'pino', 'prom-client', 'raw-body', 'zod', 'node:buffer', 'node:crypto', 'node:http', 'node:net', 'node:stream', 'node:timers', 'schemas/', 'pep/src/'],
+  'pep/src/': ['canonicalize', 'hono', '@hono/node-server', 'undici', 'pino', 'prom-client', 'zod', 'node:buffer', 'node:crypto', 'node:http', 'node:net', 'node:stream', 'node:timers', 'schemas/', 'pep/src/'],
   'pep/src/config.ts': ['zod', 'node:fs', 'node:path', 'schemas/', 'pep/src/'],
   'pep/src/testing.ts': ['*', 'schemas/', 'pep/src/'],
   'pep/src/record/': ['pg', 'node:crypto', 'schemas/', 'pep/src/'],
-  'pep/src/upstream/': ['undici', '@modelcontextprotocol/client', '@modelcontextprotocol/sdk', 'node:child_process', 'node:fs', 'node:net', 'node:path', 'node:stream', 'node:timers', 'node:util', 'schemas/', 'pep/src/'],
+  'pep/src/upstream/': ['undici', '@modelcontextprotocol/client', '@modelcontextprotocol/sdk', 'node:buffer', 'node:child_process', 'node:fs', 'node:net', 'node:path', 'node:stream', 'node:timers', 'node:util', 'schemas/', 'pep/src/'],
   'cli/': ['*', 'schemas/', 'pdp/src/', 'pep/src/', 'cli/'],
   'test/': ['*', 'schemas/', 'pdp/src/', 'pep/src/', 'cli/', 'test/'],
 } // biome-ignore format: one room a line

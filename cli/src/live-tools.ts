@@ -17,16 +17,18 @@ import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
 import { z } from 'zod'
 import { definitionSha256 } from '../../pdp/src/catalog/fingerprint.ts'
 import { visible } from '../../pdp/src/catalog/visible.ts'
+import { keptOf } from '../../pep/src/config.ts'
 import { DISCOVERY_PAGES_MAX, DISCOVERY_TOOLS_MAX } from '../../pep/src/limits.ts'
 import {
   type Command,
   commandOf,
   expandOrThrow,
+  type Isolation,
   startChild,
   stopChild,
-  unisolated,
 } from '../../pep/src/upstream/child.ts'
 import { freePort } from '../../pep/src/upstream/free-port.ts'
+import { openIsolation } from '../../pep/src/upstream/isolation.ts'
 import {
   type ServerFile,
   type ToolDefinition,
@@ -34,6 +36,7 @@ import {
   upstreamOf,
 } from '../../schemas/bundle.ts'
 import { EVERY_CAPABILITY } from '../../schemas/mcp.ts'
+import { isolationSetting } from '../../schemas/settings.ts'
 import { CommandError } from './errors.ts'
 import { binDirectory } from './package-root.ts'
 
@@ -159,13 +162,15 @@ async function open(server: string, file: ServerFile, env: Env): Promise<Opened>
   const known = { ...env, PORT: String(port) }
   const upstream = upstreamOf(server, file)
   const preload = new URL('../../pep/src/upstream/preload.mjs', import.meta.url)
+  const isolation = await isolationOf(env)
   const command = expanded(() =>
-    commandOf(upstream, { env: known, binDirectory, preload, isolation: unisolated }, port),
+    commandOf(upstream, { env: known, binDirectory, preload, isolation }, port),
   )
   if (command.cwd !== undefined) await assertDirectory(server, command.cwd)
   const where = `\`${[file.command, ...command.args].join(' ')}\``
   if (file.url === undefined) {
-    return { transport: () => stdio(command), stop: async () => undefined, where, patienceMs: 0 }
+    const isolated = await isolation(command)
+    return { transport: () => stdio(isolated), stop: async () => undefined, where, patienceMs: 0 }
   }
   const url = expanded(() => expandOrThrow(server, file.url ?? '', known))
   const transport = (): Transport =>
@@ -176,10 +181,29 @@ async function open(server: string, file: ServerFile, env: Env): Promise<Opened>
   if (file.command === undefined) {
     return { transport, ...modern, stop: async () => undefined, where: url, patienceMs: 0 }
   }
-  const child = await startChild(command, unisolated).catch((cause: unknown) => {
+  const child = await startChild(command, isolation).catch((cause: unknown) => {
     throw new CommandError(`${where} of ${server} cannot be started: ${reason(cause)}`, { cause })
   })
   return { transport, ...modern, stop: () => stopChild(child), where, patienceMs: START_TIMEOUT_MS }
+}
+
+/** As a PEP would: it is the first time that somebody else's program runs here. Throws CommandError. */
+async function isolationOf(env: Env): Promise<Isolation> {
+  const setting = isolationSetting.safeParse(env['CEDARGATE_ISOLATION'])
+  if (!setting.success)
+    throw new CommandError(`CEDARGATE_ISOLATION ${setting.error.issues[0]?.message ?? ''}`)
+  const uid = process.getuid?.()
+  try {
+    return await openIsolation(setting.data, { env, kept: keptOf(env), log: SILENT, uid })
+  } catch (cause) {
+    throw new CommandError(reason(cause), { cause })
+  }
+}
+
+/** That `auto` found no sandbox is said by the gateway that serves it. */
+const SILENT = { debug: nothing, info: nothing, warn: nothing, error: nothing }
+function nothing(): void {
+  // Nobody reads it.
 }
 
 function expanded<Value>(expand: () => Value): Value {

@@ -1,7 +1,7 @@
 // Owns how the processes that the PEP starts are kept apart from it: by bubblewrap, as another user, or not at all. What is
 // asked for and cannot be had keeps the PEP from starting; only `auto` does with less, and says so.
 import { execFile } from 'node:child_process'
-import { access, constants } from 'node:fs/promises'
+import { access, constants, realpath } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 import { ISOLATION_TRIAL_MS } from '../limits.ts'
@@ -46,11 +46,14 @@ export async function openIsolation(setting: string, ports: IsolationPorts): Pro
 
 async function inBubblewrap({ env, kept, uid }: IsolationPorts): Promise<Isolation> {
   const bwrap = await find('bwrap', env)
-  const isolation: Isolation = async (command) => ({
-    ...command,
-    command: bwrap,
-    args: await bubblewrapArguments(command, kept, uid === 0),
-  })
+  const whereIs = () => realpath(kept.home).catch(() => undefined)
+  const home = await whereIs()
+  const isolation: Isolation = async (command) => {
+    // A server that may write everywhere may move it: what is not found is not hidden.
+    if (home !== undefined && (await whereIs()) !== home)
+      throw new Error(`${kept.home} is not where it was: no server is started`)
+    return { ...command, command: bwrap, args: await bubblewrapArguments(command, kept, uid === 0) }
+  }
   await attempt(isolation, { command: 'true', args: [], env, cwd: undefined, writable: null })
   return isolation
 }
