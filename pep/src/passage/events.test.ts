@@ -42,6 +42,14 @@ test('lines that are nothing to an event stream go', async () => {
   expect(got).toBe(`\n\n${event({ method: 'a' })}`.replace(/^\n\n/, '\n'))
 })
 
+test('bytes that are not UTF-8 go on as they were read, and not as they came', async () => {
+  const events = passEvents(SAME, () => undefined)
+  const shown = await events.push(
+    Buffer.from([...Buffer.from('data: {"a":"'), 0xff, ...Buffer.from('"}\n\n')]),
+  )
+  expect(shown).toEqual(Buffer.from('data: {"a":"\ufffd"}\n\n'))
+})
+
 test('without ids there is nothing to resume', async () => {
   const events = passEvents(SAME, () => undefined)
   await through(events, event({ method: 'a' }), 1_000)

@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
-import { chmod, mkdir, mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -336,4 +336,16 @@ test.each(settings)('a deaf server under $setting outlives a killed PEP: $outliv
   await sleep(500)
   expect(shells(word).length > 0).toBe(outlives)
   for (const pid of shells(word)) process.kill(pid, 'SIGKILL')
+}) // biome-ignore format: long lines
+
+test.runIf(whyNoBubblewrap() === undefined)('a home that was moved hides nothing: no server is started', async () => {
+  const parent = await realpath(await mkdtemp(join(tmpdir(), 'cedargate-moved-')))
+  const own = join(parent, 'home')
+  await mkdir(own)
+  const isolation = await openIsolation('bubblewrap', { env, kept: { home: own, secrets: [] }, log: silent, uid: process.getuid?.() })
+  const command = { command: 'true', args: [], env, cwd: undefined, writable: null }
+  expect((await isolation(command)).args).toContain(own)
+  await rename(own, `${own}-away`)
+  await expect(isolation(command)).rejects.toThrow('is not where it was')
+  await rm(parent, { recursive: true })
 }) // biome-ignore format: long lines
