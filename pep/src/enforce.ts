@@ -76,8 +76,7 @@ export async function permit(ports: EnforcePorts, inbound: Inbound): Promise<Per
 async function ask(ports: EnforcePorts, inbound: Inbound, request: JsonObject): Promise<Verdict> {
   const { verdict, call } = await permit(ports, asInbound(inbound, ports.uuid(), request))
   if (call === undefined) return verdict
-  call.open(ports.monotonic())
-  const { text } = asInbound(inbound, '', request)
+  const { text } = call.open(ports.monotonic())
   reportOnce(ports, call)({ result: 'forwarded', status: 0, isError: false, bytes: text.length })
   return verdict
 }

@@ -50,6 +50,7 @@ function addLock(tools: Command, context: Context): void {
 const LOCK_HELP = `
 The risk comes from rules over name, description, arguments and annotations; each says why. Correct it in the file: a
 risk that is not what the rules say is yours and stays, and is raised only when the rules say worse of a changed tool.
+A server that is started for it runs as CEDARGATE_ISOLATION says (see \`cedargate pep --help\`).
 Without --add-variants a tool has one reviewed definition, and what the server no longer serves is dropped. Example:
   cedargate tools lock files --bundle policies`
 
