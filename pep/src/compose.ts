@@ -198,6 +198,7 @@ function keepUp({ pdp, log, streams, servers, reviewed, discovery, recheck }: Ke
     ready: refresh,
     async stop() {
       for (const timer of timers) clearInterval(timer)
+      discovery.stop()
       stopping.abort()
       await following
     },

@@ -32,6 +32,8 @@ export type Discovery = {
   /** What a caller's list showed of tools that were reviewed. */
   readonly shown: (caller: Caller, shown: Shown) => void
   readonly forget: (server: string) => void
+  /** Looks no more; a look under way fails in silence. */
+  readonly stop: () => void
 }
 
 type Known = {
@@ -48,6 +50,7 @@ export function createDiscovery(ports: DiscoverPorts): Discovery {
   const { monotonic, log, serverOf, isReviewed } = ports
   const known = new Map<string, Known>()
   const teller = createTeller(ports)
+  let isStopped = false
   const knownOf = (server: string): Known => {
     const found = known.get(server)
     if (found !== undefined) return found
@@ -72,7 +75,7 @@ export function createDiscovery(ports: DiscoverPorts): Discovery {
       if (seen.ttlMs !== undefined && seen.ttlMs < DISCOVERY_INTERVAL_MS)
         entry.next.within(Math.max(seen.ttlMs, DISCOVERY_COOLDOWN_MS))
     } catch (error) {
-      log.warn({ server, err: error }, 'the tools of a server could not be listed')
+      if (!isStopped) log.warn({ server, err: error }, 'the tools of a server could not be listed')
     } finally {
       entry.looking = undefined
       entry.lookedAt = monotonic()
@@ -102,6 +105,10 @@ export function createDiscovery(ports: DiscoverPorts): Discovery {
       known.get(server)?.next.clear()
       known.delete(server)
       teller.forget(server)
+    },
+    stop() {
+      isStopped = true
+      for (const { next } of known.values()) next.clear()
     },
     definitionOf({ server, token }, tool) {
       if (serverOf(server) === undefined) return null

@@ -77,9 +77,11 @@ export function openSpawnedServer(
   const keepRunning = async (): Promise<void> => {
     for (let backoff = SPAWN_BACKOFF_MS_MIN; !stopping.signal.aborted; ) {
       const since = ports.monotonic()
-      await runOnce().catch((error: unknown) =>
-        ports.log.error({ err: error, server: id }, 'the server did not start'),
-      )
+      await runOnce().catch((error: unknown) => {
+        // Stopped while it was starting: that is no failure.
+        if (!stopping.signal.aborted)
+          ports.log.error({ err: error, server: id }, 'the server did not start')
+      })
       markStarted()
       if (stopping.signal.aborted) return
       if (ports.monotonic() - since > SPAWN_BACKOFF_MS_MAX) backoff = SPAWN_BACKOFF_MS_MIN
