@@ -2,47 +2,220 @@
 import { z } from 'zod'
 import { VERDICT_CODES } from './codes.ts'
 import { OWN_AGENT, serverId, sha256Hex, subjectId } from './identifiers.ts'
-import { DECISIONS_PAGE_MAX, GRANT_LIFETIME_MS_MAX } from './limits.ts'
+import {
+  DECISIONS_PAGE_MAX,
+  GRANT_LIFETIME_MS_MAX,
+  ROWS_PAGE_MAX,
+  TOKEN_LENGTH_MAX,
+} from './limits.ts'
 import { toolState } from './pep-api.ts'
+import { OPERATOR_ROLES } from './roles.ts'
+import { SCOPES, scopes } from './scopes.ts'
 
 const servers = z.array(serverId).min(1).max(64)
 
-/** A grant lets one agent of one user speak to these servers until it expires. Teams are the user's and are added. */
-export const grantRequest = z.strictObject({
+const teams = z.array(subjectId).max(64)
+const agentId = subjectId.refine((id) => id !== OWN_AGENT, {
+  error: `the agent id ${OWN_AGENT} is the gateway's own`,
+})
+/**
+ * A grant lets one agent of one user (null: of nobody, a headless agent) speak to these servers until it expires, within
+ * these scopes. User and agent are made if missing; teams are the user's and are added.
+ */
+export const grantRequest = z
+  .strictObject({
+    user: subjectId.nullable(),
+    agent: agentId,
+    servers,
+    teams: teams.default([]),
+    scopes: scopes.default([...SCOPES].toSorted()),
+    expiresInMs: z.int().positive().max(GRANT_LIFETIME_MS_MAX),
+  })
+  .refine(({ user, teams: asked }) => user !== null || asked.length === 0, {
+    error: 'teams are for a user',
+  })
+export type GrantRequest = z.input<typeof grantRequest>
+
+/**
+ * `POST /admin/v1/client-grants`, answered by a grantRow: a grant without a token, for which the access tokens stand that
+ * `client` gets for this user at `issuer`. Both are in gateway.yaml, which says agent, servers and scopes; the user is
+ * linked to that issuer. Also ends what a revocation of such a grant forbade.
+ */
+export const clientGrantRequest = z.strictObject({
   user: subjectId,
-  agent: subjectId.refine((id) => id !== OWN_AGENT, {
-    error: `the agent id ${OWN_AGENT} is the gateway's own`,
-  }),
-  servers,
-  teams: z.array(subjectId).max(64).default([]),
+  issuer: z.string().min(1).max(512),
+  client: z.string().min(1).max(256),
   expiresInMs: z.int().positive().max(GRANT_LIFETIME_MS_MAX),
 })
-export type GrantRequest = z.infer<typeof grantRequest>
+export type ClientGrantRequest = z.infer<typeof clientGrantRequest>
 
 /** `token` is shown here once; the gateway keeps only its SHA-256. */
 export const createdGrant = z.strictObject({
   id: z.uuid(),
   token: z.string(),
-  user: z.string(),
+  user: z.string().nullable(),
   agent: z.string(),
   servers: z.array(z.string()),
   teams: z.array(z.string()),
+  scopes: z.array(z.string()),
   expiresAt: z.iso.datetime(),
 })
 export type CreatedGrant = z.infer<typeof createdGrant>
 
+/** Why a grant is good for nothing now; `active`: it is good. The first that holds, in this order. */
+export const GRANT_STATES = [
+  'revoked',
+  'offboarded',
+  'agent_disabled',
+  'expired',
+  'active',
+] as const
+
 export const grantRow = z.strictObject({
   id: z.uuid(),
-  user: z.string(),
+  user: z.string().nullable(),
   agent: z.string(),
   servers: z.array(z.string()),
+  /** All teams of the user. */
   teams: z.array(z.string()),
-  tokenLast4: z.string(),
+  scopes: z.array(z.string()),
+  tokenLast4: z.string().nullable(),
+  client: z
+    .strictObject({ issuer: z.string(), subject: z.string(), client: z.string() })
+    .nullable(),
+  state: z.enum(GRANT_STATES),
   createdAt: z.iso.datetime(),
   expiresAt: z.iso.datetime(),
   revokedAt: z.iso.datetime().nullable(),
+  /** A minute coarse; and the address it came from. */
+  lastUsedAt: z.iso.datetime().nullable(),
+  lastSource: z.string().nullable(),
 })
 export type GrantRow = z.infer<typeof grantRow>
+
+/** Newest first; `before` is the id of the last one of the page before. */
+export const grantsQuery = z.strictObject({
+  user: z.string().optional(),
+  agent: z.string().optional(),
+  server: z.string().optional(),
+  state: z.enum(GRANT_STATES).optional(),
+  limit: z.coerce.number().int().min(1).max(ROWS_PAGE_MAX).default(200),
+  before: z.uuid().optional(),
+})
+export type GrantsQuery = z.infer<typeof grantsQuery>
+
+/** What `DELETE /admin/v1/grants/:id` answers. */
+export const revokedGrant = z.strictObject({ id: z.uuid(), revokedAt: z.iso.datetime() })
+
+/**
+ * `PUT /admin/v1/users/:id`: makes the user, or changes what is named here. `link` says who they are at an identity
+ * provider; it is set once.
+ */
+export const userRequest = z.strictObject({
+  teams: teams.optional(),
+  scopes: scopes.optional(),
+  link: z
+    .strictObject({ issuer: z.string().min(1).max(512), subject: z.string().min(1).max(256) })
+    .optional(),
+})
+export type UserRequest = z.infer<typeof userRequest>
+
+export const userRow = z.strictObject({
+  id: z.string(),
+  /** Given by operators, and by the identity provider. */
+  teams: z.array(z.string()),
+  claimTeams: z.array(z.string()),
+  scopes: z.array(z.string()),
+  roles: z.array(z.string()),
+  link: z.strictObject({ issuer: z.string(), subject: z.string() }).nullable(),
+  /** Grants of theirs that are active, and login sessions. */
+  grants: z.int(),
+  sessions: z.int(),
+  createdAt: z.iso.datetime(),
+  offboardedAt: z.iso.datetime().nullable(),
+})
+export type UserRow = z.infer<typeof userRow>
+/** By id; `after` is the last one of the page before. */
+export const usersQuery = z.strictObject({
+  team: z.string().optional(),
+  limit: z.coerce.number().int().min(1).max(ROWS_PAGE_MAX).default(200),
+  after: z.string().optional(),
+})
+export type UsersQuery = z.infer<typeof usersQuery>
+
+/** `POST /admin/v1/users/:id/offboard`: what ended with it. Again: the same user, nothing more to end. */
+export const offboarded = z.strictObject({
+  user: z.string(),
+  offboardedAt: z.iso.datetime(),
+  grants: z.array(z.uuid()),
+  sessions: z.int(),
+})
+export type Offboarded = z.infer<typeof offboarded>
+
+/** `PUT /admin/v1/users/:id/roles` */
+export const rolesRequest = z.strictObject({ roles: z.array(z.enum(OPERATOR_ROLES)).max(16) })
+
+/** `PUT /admin/v1/agents/:id`: makes the agent, or changes what is named here. */
+export const agentRequest = z.strictObject({
+  scopes: scopes.optional(),
+  disabled: z.boolean().optional(),
+})
+export type AgentRequest = z.infer<typeof agentRequest>
+export const agentRow = z.strictObject({
+  id: z.string(),
+  scopes: z.array(z.string()),
+  grants: z.int(),
+  createdAt: z.iso.datetime(),
+  disabledAt: z.iso.datetime().nullable(),
+})
+export type AgentRow = z.infer<typeof agentRow>
+
+/** `GET /admin/v1/login`, for anyone: where operators sign in. 404 where there is no login file. */
+export const loginInfo = z.strictObject({
+  issuer: z.string(),
+  clientId: z.string(),
+  scope: z.string(),
+})
+export type LoginInfo = z.infer<typeof loginInfo>
+/** `POST /admin/v1/sessions`, for anyone who has an ID token; each is good once, and ID_TOKEN_AGE_MS_MAX. */
+export const loginRequest = z.strictObject({ idToken: z.string().max(TOKEN_LENGTH_MAX) })
+/** `POST /admin/v1/bootstrap`: makes this user the first admin. */
+export const bootstrapRequest = z.strictObject({
+  token: z.string().max(128),
+  user: subjectId,
+})
+/** A login session. `token` is shown here once. */
+export const createdSession = z.strictObject({
+  token: z.string(),
+  user: z.string(),
+  roles: z.array(z.enum(OPERATOR_ROLES)),
+  expiresAt: z.iso.datetime(),
+})
+export type CreatedSession = z.infer<typeof createdSession>
+/** `GET /admin/v1/whoami`. `DELETE /admin/v1/sessions/current` signs out. */
+export const whoami = z.strictObject({
+  user: z.string(),
+  roles: z.array(z.enum(OPERATOR_ROLES)),
+  expiresAt: z.iso.datetime().nullable(),
+})
+
+/** `GET /admin/v1/acts?limit=&before=`: what operators did, newest first. `status` null: nobody knows how it ended. */
+export const actRow = z.strictObject({
+  id: z.uuid(),
+  at: z.iso.datetime(),
+  act: z.string(),
+  by: z.string(),
+  what: z.unknown(),
+  status: z.int().nullable(),
+})
+export type ActRow = z.infer<typeof actRow>
+export const actsQuery = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(ROWS_PAGE_MAX).default(50),
+  before: z.uuid().optional(),
+  by: z.string().optional(),
+  act: z.string().optional(),
+})
+export type ActsQuery = z.infer<typeof actsQuery>
 
 export const pepRequest = z.strictObject({ servers })
 export const createdPep = z.strictObject({
@@ -88,6 +261,8 @@ export const decisionRow = z.strictObject({
   tool: z.string().nullable(),
   arguments: z.unknown(),
   argumentsLength: z.int(),
+  /** Whether whoever asks may see argument values: the role `auditor` alone. */
+  argumentsShown: z.boolean(),
   verdict: z.enum(['allow', 'deny']),
   code: z.enum(VERDICT_CODES),
   policies: z.array(z.string()),

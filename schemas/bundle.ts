@@ -2,9 +2,10 @@
 // Unknown keys are errors everywhere: a misspelt setting must not look like a default.
 import { z } from 'zod'
 import { durationSetting } from './duration.ts'
-import { serverId, sha256Hex } from './identifiers.ts'
+import { OWN_AGENT, serverId, sha256Hex, subjectId } from './identifiers.ts'
 import { TOOL_NAME_LENGTH_MAX } from './limits.ts'
 import type { Upstream } from './pep-api.ts'
+import { SCOPES, scopes } from './scopes.ts'
 
 /** `ssh-ed25519 AAAA…` as in an allowed-signers file, or the 40 or 64 hex digits of an OpenPGP key. */
 const signer = z
@@ -15,6 +16,66 @@ const signer = z
   )
 
 const OWNED = { error: 'must be "*" or a list of server ids' }
+
+const httpsOrLoopback = z
+  .url()
+  .refine((text) => /^https:|^http:\/\/(127\.0\.0\.1|localhost|\[::1\])[:/]/.test(text), {
+    error: 'must be https, or http on loopback',
+  })
+
+/** What access tokens of one client of the identity provider are good for, at most. */
+const identityClient = z.strictObject({
+  agent: subjectId
+    .refine((id) => id !== OWN_AGENT, { error: `the agent id ${OWN_AGENT} is the gateway's own` })
+    .describe('the agent that this client is'),
+  servers: z.array(serverId).min(1).max(64),
+  scopes: scopes.default([...SCOPES]),
+  headless: z
+    .boolean()
+    .default(false)
+    .describe('it acts for nobody (client credentials): its tokens name no person'),
+  firstUse: z
+    .boolean()
+    .default(true)
+    .describe('whether its first token of a person makes their grant; else an admin does'),
+  expires: durationSetting.default('90d').describe('how long such a grant lives'),
+})
+
+/** One identity provider whose JWT access tokens are taken. */
+const identityIssuer = z.strictObject({
+  issuer: httpsOrLoopback.describe('exactly as `iss` says it'),
+  audience: z
+    .string()
+    .min(1)
+    .describe('what `aud` must hold: this gateway, as the provider calls it'),
+  jwksUri: httpsOrLoopback.optional().describe('default: as its discovery document says'),
+  userClaim: z
+    .string()
+    .regex(/^[\w.:/-]{1,128}$/)
+    .default('sub')
+    .describe('claim that is the user id here; `email` counts with `email_verified` alone'),
+  teamsClaim: z
+    .string()
+    .regex(/^[\w.:/-]{1,128}$/)
+    .default('groups'),
+  teams: z
+    .record(z.string().min(1).max(256), subjectId)
+    .default({})
+    .describe('value of teamsClaim → team; values that are not here count for nothing'),
+  clients: z
+    .record(z.string().min(1).max(256), identityClient)
+    .default({})
+    .describe('`azp` (or `client_id`) of an access token → what it may be used for'),
+})
+export type IdentityIssuer = z.infer<typeof identityIssuer>
+export type IdentityClient = z.infer<typeof identityClient>
+
+const identity = z
+  .strictObject({ issuers: z.array(identityIssuer).max(16).default([]) })
+  .refine(({ issuers }) => new Set(issuers.map(({ issuer }) => issuer)).size === issuers.length, {
+    error: 'an issuer stands here twice',
+  })
+export type Identity = z.infer<typeof identity>
 
 /** gateway.yaml */
 export const gatewayFile = z.strictObject({
@@ -38,6 +99,7 @@ export const gatewayFile = z.strictObject({
     .boolean()
     .default(false)
     .describe('whether the properties that AuthZEN callers state count for the bundle’s own types'),
+  identity: identity.default({ issuers: [] }).describe('whose access tokens agents may come with'),
   owners: z
     .record(z.string(), z.union([z.literal('*'), z.array(serverId)], OWNED))
     .optional()

@@ -1,4 +1,4 @@
-// Owns the spelling of identifiers and of the three bearer tokens. Pure: randomness is passed in.
+// Owns the spelling of identifiers and of our own bearer tokens. Pure: randomness is passed in.
 import { z } from 'zod'
 import { ID_LENGTH_MAX } from './limits.ts'
 
@@ -23,8 +23,17 @@ export const subjectId = z
 /** The agent that the gateway itself is when it looks at a server to learn its tools. No grant may name it. */
 export const OWN_AGENT = 'cedargate'
 
-/** Who a bearer token speaks for. The prefix makes a leaked token recognisable to secret scanners. */
-export const TOKEN_PREFIXES = { grant: 'cgt', pep: 'cgp', operator: 'cgo' } as const
+/**
+ * Who a bearer token speaks for. `operator` is that of `dev`; `session` that of an operator who signed in; `bootstrap`
+ * makes the first admin, once. The prefix makes a leaked token recognisable to secret scanners.
+ */
+export const TOKEN_PREFIXES = {
+  grant: 'cgt',
+  pep: 'cgp',
+  operator: 'cgo',
+  session: 'cgs',
+  bootstrap: 'cgb',
+} as const
 export type TokenKind = keyof typeof TOKEN_PREFIXES
 
 /** Bytes of randomness in a token: 256 bits, so a plain SHA-256 of it is safe to store. */

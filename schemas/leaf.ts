@@ -82,6 +82,24 @@ export const outcomeLeaf = z.strictObject({
 })
 
 /**
+ * An operator ordered this (`ac`: `grants.revoke` and the like). Committed before it is done; `c.sub` is the operator,
+ * `c.req` what it was done to, the rest empty. How it ended is an `act-outcome`; without one nobody knows.
+ */
+export const actLeaf = z.strictObject({
+  ...head,
+  k: z.literal('act'),
+  ac: z.string(),
+  c: commitments,
+})
+
+export const actOutcomeLeaf = z.strictObject({
+  ...head,
+  k: z.literal('act-outcome'),
+  of: uuid.describe('the act'),
+  st: z.int().describe('HTTP status it was answered'),
+})
+
+/**
  * Announces an instance key. `dsig` is the deployment key's Ed25519 signature (base64) over
  * "cedargate/pdp-open/v1" 0x00, the 16 bytes of `ep` and the 32 bytes of `pub`.
  */
@@ -100,9 +118,18 @@ export const closeLeaf = z.strictObject({
   n: z.int().nonnegative(),
 })
 
-export const leaf = z.discriminatedUnion('k', [decisionLeaf, outcomeLeaf, openLeaf, closeLeaf])
+export const leaf = z.discriminatedUnion('k', [
+  decisionLeaf,
+  outcomeLeaf,
+  actLeaf,
+  actOutcomeLeaf,
+  openLeaf,
+  closeLeaf,
+])
 export type DecisionLeaf = z.infer<typeof decisionLeaf>
 export type OutcomeLeaf = z.infer<typeof outcomeLeaf>
+export type ActLeaf = z.infer<typeof actLeaf>
+export type ActOutcomeLeaf = z.infer<typeof actOutcomeLeaf>
 export type OpenLeaf = z.infer<typeof openLeaf>
 export type CloseLeaf = z.infer<typeof closeLeaf>
 export type Leaf = z.infer<typeof leaf>
@@ -153,14 +180,14 @@ export function leafColumns(of: Leaf): LeafColumns {
     pep: of.k === 'decision' || of.k === 'outcome' ? columnText(of.pep) : null,
     agent: columnText(decision?.ag),
     server: columnText(decision?.sv),
-    method: columnText(decision?.mt),
+    method: columnText(of.k === 'act' ? of.ac : decision?.mt),
     tool: columnText(decision?.tl),
     verdict: decision?.dc.r ?? null,
     code: decision?.cd ?? null,
     policies: decision?.dc.by.map((id) => columnText(id) ?? '') ?? null,
     bundle: decision?.b ?? null,
     mode: decision?.mode ?? null,
-    decision: of.k === 'outcome' ? of.of : null,
+    decision: of.k === 'outcome' || of.k === 'act-outcome' ? of.of : null,
   }
 }
 

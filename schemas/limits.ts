@@ -36,8 +36,36 @@ export const VERDICT_AGE_MS_MAX = 2_000
 /** How long the PEP waits for a verdict, and for a commit. */
 export const DECIDE_TIMEOUT_MS = 1_500
 export const RECORD_TIMEOUT_MS = 2_000
-/** How long a PDP may use a grant it looked up, from the start of the lookup. */
-export const GRANT_AGE_MS_MAX = 500
+/**
+ * How long after the start of its last successful look at revocations a PDP may use what it remembers of grants; and how
+ * often it looks. A revocation that has returned is in force everywhere within GRANT_AGE_MS_MAX and what a decision takes.
+ */
+export const GRANT_AGE_MS_MAX = 900
+export const REVOCATION_POLL_MS = 250
+/** How far the clocks of a PDP and its database may be apart; beyond it the PDP denies with `clock_fault`. */
+export const CLOCK_SKEW_MS_MAX = 5_000
+/** Grants a PDP remembers. */
+export const GRANTS_REMEMBERED_MAX = 131_072
+/** How often at most the last use of a grant is written. */
+export const LAST_USED_MS = 60_000
+/** Characters of a bearer token, a JWT among them. */
+export const TOKEN_LENGTH_MAX = 8 * 1024
+/** By how much a clock of the identity provider may differ from ours when a JWT is judged. */
+export const JWT_TOLERANCE_SECONDS = 30
+/** How long keys of an identity provider are used, and how soon an unknown key id makes us look again. */
+export const JWKS_AGE_MS_MAX = 10 * 60_000
+export const JWKS_COOLDOWN_MS = 10_000
+export const JWKS_TIMEOUT_MS = 2_000
+/** An ID token is good for signing in so long after it was issued, and once. */
+export const ID_TOKEN_AGE_MS_MAX = 10 * 60_000
+/** How long an operator stays signed in, and how long the bootstrap token waits for its one use. */
+export const SESSION_LIFETIME_MS = 8 * 60 * 60_000
+export const BOOTSTRAP_LIFETIME_MS = 24 * 60 * 60_000
+/** Requests of one source that may fail to authenticate in this time; those beyond are answered 429. IPv6: a /64 is one source. */
+export const AUTH_FAILURES_MAX = 60
+export const AUTH_FAILURES_MS = 60_000
+/** Rows of one page of grants or users. */
+export const ROWS_PAGE_MAX = 1_000
 /** A leaf of the log (ledger §5.3). The format's own limit is 65,535. */
 export const LEAF_BYTES_MAX = 16 * 1024
 /** Questions in one AuthZEN batch. */

@@ -8,15 +8,39 @@ import {
   DEFINITION_BYTES_MAX,
   DEFINITIONS_MAX,
   LIST_CALLERS_MAX,
+  TOKEN_LENGTH_MAX,
   TOOL_NAME_LENGTH_MAX,
 } from './limits.ts'
 
-/** One message to decide. The PEP never sends a token, only its SHA-256. */
+const jwt = z.string().max(TOKEN_LENGTH_MAX).nullable().default(null)
+
+/**
+ * Body of `POST /pep/v1/identify`: whose token this is. Asked once per token, before a byte of the body is read; it names
+ * a grant and allows nothing, every message is decided by its token again.
+ */
+export const identifyRequest = z.strictObject({
+  token: sha256Hex,
+  jwt,
+  sourceIp: z.string().max(64).nullable(),
+})
+export type IdentifyRequest = z.infer<typeof identifyRequest>
+/** Why a token is good for nothing, as far as its holder may know. */
+export const TOKEN_FAULTS = ['unknown', 'expired', 'wrong_audience', 'client_not_allowed'] as const
+export type TokenFault = (typeof TOKEN_FAULTS)[number]
+export const identifyResponse = z.union([
+  z.strictObject({ grant: z.uuid() }),
+  z.strictObject({ grant: z.null(), fault: z.enum(TOKEN_FAULTS) }),
+])
+export type IdentifyResponse = z.infer<typeof identifyResponse>
+
+/** One message to decide. Of a gateway token the PEP sends the SHA-256 alone. */
 export const decideCall = z.strictObject({
   /** Chosen by the PEP, unique for it; comes back in the verdict. */
   requestId: z.uuid(),
-  /** SHA-256 of the gateway token; null for the PEP's own discovery, decided as agent `cedargate`. */
+  /** SHA-256 of the bearer token; null for the PEP's own discovery, decided as agent `cedargate`. */
   token: sha256Hex.nullable(),
+  /** The token itself where it is a JWT access token: the PDP verifies it. Gateway tokens never leave the PEP. */
+  jwt,
   server: serverId,
   /** Who sent the message: a request of the server is on its way to the client that `token` names. */
   from: z.enum(['client', 'server']).default('client'),
@@ -53,6 +77,8 @@ export const verdict = z.strictObject({
   requestId: z.uuid(),
   server: serverId,
   messageDigest: sha256Hex,
+  /** Whose call it was; null for the PEP's own. A PEP that took the token for another grant's drops the verdict. */
+  grant: z.uuid().nullable(),
   decisionId: z.uuid(),
   decision: z.enum(['allow', 'deny']),
   code: z.enum(VERDICT_CODES),
@@ -191,7 +217,7 @@ export const serversResponse = z.strictObject({
 /** What lists would show these callers now; decides nothing and is not recorded. */
 export const listRequest = z.strictObject({
   callers: z
-    .array(z.strictObject({ token: sha256Hex, server: serverId }))
+    .array(z.strictObject({ grant: z.uuid(), server: serverId }))
     .min(1)
     .max(LIST_CALLERS_MAX),
 })
@@ -199,9 +225,14 @@ export type ListRequest = z.infer<typeof listRequest>
 /** Per caller, in order; null for one that may not list at all. */
 export const listResponse = z.strictObject({ visible: z.array(visible.nullable()) })
 
-/** Server-sent events of `GET /pep/v1/events`; `event:` is the kind, `data:` this. A comment line every 15 s. */
+/**
+ * Server-sent events of `GET /pep/v1/events`; `event:` is the kind, `data:` this. A comment line every 15 s. `revoked`:
+ * nothing of that grant is allowed any more; what is open ends. `changed`: its token, servers, scopes or teams did; what
+ * is open ends too, and may be opened again by whoever still may.
+ */
 export const pepEvent = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('revoked'), token: sha256Hex }),
+  z.strictObject({ kind: z.literal('revoked'), grant: z.uuid() }),
+  z.strictObject({ kind: z.literal('changed'), grant: z.uuid() }),
   z.strictObject({ kind: z.literal('bundle'), bundle: sha256Hex }),
 ])
 export type PepEvent = z.infer<typeof pepEvent>

@@ -28,10 +28,10 @@ export function watchEvents({ revokedSince, activated, clock, onFailure }: Ports
   const poll = async (): Promise<void> => {
     if (subscribers.size === 0) return
     const horizon = clock.now() - OVERLAP_MS
-    for (const { id, token, revokedAt } of await revokedSince(horizon)) {
+    for (const { id, revokedAt } of await revokedSince(horizon)) {
       if (told.has(id)) continue
       told.set(id, revokedAt)
-      for (const tell of subscribers) tell({ kind: 'revoked', token })
+      for (const tell of subscribers) tell({ kind: 'revoked', grant: id })
     }
     for (const [id, revokedAt] of told) if (revokedAt < horizon - OVERLAP_MS) told.delete(id)
   }

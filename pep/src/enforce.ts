@@ -101,6 +101,7 @@ async function questionOf(ports: EnforcePorts, inbound: Inbound): Promise<Decide
   return {
     requestId,
     token,
+    jwt: null,
     server,
     from,
     method,

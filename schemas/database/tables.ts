@@ -12,10 +12,14 @@ import {
   text,
   timestamp,
   unique,
+  uniqueIndex,
   uuid,
 } from 'drizzle-orm/pg-core'
+import { SCOPES } from '../scopes.ts'
 
 const bytea = customType<{ data: Uint8Array }>({ dataType: () => 'bytea' })
+const xid8 = customType<{ data: string }>({ dataType: () => 'xid8' })
+const ALL_SCOPES = [...SCOPES]
 const instant = (name: string) => timestamp(name, { withTimezone: true })
 
 /**
@@ -83,29 +87,117 @@ export const subjectKey = pgTable(
   (table) => [unique('subject_key_person_month').on(table.person, table.month)],
 )
 
-export const users = pgTable('users', {
+/**
+ * A person. `teams` were given by operators, `claim_teams` by the identity provider's newest claims (`claims_at`: when
+ * those were issued); they are in both. `issuer` and `subject` are set once: who they are at the identity provider.
+ */
+export const users = pgTable(
+  'users',
+  {
+    id: text().primaryKey(),
+    teams: text().array().notNull(),
+    created: instant('created').notNull(),
+    issuer: text(),
+    subject: text(),
+    claimTeams: text('claim_teams').array().notNull().default([]),
+    claimsAt: instant('claims_at'),
+    scopes: text().array().notNull().default(ALL_SCOPES),
+    /** What they may be as operators, beside what the login file gives their groups. */
+    roles: text().array().notNull().default([]),
+    offboarded: instant('offboarded'),
+  },
+  (table) => [unique('users_subject').on(table.issuer, table.subject)],
+)
+
+/** An agent, whoever it acts for. `scopes`: what it may do at most. */
+export const agents = pgTable('agents', {
   id: text().primaryKey(),
-  teams: text().array().notNull(),
+  scopes: text().array().notNull().default(ALL_SCOPES),
   created: instant('created').notNull(),
+  disabled: instant('disabled'),
 })
 
-/** Leave for one agent of one user to speak to these servers. The token itself is nowhere. */
+/**
+ * Leave for one agent of one user (null: of nobody) to speak to these servers, by a token (which is nowhere) or by the
+ * access tokens that `client` gets for `subject` at `issuer`.
+ */
 export const grants = pgTable(
   'grants',
   {
     id: uuid().primaryKey(),
-    tokenSha256: text('token_sha256').notNull().unique('grants_token'),
-    tokenLast4: text('token_last4').notNull(),
-    userId: text('user_id')
+    tokenSha256: text('token_sha256').unique('grants_token'),
+    tokenLast4: text('token_last4'),
+    userId: text('user_id').references(() => users.id),
+    agent: text()
       .notNull()
-      .references(() => users.id),
-    agent: text().notNull(),
+      .references(() => agents.id),
     servers: text().array().notNull(),
+    scopes: text().array().notNull().default(ALL_SCOPES),
     created: instant('created').notNull(),
     expires: instant('expires').notNull(),
     revoked: instant('revoked'),
+    issuer: text(),
+    subject: text(),
+    client: text(),
+    /** A minute coarse. */
+    lastUsed: instant('last_used'),
+    lastSource: text('last_source'),
   },
-  (table) => [index('grants_revoked').on(table.revoked).where(sql`revoked is not null`)],
+  (table) => [
+    index('grants_revoked').on(table.revoked).where(sql`revoked is not null`),
+    index('grants_user').on(table.userId),
+    index('grants_agent').on(table.agent),
+    uniqueIndex('grants_client')
+      .on(table.issuer, table.subject, table.client)
+      .where(sql`issuer is not null and revoked is null`),
+  ],
+)
+
+/** An operator who signed in. `roles`: those of their groups at that moment. */
+export const loginSessions = pgTable(
+  'login_sessions',
+  {
+    id: uuid().primaryKey(),
+    userId: text('user_id')
+      .notNull()
+      .references(() => users.id),
+    tokenSha256: text('token_sha256').notNull().unique('login_sessions_token'),
+    roles: text().array().notNull(),
+    created: instant('created').notNull(),
+    expires: instant('expires').notNull(),
+    revoked: instant('revoked'),
+    lastSource: text('last_source'),
+  },
+  (table) => [index('login_sessions_user').on(table.userId)],
+)
+
+/** ID tokens that somebody signed in with: each is good once. */
+export const usedIdToken = pgTable('used_id_token', {
+  sha256: text().primaryKey(),
+  expires: instant('expires').notNull(),
+})
+
+/** The token that makes the first admin. At most one row. */
+export const bootstrap = pgTable('bootstrap', {
+  only: boolean().primaryKey().default(true),
+  tokenSha256: text('token_sha256').notNull(),
+  expires: instant('expires').notNull(),
+  used: instant('used'),
+})
+
+/**
+ * What changed of who may call: filled by triggers on `grants`, `users`, `agents`, `peps` and `login_sessions`, in the
+ * transaction that changed it. `tx` orders it so that no look misses what committed late (0004_identity.sql).
+ */
+export const identityChange = pgTable(
+  'identity_change',
+  {
+    tx: xid8().notNull().default(sql`pg_current_xact_id()`),
+    at: instant('at').notNull().default(sql`now()`),
+    kind: text().notNull(),
+    id: text().notNull(),
+  },
+  (table) => [index('identity_change_tx').on(table.tx)],
 )
 
 export const peps = pgTable('peps', {

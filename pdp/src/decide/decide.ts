@@ -145,6 +145,7 @@ function seal(ledger: Ledger, bundle: Bundle, { pep, asked, authorization }: Dec
     requestId: call.requestId,
     server: call.server,
     messageDigest: hash('sha256', call.message),
+    grant: grant?.id ?? null,
     decisionId: id,
     decision: authorization.decision,
     code: shown.code,

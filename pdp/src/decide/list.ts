@@ -18,12 +18,12 @@ const LISTS = ['tools/list', 'resources/list', 'prompts/list'] as const
 export function createList(ports: Pick<DecidePorts, 'active' | 'resolveGrants' | 'clock'>): List {
   return async function list(pep, callers) {
     const { bundle, authorizer } = ports.active()
-    const grants = await ports.resolveGrants(callers.map(({ token }) => token))
+    const grants = await ports.resolveGrants(callers.map(({ grant }) => grant))
     const time = ports.clock.now()
     const shown: (Visible | null)[] = []
     // One at a time: calls come in between, and no batch is more than the engine answers in its time.
-    for (const { token, server } of callers) {
-      const grant = grants.get(token)
+    for (const { grant: id, server } of callers) {
+      const grant = grants.get(id)
       const known = bundle.servers.has(server) && pep.servers.includes(server)
       if (grant === undefined || !known || !grant.servers.includes(server)) shown.push(null)
       else shown.push(visibleIn(await authorizer.authorize(requestsOf(grant, server, time))))

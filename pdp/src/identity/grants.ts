@@ -5,6 +5,7 @@ import type { CreatedGrant, GrantRequest, GrantRow } from '../../../schemas/admi
 import type { Row, Sql } from '../../../schemas/database/sql.ts'
 import { formatToken, TOKEN_RANDOM_BYTES } from '../../../schemas/identifiers.ts'
 import type { Clock, Random } from '../../../schemas/ports.ts'
+import { SCOPES } from '../../../schemas/scopes.ts'
 import { uuidV7 } from '../../../schemas/uuid.ts'
 import { rememberRecent } from './recent.ts'
 
@@ -59,7 +60,7 @@ export function openGrants({ sql, clock, random }: IdentityPorts): Grants {
     return sql.query(text, params).finally(recent.forget)
   }
   return {
-    async createGrant({ user, agent, servers, teams, expiresInMs }) {
+    async createGrant({ user, agent, servers, teams = [], expiresInMs }) {
       const now = clock.now()
       const token = formatToken('grant', random(TOKEN_RANDOM_BYTES), sha256)
       const id = uuidV7(now, 0, random(8))
@@ -74,6 +75,7 @@ export function openGrants({ sql, clock, random }: IdentityPorts): Grants {
         agent,
         servers,
         teams: row?.['teams'] as string[],
+        scopes: [...SCOPES],
         expiresAt: expires.toISOString(),
       }
     },
@@ -103,6 +105,8 @@ const CREATE = `with owner as (
       select coalesce(array_agg(distinct team order by team), '{}')
       from unnest(users.teams || excluded.teams) as team)
     returning id, teams
+  ), acting as (
+    insert into agents (id, created) values ($7, $3) on conflict (id) do nothing
   ), made as (
     insert into grants (id, token_sha256, token_last4, user_id, agent, servers, created, expires)
     select $4, $5, $6, id, $7, $8, $3, $9 from owner
@@ -147,6 +151,11 @@ function grantRowOf(row: Row): GrantRow {
     agent: row['agent'] as string,
     servers: row['servers'] as string[],
     teams: row['teams'] as string[],
+    scopes: row['scopes'] as string[],
+    client: null,
+    state: 'active',
+    lastUsedAt: null,
+    lastSource: null,
     tokenLast4: row['token_last4'] as string,
     createdAt: (row['created'] as Date).toISOString(),
     expiresAt: (row['expires'] as Date).toISOString(),

@@ -118,6 +118,7 @@ function decisionRow(vault: Vault, row: Row): DecisionRow | undefined {
     tool: leaf.tl,
     arguments: argumentsOf(detail?.values),
     argumentsLength: lengthOf(detail?.values),
+    argumentsShown: true,
     verdict: leaf.dc.r,
     code: leaf.cd,
     policies: leaf.dc.by,

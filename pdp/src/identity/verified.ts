@@ -1,0 +1,23 @@
+// Owns what a verified access token says, in our words. Types only: verify-jwt.ts makes one, grants.ts finds its grant.
+import type { Scope } from '../../../schemas/scopes.ts'
+
+/** A JWT access token whose signature, issuer, audience and times hold. Says nothing of grants or revocation. */
+export type VerifiedToken = {
+  readonly issuer: string
+  readonly subject: string
+  /** `azp`, else `client_id`. */
+  readonly client: string
+  /** Our id of the person; null for a headless client, which acts for nobody. */
+  readonly user: string | null
+  readonly teams: readonly string[]
+  readonly agent: string
+  readonly servers: readonly string[]
+  /** Of the client's, those that the token has too, if it names any of ours. */
+  readonly scopes: readonly Scope[]
+  /** Whether the first use makes the grant, and for how long. */
+  readonly firstUse: boolean
+  readonly lifetimeMs: number
+  /** Milliseconds since 1970. */
+  readonly issuedAt: number
+  readonly expiresAt: number
+}
