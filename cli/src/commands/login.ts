@@ -7,12 +7,14 @@ import {
   loginInfo,
   whoami,
 } from '../../../schemas/admin-api.ts'
+import { SIGN_IN_WAIT_MS } from '../../../schemas/limits.ts'
 import { type AdminClient, adminClient, NotKnown } from '../admin-client.ts'
 import { CommandError } from '../errors.ts'
 import { signInUrl } from '../gateway.ts'
 import { type Format, printFields } from '../output.ts'
 import { forgetLogin, readLogin, writeLogin } from '../saved-login.ts'
 import { isRemote, openBrowser } from '../sign-in/browser.ts'
+import { listenForCallback } from '../sign-in/loopback.ts'
 import { type Context, formatOption } from './context.ts'
 
 type LoginOptions = {
@@ -94,6 +96,7 @@ async function newSession(
   const idToken = await fetchIdToken({
     login,
     device: device === true ? 'option' : remote ? 'remote' : undefined,
+    listen: (state) => listenForCallback(state, SIGN_IN_WAIT_MS),
     say: io.err,
     open: (page) => (browser ? openBrowser(page, config.env) : undefined),
   })

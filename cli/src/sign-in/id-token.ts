@@ -22,13 +22,15 @@ import { SIGN_IN_WAIT_MS } from '../../../schemas/limits.ts'
 import { CommandError } from '../errors.ts'
 import { requireSafe } from '../gateway.ts'
 import { printable } from '../output.ts'
-import { type Loopback, listenForCallback } from './loopback.ts'
+import type { Loopback } from './loopback.ts'
 
 export type SignIn = {
   /** Where the PDP says that operators sign in. */
   readonly login: LoginInfo
   /** Prefer the device flow: asked for (`option`), or because no browser of this machine can be seen (`remote`). */
   readonly device: 'option' | 'remote' | undefined
+  /** Waits for the browser to come back with this state. */
+  readonly listen: (state: string) => Promise<Loopback>
   readonly say: (line: string) => void
   readonly open: (url: string) => void
 }
@@ -80,7 +82,7 @@ async function byDeviceOrBrowser(
     )
   if (asked.device !== undefined && offered) return byDevice(provider, asked)
   const state = randomState()
-  const loopback = await listenForCallback(state, SIGN_IN_WAIT_MS).catch((cause: unknown) => {
+  const loopback = await asked.listen(state).catch((cause: unknown) => {
     if (!offered) throw cause
     asked.say(`nothing can listen on 127.0.0.1 (${reason(cause)}): signing in by a code`)
   })
