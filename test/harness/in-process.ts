@@ -32,8 +32,8 @@ export function startHere(
       printed.stderr += `${text}\n`
     },
   }
-  const code = runProgram(words, readConfig(env), io, '0.0.0-test')
-  return { stderr: () => printed.stderr, ended: code.then((code) => ({ code, ...printed })) }
+  const exit = runProgram(words, readConfig(env), io, '0.0.0-test')
+  return { stderr: () => printed.stderr, ended: exit.then((code) => ({ code, ...printed })) }
 }
 
 /** What a command prints as JSON. Throws with everything it said when it fails. */

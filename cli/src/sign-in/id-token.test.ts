@@ -87,7 +87,8 @@ describe('by a browser', () => {
     const { code, stdout, stderr } = await running.ended
     expect({ what, code, stdout, sent: sent() }).toEqual({ what, code: 2, stdout: '', sent: undefined })
     expect(stderr).toMatch(says)
-    expect(stderr).not.toMatch(/\u001b| {4}at /)
+    expect(stderr).not.toContain('\u001b')
+    expect(stderr).not.toContain('    at ')
   }) // biome-ignore format: a table
 
   test('another state is not an answer: it waits on for its own', async () => {
@@ -145,19 +146,19 @@ test('by a code on another device: --device', async () => {
   expect(decodeJwt(sent() ?? '')).toMatchObject({ sub: 'alice', aud: CLIENTS.cli })
 }, 30_000)
 
-describe('a provider that is not as it should be', () => {
-  const answering = (path: string, status: number, body: object) => {
-    idp.fault = (request, response) => {
-      if (request.url?.startsWith(path) !== true) return undefined
-      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
-      return 'answered'
-    }
+const answering = (path: string, status: number, body: object) => {
+  idp.fault = (request, response) => {
+    if (request.url?.startsWith(path) !== true) return undefined
+    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+    return 'answered'
   }
-  const metadata = (change: object) => {
-    const { issuer } = idp
-    answering('/.well-known/', 200, { issuer, authorization_endpoint: `${issuer}/auth`, token_endpoint: `${issuer}/token`, ...change })
-  } // biome-ignore format: long
+}
+const metadata = (change: object) => {
+  const { issuer } = idp
+  answering('/.well-known/', 200, { issuer, authorization_endpoint: `${issuer}/auth`, token_endpoint: `${issuer}/token`, ...change })
+} // biome-ignore format: long
 
+describe('a provider that is not as it should be', () => {
   test.each<{ what: string; fault: () => void; words?: string[]; says: RegExp }>([
     { what: 'no discovery', fault: () => answering('/.well-known/', 404, {}), says: /failed: unexpected HTTP response status code/ },
     { what: 'the discovery of another', fault: () => metadata({ issuer: 'https://evil.example.com' }), says: /failed: .*issuer/ },
