@@ -17,7 +17,7 @@ const signer = z
 
 const OWNED = { error: 'must be "*" or a list of server ids' }
 
-const httpsOrLoopback = z
+export const httpsOrLoopback = z
   .url()
   .refine((text) => /^https:|^http:\/\/(127\.0\.0\.1|localhost|\[::1\])[:/]/.test(text), {
     error: 'must be https, or http on loopback',
