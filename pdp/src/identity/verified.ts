@@ -1,4 +1,4 @@
-// Owns what a verified access token says, in our words. Types only: verify-jwt.ts makes one, grants.ts finds its grant.
+// Owns what a verified access token says, in our words. Types only: verify-jwt.ts makes one, callers.ts finds its grant.
 import type { Scope } from '../../../schemas/scopes.ts'
 
 /** A JWT access token whose signature, issuer, audience and times hold. Says nothing of grants or revocation. */
@@ -7,7 +7,7 @@ export type VerifiedToken = {
   readonly subject: string
   /** `azp`, else `client_id`. */
   readonly client: string
-  /** Our id of the person; null for a headless client, which acts for nobody. */
+  /** The user id they get here when they come first; null for a headless client, which acts for nobody. */
   readonly user: string | null
   readonly teams: readonly string[]
   readonly agent: string
@@ -17,7 +17,8 @@ export type VerifiedToken = {
   /** Whether the first use makes the grant, and for how long. */
   readonly firstUse: boolean
   readonly lifetimeMs: number
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970. `notBefore`: the later one of `nbf` and `iat`. */
   readonly issuedAt: number
+  readonly notBefore: number
   readonly expiresAt: number
 }
