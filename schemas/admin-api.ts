@@ -243,8 +243,12 @@ export const decisionsQuery = z.strictObject({
   tool: z.string().optional(),
   verdict: z.enum(['allow', 'deny']).optional(),
   code: z.enum(VERDICT_CODES).optional(),
+  /** `false`: without argument values. Showing them to who may see them is recorded as an act. */
+  arguments: z.stringbool().optional(),
 })
 export type DecisionsQuery = z.infer<typeof decisionsQuery>
+/** `GET /admin/v1/decisions/:id` */
+export const decisionQuery = decisionsQuery.pick({ arguments: true })
 
 /**
  * One decision as people read it. `arguments` is null where there were none (`argumentsLength` 0), where their text is

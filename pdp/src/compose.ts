@@ -1,9 +1,7 @@
 // Owns how the rooms of the PDP are joined. Starts nothing that listens: main.ts and `cedargate dev` do.
-import { hash, timingSafeEqual } from 'node:crypto'
 import type { Hono } from 'hono'
 import type { Logger } from 'pino'
 import type { BundleInfo } from '../../schemas/admin-api.ts'
-import { isWellFormedToken } from '../../schemas/identifiers.ts'
 import type { Clock, Random } from '../../schemas/ports.ts'
 import type { Activation } from './activation/activation.ts'
 import { startActivation } from './activation/activation.ts'
@@ -26,22 +24,21 @@ import { listDecisions, showDecision } from './ledger/decisions.ts'
 import { fsck } from './ledger/fsck.ts'
 import { openLedger } from './ledger/ledger.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
+import { joinOperators, type OperatorPorts, type Operators } from './operators.ts'
 import { accessRoutes } from './routes/access.ts'
 import { type AdminPorts, adminRoutes } from './routes/admin.ts'
 import { hookRoutes } from './routes/hook.ts'
 import { operationsRoutes } from './routes/operations.ts'
 import { pepRoutes } from './routes/pep.ts'
-import type { Identify, PdpEnv } from './routes/roles.ts'
+import type { GuardedRoute, PdpEnv } from './routes/roles.ts'
 import { toolRoutes } from './routes/tools.ts'
 import { type Bundles, openBundles } from './store/bundles.ts'
 import type { Store } from './store/open.ts'
 
-export type PdpPorts = {
+export type PdpPorts = OperatorPorts & {
   readonly store: Store
   readonly keys: Keys
   readonly decider: Decider
-  /** SHA-256 (hex) of the one operator token. */
-  readonly operatorTokenSha256: string
   readonly publicUrl: string
   /** What signs calls of the bundle's webhook; undefined: there is none. */
   readonly webhookSecret?: string | undefined
@@ -52,12 +49,16 @@ export type PdpPorts = {
 
 export type Pdp = {
   readonly app: Hono<PdpEnv>
+  /** All that the app serves. */
+  readonly routes: readonly GuardedRoute[]
   /** The bundle that decides now. */
   readonly bundle: Bundle
   readonly activation: Activation
   /** The same acts as `/admin/v1`, for the process that holds this PDP. */
   readonly admin: AdminPorts
   readonly peps: Peps
+  readonly sessions: Operators['sessions']
+  readonly bootstrap: Operators['bootstrap']
   readonly resolveGrants: ResolveGrants
   /** Ends the instance in order: its last leaf says how many it issued. The store stays open. */
   readonly stop: () => Promise<void>
@@ -93,43 +94,44 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
   const teams = (user: string) => teamsOf(store.sql, user)
   const advise = createAdvise({ ...core, teamsOf: teams, onDecided })
   const admin = administration(ports, { activation, bundles, grants, peps })
-  const app = createApp({
-    identify: createIdentify(ports.operatorTokenSha256, peps),
-    routes: [
-      ...operationsRoutes({
-        registry: metrics.registry,
-        unready: () => lackOf(store),
-        bundle: () => bundleState(activation.status()),
-      }),
-      ...accessRoutes({
-        advise,
-        search: createSearch({ active, teamsOf: teams, clock }),
-        publicUrl: ports.publicUrl,
-      }),
-      ...adminRoutes(admin),
-      ...toolRoutes(catalog),
-      ...hookRoutes({ secret: ports.webhookSecret, refresh: activation.refresh }),
-      ...pepRoutes({
-        decide: counted(decide, metrics, clock),
-        sealOutcomes: ledger.sealOutcomes,
-        ...catalog,
-        servers: () => serversOf(active().bundle),
-        bindingKeys: (servers) => bindingKeys(keys.vault, servers, clock.now()),
-        list: createList({ active, resolveGrants: grants.resolveGrants, clock }),
-        subscribe: events.subscribe,
-      }),
-    ],
-    publicUrl: ports.publicUrl,
-    log,
-  })
+  const operators = joinOperators(ports, { ...identity, ledger, vault: keys.vault, peps, log })
+  const routes = [
+    ...operationsRoutes({
+      registry: metrics.registry,
+      unready: () => lackOf(store),
+      bundle: () => bundleState(activation.status()),
+    }),
+    ...accessRoutes({
+      advise,
+      search: createSearch({ active, teamsOf: teams, clock }),
+      publicUrl: ports.publicUrl,
+    }),
+    ...adminRoutes(admin, operators.guard.record),
+    ...operators.routes,
+    ...toolRoutes(catalog),
+    ...hookRoutes({ secret: ports.webhookSecret, refresh: activation.refresh }),
+    ...pepRoutes({
+      decide: counted(decide, metrics, clock),
+      sealOutcomes: ledger.sealOutcomes,
+      ...catalog,
+      servers: () => serversOf(active().bundle),
+      bindingKeys: (servers) => bindingKeys(keys.vault, servers, clock.now()),
+      list: createList({ active, resolveGrants: grants.resolveGrants, clock }),
+      subscribe: events.subscribe,
+    }),
+  ]
+  const app = createApp({ guard: operators.guard, routes, publicUrl: ports.publicUrl, log })
   return {
     app,
+    routes,
     get bundle() {
       return active().bundle
     },
     activation,
     admin,
     peps,
+    sessions: operators.sessions,
+    bootstrap: operators.bootstrap,
     resolveGrants: grants.resolveGrants,
     stop: () => stopAll(events, [activation.stop, ledger.close, engine.stop]),
   }
@@ -183,18 +185,6 @@ async function activate({ decider, clock, log }: PdpPorts, bundles: Bundles): Pr
   return await startActivation({ ...decider, bundles, clock, log }, started)
 }
 
-/** Who a bearer token speaks for. An operator token is compared by digest, in constant time. */
-function createIdentify(operatorTokenSha256: string, peps: Peps): Identify {
-  const operator = Buffer.from(operatorTokenSha256, 'hex')
-  return async function identify(bearer) {
-    const digest = sha256(bearer)
-    if (timingSafeEqual(Buffer.from(digest, 'hex'), operator)) return { kind: 'operator' }
-    if (!isWellFormedToken('pep', bearer, sha256)) return undefined
-    const pep = await peps.resolvePep(digest)
-    return pep === undefined ? undefined : { kind: 'pep', ...pep }
-  }
-}
-
 function counted(decide: Decide, metrics: Metrics, clock: Clock): Decide {
   return async function countedDecide(pep, calls) {
     const started = clock.monotonic()
@@ -224,8 +214,4 @@ function describeBundle(bundle: Bundle): BundleInfo {
     source: upstream.url ?? [upstream.command, ...upstream.args].join(' '),
   }))
   return { id: bundle.id, name: bundle.name, policies: bundle.policies.size, servers }
-}
-
-function sha256(text: string): string {
-  return hash('sha256', text)
 }

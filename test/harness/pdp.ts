@@ -29,7 +29,7 @@ const PUBLIC_URL = 'https://pdp.test'
 /** A PDP with alice (engineering) and bob (interns) granted on every server of its bundle. */
 export async function startTestPdp(
   bundleDirectory: string = EXAMPLE_BUNDLE,
-  { webhookSecret }: Pick<PdpPorts, 'webhookSecret'> = {},
+  options: Pick<PdpPorts, 'webhookSecret' | 'authFailuresMax'> = {},
 ): Promise<TestPdp> {
   const home = await mkdtemp(join(tmpdir(), 'cedargate-pdp-'))
   await createKeys(join(home, 'keys'))
@@ -47,7 +47,7 @@ export async function startTestPdp(
     }),
     operatorTokenSha256: sha256(operator),
     publicUrl: PUBLIC_URL,
-    webhookSecret,
+    ...options,
     clock: systemClock,
     random: (bytes) => randomBytes(bytes),
     log: pino({ level: 'silent' }),

@@ -31,7 +31,7 @@ export function readClaims(claims: JWTPayload, issuer: IdentityIssuer): Verified
     teams: headless ? [] : teamsOf(claims, issuer),
     agent,
     servers,
-    scopes: settings.scopes.filter(isIn(claims)),
+    scopes: settings.scopes.filter(isIn(claims)).toSorted(),
     firstUse,
     lifetimeMs: durationMs(settings.expires) ?? 0,
     issuedAt: msOf(claims.iat),

@@ -1,0 +1,66 @@
+// Owns how what is for operators is joined: who they are, how they sign in, what they did. Starts nothing.
+import type { Logger } from 'pino'
+import { type Bootstrap, openBootstrap } from './identity/bootstrap.ts'
+import type { IdentityPorts } from './identity/grants.ts'
+import { createIdentify } from './identity/identify.ts'
+import type { Peps } from './identity/peps.ts'
+import { openSessions, type Sessions } from './identity/sessions.ts'
+import type { Vault } from './keys/vault.ts'
+import { createActs, listActs } from './ledger/acts.ts'
+import type { Ledger } from './ledger/types.ts'
+import { actRoutes } from './routes/acts.ts'
+import { countFailures } from './routes/failures.ts'
+import { createRecorder } from './routes/record-act.ts'
+import type { Caller, Guard, GuardedRoute } from './routes/roles.ts'
+import { sessionRoutes } from './routes/sessions.ts'
+
+export type OperatorPorts = {
+  /** SHA-256 (hex) of the operator token of `dev`, which has every role; undefined: there is none. */
+  readonly operatorTokenSha256?: string | undefined
+  /** Default AUTH_FAILURES_MAX. */
+  readonly authFailuresMax?: number | undefined
+}
+
+type Joined = IdentityPorts & {
+  readonly ledger: Ledger
+  readonly vault: Vault
+  readonly peps: Peps
+  readonly log: Logger
+}
+
+export type Operators = {
+  readonly guard: Guard
+  readonly routes: readonly GuardedRoute[]
+  readonly sessions: Sessions
+  readonly bootstrap: Bootstrap
+}
+
+export function joinOperators(ports: OperatorPorts, joined: Joined): Operators {
+  const { sql, clock, ledger, vault, peps, log } = joined
+  const sessions = openSessions(joined)
+  const bootstrap = openBootstrap(joined)
+  const failures = countFailures(ports.authFailuresMax)
+  const record = createRecorder(createActs(ledger, clock), (error) => {
+    log.error({ err: error }, 'an act was not recorded')
+  })
+  const { operatorTokenSha256 } = ports
+  const identify = createIdentify({ operatorTokenSha256, peps, sessions })
+  const { setRoles } = bootstrap
+  return {
+    guard: { identify, failures, record, onForbidden: logForbidden(log) },
+    routes: [
+      ...sessionRoutes({ login: undefined, sessions, bootstrap, setRoles }, record, failures),
+      ...actRoutes({ listActs: (query) => listActs({ store: { sql }, vault }, query) }),
+    ],
+    sessions,
+    bootstrap,
+  }
+}
+
+/** What somebody known may not do is a matter for the log: it is not recorded as an act. */
+function logForbidden(log: Logger) {
+  return (caller: Caller, route: string): void => {
+    const who = caller.kind === 'pep' ? { pep: caller.id } : { user: caller.user }
+    log.warn({ ...who, route }, 'somebody may not do this')
+  }
+}
