@@ -64,16 +64,24 @@ export function openBootstrap({ sql, clock, random }: IdentityPorts): Bootstrap 
   }
 }
 
+/** For people: what the token is for, how to use it, and what to do when it is lost. `url`: of the PDP. */
+export function bootstrapNotice({ token, expiresAt }: BootstrapToken, url: string): string {
+  return `cedargate: whoever has this token becomes an admin of this gateway, once, until ${expiresAt.toISOString()}:
+  ${token}
+to use it: cedargate login --url ${url} --bootstrap - --user <your id>   (then paste it)
+if it is lost: cedargate db bootstrap`
+}
+
 const OFFER = `insert into bootstrap (token_sha256, expires)
   select $1::text, $2::timestamptz
   where not exists (select from users where 'admin' = any(roles) and offboarded is null)
-  on conflict (only) do update
+  on conflict ("only") do update
     set token_sha256 = excluded.token_sha256, expires = excluded.expires, used = null
     where bootstrap.used is not null or bootstrap.expires <= $3
   returning 1`
 
-const RENEW = `insert into bootstrap (token_sha256, expires, used) select $1, $2, null where $3 is not null
-  on conflict (only) do update
+const RENEW = `insert into bootstrap (token_sha256, expires, used) select $1::text, $2::timestamptz, null where $3::timestamptz is not null
+  on conflict ("only") do update
     set token_sha256 = excluded.token_sha256, expires = excluded.expires, used = null
   returning 1`
 

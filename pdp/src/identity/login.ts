@@ -3,12 +3,15 @@ import { hash } from 'node:crypto'
 import type { Sql } from '../../../schemas/database/sql.ts'
 import { OPERATOR_ROLES, type OperatorRole } from '../../../schemas/roles.ts'
 import { type LoginFile, rolesOfClaims } from './login-file.ts'
+import type { SignIn } from './sign-in.ts'
+import { TokenError } from './token-error.ts'
 
 /** Whom a verified ID token is about. */
 export type SignedIn = {
   readonly issuer: string
   readonly subject: string
   readonly claims: Readonly<Record<string, unknown>>
+  readonly issuedAt: number
 }
 
 /** An operator who may have a session. */
@@ -30,12 +33,8 @@ export type LoginPorts = {
   readonly verify: (idToken: string) => Promise<SignedIn>
   /** The user's id there, from the claims. Throws when they name none. */
   readonly userOf: (signedIn: SignedIn) => string
-  /** The user who is linked to (issuer, subject), made if that id is free; undefined when it is somebody else's. */
-  readonly linkUser: (who: {
-    readonly issuer: string
-    readonly subject: string
-    readonly user: string
-  }) => Promise<string | undefined>
+  /** Rejects with TokenError when that user id is somebody else's here. */
+  readonly signIn: SignIn
   /** Why an ID token was refused, for the log. */
   readonly onRefused: (error: unknown) => void
 }
@@ -44,7 +43,7 @@ export type Login = (idToken: string) => Promise<Person | Refused>
 
 /** Who has no role is told so, and leaves no trace: no user is made for them. */
 export function createLogin(ports: LoginPorts): Login {
-  const { sql, file, verify, userOf, linkUser, onRefused } = ports
+  const { sql, file, verify, userOf, signIn, onRefused } = ports
   return async function login(idToken) {
     let signedIn: SignedIn
     let wanted: string
@@ -55,7 +54,7 @@ export function createLogin(ports: LoginPorts): Login {
       onRefused(error)
       return { known: false, why: 'this ID token is not accepted; sign in again' }
     }
-    const { issuer, subject, claims } = signedIn
+    const { issuer, subject, claims, issuedAt } = signedIn
     const roles = rolesOfClaims(file, claims)
     const linked = await findLinked(sql, issuer, subject)
     if (linked?.offboarded === true) {
@@ -66,12 +65,15 @@ export function createLogin(ports: LoginPorts): Login {
       const why = `${linked?.id ?? wanted} has no role here: neither by ${claimed} nor by an admin`
       return { known: true, why }
     }
-    const user = linked?.id ?? (await linkUser({ issuer, subject, user: wanted }))
-    if (user === undefined) {
+    try {
+      const user = await signIn({ issuer, subject, user: wanted, teams: null, issuedAt })
+      return { user, roles, idToken: digestOf(idToken) }
+    } catch (error) {
+      if (!(error instanceof TokenError)) throw error
+      onRefused(error)
       const why = `there is another user ${wanted}; an admin can link them: cedargate users add`
       return { known: true, why }
     }
-    return { user, roles, idToken: digestOf(idToken) }
   }
 }
 

@@ -2,7 +2,7 @@
 import type { Context } from 'hono'
 import { z } from 'zod'
 import { type ActRow, type ActsQuery, actsQuery } from '../../../schemas/admin-api.ts'
-import { invalid } from './admin-body.ts'
+import { invalid } from './read.ts'
 import type { GuardedRoute, PdpEnv } from './roles.ts'
 
 type ActsPorts = { readonly listActs: (query: ActsQuery) => Promise<readonly ActRow[]> }

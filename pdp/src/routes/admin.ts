@@ -13,10 +13,10 @@ import {
   type PepRow,
   pepRequest,
 } from '../../../schemas/admin-api.ts'
-import { invalid, readAdmin } from './admin-body.ts'
 import { type BundlePorts, bundleRoutes } from './bundles.ts'
 import { type DecisionPorts, decisionRoutes } from './decisions.ts'
 import { missing } from './missing.ts'
+import { invalid, readBody } from './read.ts'
 import type { Recorder } from './record-act.ts'
 import { EVERY_ROLE, type GuardedRoute, type PdpEnv } from './roles.ts'
 
@@ -72,7 +72,7 @@ export function adminRoutes(ports: AdminPorts, record: Recorder): GuardedRoute[]
   ]
 
   async function createGrant(c: Context<PdpEnv>): Promise<Response> {
-    const body = readAdmin(c, grantRequest)
+    const body = readBody(c, grantRequest)
     if (body instanceof Response) return body
     const unknown = unknownServers(ports.bundleInfo(), body.servers)
     return unknown === undefined ? c.json(await ports.createGrant(body), 201) : invalid(c, unknown)
@@ -89,7 +89,7 @@ export function adminRoutes(ports: AdminPorts, record: Recorder): GuardedRoute[]
   }
 
   async function enrollPep(c: Context<PdpEnv>): Promise<Response> {
-    const body = readAdmin(c, pepRequest)
+    const body = readBody(c, pepRequest)
     if (body instanceof Response) return body
     const unknown = unknownServers(ports.bundleInfo(), body.servers)
     return unknown === undefined

@@ -8,8 +8,8 @@ import {
   decisionsQuery,
 } from '../../../schemas/admin-api.ts'
 import type { Canonical } from '../../../schemas/canonical-json.ts'
-import { invalid } from './admin-body.ts'
 import { missing } from './missing.ts'
+import { invalid } from './read.ts'
 import type { Recorder } from './record-act.ts'
 import { EVERY_ROLE, type GuardedRoute, operatorOf, type PdpEnv } from './roles.ts'
 

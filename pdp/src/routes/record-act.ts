@@ -4,8 +4,8 @@ import type { Context, MiddlewareHandler } from 'hono'
 import { z } from 'zod'
 import { type Canonical, canonicalJson } from '../../../schemas/canonical-json.ts'
 import type { Acts, Order } from '../ledger/acts.ts'
-import { invalid } from './admin-body.ts'
 import { jsonBody } from './body.ts'
+import { invalid } from './read.ts'
 import type { PdpEnv } from './roles.ts'
 
 /**

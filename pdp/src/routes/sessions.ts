@@ -12,10 +12,10 @@ import type { OperatorRole } from '../../../schemas/roles.ts'
 import type { Bootstrap } from '../identity/bootstrap.ts'
 import type { Login } from '../identity/login.ts'
 import type { Sessions } from '../identity/sessions.ts'
-import { invalid, readAdmin } from './admin-body.ts'
 import { keepBody } from './body.ts'
 import { addressOf, type Failures } from './failures.ts'
 import { missing } from './missing.ts'
+import { invalid, readBody } from './read.ts'
 import type { Recorder } from './record-act.ts'
 import { EVERY_ROLE, type GuardedRoute, operatorOf, type PdpEnv } from './roles.ts'
 
@@ -76,7 +76,7 @@ export function sessionRoutes(
 
   async function signIn(c: Context<PdpEnv>): Promise<Response> {
     if (login === undefined) return noLogin(c)
-    const body = readAdmin(c, loginRequest)
+    const body = readBody(c, loginRequest)
     if (body instanceof Response) return body
     const person = await login.signIn(body.idToken)
     if ('why' in person) {
@@ -94,7 +94,7 @@ export function sessionRoutes(
   }
 
   async function becomeAdmin(c: Context<PdpEnv>): Promise<Response> {
-    const body = readAdmin(c, bootstrapRequest)
+    const body = readBody(c, bootstrapRequest)
     if (body instanceof Response) return body
     const { token, user } = body
     const used = 'this bootstrap token is unknown, used or expired; see `cedargate db bootstrap`'
@@ -120,7 +120,7 @@ export function sessionRoutes(
   }
 
   async function setRoles(c: Context<PdpEnv>): Promise<Response> {
-    const body = readAdmin(c, rolesRequest)
+    const body = readBody(c, rolesRequest)
     if (body instanceof Response) return body
     const changed = await ports.setRoles(c.req.param('id') ?? '', body.roles)
     return changed === undefined ? missing(c, 'user', 'cedargate users ls') : c.json(changed)
