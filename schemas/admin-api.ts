@@ -159,6 +159,7 @@ export const userRoles = z.strictObject({
   user: z.string(),
   roles: z.array(z.enum(OPERATOR_ROLES)),
 })
+export type UserRoles = z.infer<typeof userRoles>
 
 /** `PUT /admin/v1/agents/:id`: makes the agent, or changes what is named here. */
 export const agentRequest = z.strictObject({
