@@ -6,6 +6,7 @@ import {
   type LoginInfo,
   loginRequest,
   rolesRequest,
+  type UserRow,
 } from '../../../schemas/admin-api.ts'
 import { TOKEN_LENGTH_MAX } from '../../../schemas/limits.ts'
 import type { OperatorRole } from '../../../schemas/roles.ts'
@@ -25,7 +26,7 @@ export type SessionPorts = {
   readonly sessions: Sessions
   readonly bootstrap: Pick<Bootstrap, 'isWaiting' | 'use' | 'retire'>
   /** Undefined: there is no such user. */
-  readonly setRoles: (user: string, roles: readonly OperatorRole[]) => Promise<object | undefined>
+  readonly setRoles: (user: string, roles: readonly OperatorRole[]) => Promise<UserRow | undefined>
 }
 
 /** What a request that carries a token may weigh. */
