@@ -11,7 +11,7 @@ const LOCAL = 'local'
 export function sourceKey(address: string | undefined): string {
   const bare = address?.replace(/%.*$/, '') ?? ''
   if (!bare.includes(':')) return /^\d{1,3}(\.\d{1,3}){3}$/.test(bare) ? bare : LOCAL
-  if (!URL.canParse(`http://[${bare}]`)) return LOCAL
+  if (!/^[\da-f:.]+$/i.test(bare) || !URL.canParse(`http://[${bare}]`)) return LOCAL
   const groups = groupsOf(new URL(`http://[${bare}]`).hostname.slice(1, -1))
   const [, , , , , mapped = 0, high = 0, low = 0] = groups
   if (mapped === 0xff_ff && groups.slice(0, 5).every((group) => group === 0)) {
