@@ -36,9 +36,9 @@ export function createFailures(salt: string, monotonic: Monotonic): Failures {
       const msLeft = counted?.msBeforeNext ?? 0
       const failed = msLeft > 0 ? (counted?.consumedPoints ?? 0) : 0
       if (failed >= AUTH_FAILURES_MAX) throw tooMany(msLeft)
-      if (failed + source.underWay < AUTH_FAILURES_MAX) break
       if (monotonic() - since >= DECIDE_TIMEOUT_MS)
         throw new GatewayError('pdp_unavailable', 'too many of this source wait for the PDP')
+      if (failed + source.underWay < AUTH_FAILURES_MAX) break
       await new Promise<void>((resolve) => source.waiting.push(resolve))
     }
     source.underWay += 1
