@@ -29,12 +29,14 @@ let pep: RunningTestPep
 let server: TestUpstream
 let plainly: TestUpstream['answer']
 let url: string
+let identify: TestPdp['identify']
 beforeAll(async () => {
   server = await openTestUpstream('demo')
   plainly = server.answer
   pdp = createTestPdp([server.upstream])
   pep = await startTestPep({ pdp: pdp.port, sql: countingSql() })
   url = `${pep.url}/demo/mcp`
+  identify = pdp.identify
 })
 afterAll(async () => {
   await pep.close()
@@ -45,6 +47,7 @@ beforeEach(() => {
   server.reached.length = 0
   pdp.calls.length = 0
   pdp.identified.length = 0
+  pdp.identify = identify
   pdp.rule = () => ({ allow: true, visible: EVERYTHING_VISIBLE })
 })
 
