@@ -21,7 +21,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'pdp/src/identity/': ['node:crypto', 'schemas/', 'pdp/src/identity/'],
   'pdp/src/keys/': ['node:crypto', 'node:fs', 'node:path', 'schemas/', 'pdp/src/keys/'],
   'pdp/src/ledger/': ['node:crypto', 'node:timers', 'schemas/', 'pdp/src/keys/', 'pdp/src/ledger/'],
-  'pdp/src/routes/': ['hono', 'node:crypto', 'prom-client', 'raw-body', 'zod', 'node:http', 'node:timers', 'schemas/', 'pdp/src/routes/'],
+  'pdp/src/routes/': ['hono', 'node:crypto', 'prom-client', 'raw-body', 'zod', 'node:http', 'node:timers', 'schemas/', 'pdp/src/identity/refused.ts', 'pdp/src/routes/'],
   'pdp/src/source/': ['node:child_process', 'node:crypto', 'node:fs', 'node:path', 'node:timers', 'schemas/', 'pdp/src/bundle/', 'pdp/src/source/'],
   'pdp/src/store/': ['drizzle-orm', 'pg', '@electric-sql/pglite', 'node:crypto', 'node:fs', 'node:path', 'node:url', 'node:worker_threads', 'schemas/', 'pdp/src/threads/', 'pdp/src/store/'],
   'pdp/src/policy-tests/': ['zod', 'schemas/', 'pdp/src/authorize/', 'pdp/src/bundle/', 'pdp/src/decide/read-message.ts', 'pdp/src/engine/', 'pdp/src/policy-tests/'],

@@ -18,7 +18,7 @@ export type PdpEnv = { Variables: { caller: Caller; body: Buffer } }
 export type Identify = (bearer: string) => Promise<Caller | undefined>
 
 export type GuardedRoute = {
-  readonly method: 'GET' | 'POST' | 'DELETE'
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
   readonly path: string
   readonly role: Role
   readonly handler: Handler<PdpEnv>

@@ -8,8 +8,8 @@ import {
   toolsQuery,
 } from '../../../schemas/admin-api.ts'
 import { sha256Hex } from '../../../schemas/identifiers.ts'
-import { invalid } from './admin.ts'
 import { missing } from './missing.ts'
+import { invalid } from './read.ts'
 import type { GuardedRoute, PdpEnv } from './roles.ts'
 
 export type ToolPorts = {
