@@ -8,11 +8,12 @@ import { createDecide } from './decide.ts'
 import { createDiscovery, type Discovery } from './discover.ts'
 import { type EnforcePorts, permit } from './enforce.ts'
 import { follow } from './follow.ts'
-import { createBindings } from './inbound/bindings.ts'
+import { type Bindings, createBindings } from './inbound/bindings.ts'
 import { createCallers } from './inbound/callers.ts'
 import type { AddressRules } from './inbound/check-origin.ts'
 import { createFailures } from './inbound/failures.ts'
 import { createIdentities, type Identities } from './inbound/identities.ts'
+import type { ReceivePorts } from './inbound/receive.ts'
 import { createShares } from './inbound/shares.ts'
 import { DISCOVERY_INTERVAL_MS, STREAM_CHECK_MS } from './limits.ts'
 import { createMetrics } from './metrics.ts'
@@ -113,26 +114,10 @@ export function createPep(ports: PepPorts): Pep {
     serverOf: servers.of,
     permit: (inbound) => permit(enforcement, inbound),
   })
-  const { paramHeadersOf } = reviewed
-  const rules = ports.rules ?? NO_RULES
-  const receiving = {
-    bindings,
-    paramHeadersOf,
-    rules,
-    shares: createShares(),
-    callerOf: createCallers({ identities, failures: createFailures(uuid(), monotonic) }),
-  }
+  const receiving = receivingBy(ports, bindings, identities, reviewed)
   const app = createApp({ ...enforcement, ...receiving, log })
-  const background = keepUp({
-    pdp,
-    log,
-    identities,
-    streams,
-    servers,
-    reviewed,
-    discovery,
-    recheck,
-  })
+  const kept = { pdp, log, identities, streams, servers, reviewed, discovery, recheck }
+  const background = keepUp(kept)
   return {
     app,
     known: background.known,
@@ -144,6 +129,16 @@ export function createPep(ports: PepPorts): Pep {
       await reporter.flush()
     },
   }
+}
+
+function receivingBy(
+  { rules = NO_RULES, uuid, monotonic }: PepPorts,
+  bindings: Bindings,
+  identities: Identities,
+  { paramHeadersOf }: Reviewed,
+): ReceivePorts {
+  const callerOf = createCallers({ identities, failures: createFailures(uuid(), monotonic) })
+  return { bindings, paramHeadersOf, rules, callerOf, shares: createShares() }
 }
 
 function surroundingsOf({ env, binDirectory, isolation }: PepPorts): Surroundings {

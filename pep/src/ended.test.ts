@@ -1,5 +1,5 @@
 // What a grant holds open ends with it: real children are gone, streams closed, and nothing begins that was allowed before.
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'

@@ -46,11 +46,11 @@ export type Refused = {
 }
 
 /** The answer to what the PEP refuses by itself: REFUSALS says status and code, TEXTS the words. */
-export function refused(refused: Refused): Answer {
-  const { code, requestId, of, established, data } = refused
+export function refused(why: Refused): Answer {
+  const { code, requestId, of, established, data } = why
   const { status } = REFUSALS[code]
   if (!established || of === undefined) {
-    return json(status, refusal({ code, requestId, of }, data), extraHeaders(refused))
+    return json(status, refusal({ code, requestId, of }, data), extraHeaders(why))
   }
   const isAnswered = of.kind === 'request' && (isToolCall(of) || status >= 500)
   return json(isAnswered ? 200 : status, refusedMessage({ code, requestId, of }), {})

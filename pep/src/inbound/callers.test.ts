@@ -113,8 +113,9 @@ test('a JWT is another token of the same grant, and is asked about again when it
   expect(await codeOf(ask(`Bearer ${second}`))).toBe('known')
 })
 
+const credential = (index: number) => ({ token: index.toString(16).padStart(64, '0'), jwt: null })
+
 test('beyond IDENTITIES_MAX the token used longest ago is forgotten', async () => {
-  const credential = (index: number) => ({ token: index.toString(16).padStart(64, '0'), jwt: null })
   for (let index = 0; index < IDENTITIES_MAX; index++) await identities.ask(credential(index), null)
   expect(identities.known(credential(0))).toBeDefined()
   await identities.ask(credential(IDENTITIES_MAX), null)

@@ -71,7 +71,7 @@ export function createIdentities(pdp: PdpPort, now: () => number): Identities {
       return own
     },
     forgetGrant(grant) {
-      for (const token of [...(tokensOf.get(grant) ?? [])]) forget(token)
+      for (const token of tokensOf.get(grant) ?? []) forget(token)
     },
   }
 }
