@@ -44,8 +44,17 @@ export const GRANT_AGE_MS_MAX = 900
 export const REVOCATION_POLL_MS = 250
 /** How far the clocks of a PDP and its database may be apart; beyond it the PDP denies with `clock_fault`. */
 export const CLOCK_SKEW_MS_MAX = 5_000
-/** Grants a PDP remembers. */
+/** Grants a PDP remembers; and what changed of them, of users, agents and PEPs. */
 export const GRANTS_REMEMBERED_MAX = 131_072
+export const CHANGES_REMEMBERED_MAX = 131_072
+/** How long a PDP waits for the database to say who may call. */
+export const IDENTITY_TIMEOUT_MS = 1_000
+/** How long at least rows of `identity_change` are kept; a PDP that was away for half of it forgets what it remembered. */
+export const IDENTITY_CHANGE_KEPT_MS = 60 * 60_000
+/** Notifications of so long are answered by one look. */
+export const LISTEN_PAUSE_MS = 10
+/** What changed so long before a PEP connected is told to it again. */
+export const EVENTS_LOOKBACK_MS = 60_000
 /** How often at most the last use of a grant is written. */
 export const LAST_USED_MS = 60_000
 /** Characters of a bearer token, a JWT among them. */

@@ -10,13 +10,15 @@ import { createApp } from './app.ts'
 import type { Bundle } from './bundle/bundle.ts'
 import { type Catalog, openCatalog } from './catalog/catalog.ts'
 import { createAdvise } from './decide/advise.ts'
+import { withWrongClock } from './decide/clock-fault.ts'
 import { createDecide, type Decide } from './decide/decide.ts'
 import { createList } from './decide/list.ts'
 import { createSearch } from './decide/search.ts'
 import type { Decider } from './decider.ts'
 import { watchEvents } from './events.ts'
-import { type Grants, openGrants, type ResolveGrants } from './identity/grants.ts'
-import { openPeps, type Peps } from './identity/peps.ts'
+import { type Identity, openIdentity } from './identity/identity.ts'
+import type { Peps } from './identity/peps.ts'
+import type { ResolveGrants } from './identity/resolve.ts'
 import { teamsOf } from './identity/users.ts'
 import { bindingKeys } from './keys/binding.ts'
 import type { Keys } from './keys/keys.ts'
@@ -70,31 +72,55 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
   const { engine } = ports.decider
   const bundles = openBundles(store.sql, clock.now)
   const activation = await activate(ports, bundles)
-  const { active } = activation
+  const identity = openIdentity({
+    store,
+    clock,
+    random,
+    onFailure: (error) => log.warn({ err: error }, 'the database did not say who may call'),
+  })
+  const { feed, peps, resolver } = identity
+  const active = () =>
+    feed.isClockWrong() ? withWrongClock(activation.active()) : activation.active()
   const ledger = await openLedger({ store, keys, engine: engine.identity, clock, random })
-  const identity = { sql: store.sql, clock, random }
-  const grants = openGrants(identity)
-  const peps = openPeps(identity)
   const metrics = createMetrics({
     ledger: ledger.stats,
     bundle: activation.status,
     heldCounts: () => catalog.heldCounts(),
   })
   const current = { bundle: () => active().bundle, onFresh: metrics.countSighting }
-  const catalog: Catalog = openCatalog({ ...identity, ...current, log })
+  const catalog: Catalog = openCatalog({ sql: store.sql, clock, ...current, log })
   const events = watchEvents({
-    revokedSince: grants.revokedSince,
+    sql: store.sql,
+    feed,
     activated: activation.subscribe,
     clock,
-    onFailure: (error) => log.warn({ err: error }, 'revocations could not be polled'),
+    onFailure: (error) => log.warn({ err: error }, 'what changed could not be told'),
   })
+  await feed.start()
   const core = { active, ledger, clock }
   const onDecided = metrics.countAuthorization
-  const decide = createDecide({ ...core, resolveGrants: grants.resolveGrants, onDecided })
+  const decide = createDecide({
+    ...core,
+    ...resolver,
+    // A JWT is nobody's yet.
+    resolveCallers: (credentials) =>
+      resolver.resolveGrants(credentials.flatMap(({ token, jwt }) => (jwt === null ? token : []))),
+    onUsed: identity.lastUse.note,
+    onDecided,
+  })
   const teams = (user: string) => teamsOf(store.sql, user)
   const advise = createAdvise({ ...core, teamsOf: teams, onDecided })
-  const admin = administration(ports, { activation, bundles, grants, peps })
-  const operators = joinOperators(ports, { ...identity, ledger, vault: keys.vault, peps, log })
+  const admin = administration(ports, { activation, bundles, ...identity })
+  const operators = joinOperators(ports, {
+    store,
+    clock,
+    random,
+    ledger,
+    vault: keys.vault,
+    peps,
+    users: identity.users,
+    log,
+  })
   const routes = [
     ...operationsRoutes({
       registry: metrics.registry,
@@ -116,7 +142,9 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
       ...catalog,
       servers: () => serversOf(active().bundle),
       bindingKeys: (servers) => bindingKeys(keys.vault, servers, clock.now()),
-      list: createList({ active, resolveGrants: grants.resolveGrants, clock }),
+      identify: async ({ token, jwt }) =>
+        jwt === null ? resolver.identifyToken(token) : { grant: null, fault: 'unknown' },
+      list: createList({ active, resolveById: resolver.resolveById, clock }),
       subscribe: events.subscribe,
     }),
   ]
@@ -132,8 +160,11 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
     peps,
     sessions: operators.sessions,
     bootstrap: operators.bootstrap,
-    resolveGrants: grants.resolveGrants,
-    stop: () => stopAll(events, [activation.stop, ledger.close, engine.stop]),
+    resolveGrants: resolver.resolveGrants,
+    stop: () => {
+      const ends = [() => feed.stop(), identity.lastUse.stop, activation.stop, ledger.close]
+      return stopAll(events, [...ends, engine.stop])
+    },
   }
 }
 
@@ -145,23 +176,21 @@ async function stopAll(
   for (const end of ends) await end()
 }
 
-type Administered = {
+type Administered = Pick<Identity, 'grants' | 'peps' | 'users' | 'agents'> & {
   readonly activation: Activation
   readonly bundles: Bundles
-  readonly grants: Grants
-  readonly peps: Peps
 }
 
 /** What an operator may do. */
 function administration(
   { store, keys, clock }: PdpPorts,
-  { activation, bundles, grants, peps }: Administered,
+  { activation, bundles, grants, peps, users, agents }: Administered,
 ): AdminPorts {
   const vaulted = { store, vault: keys.vault }
   return {
-    createGrant: grants.createGrant,
-    listGrants: grants.listGrants,
-    revokeGrant: async (grant) => (await grants.revokeGrant(grant)) !== undefined,
+    ...grants,
+    ...users,
+    ...agents,
     enrollPep: (servers) => peps.enrollPep(servers),
     listPeps: peps.listPeps,
     revokePep: peps.revokePep,

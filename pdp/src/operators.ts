@@ -1,8 +1,9 @@
 // Owns how what is for operators is joined: who they are, how they sign in, what they did. Starts nothing.
 import type { Logger } from 'pino'
+import type { Sql } from '../../schemas/database/sql.ts'
+import type { Clock, Random } from '../../schemas/ports.ts'
 import { type Bootstrap, openBootstrap } from './identity/bootstrap.ts'
 import { userOf } from './identity/claims.ts'
-import type { IdentityPorts } from './identity/grants.ts'
 import { createIdentify } from './identity/identify.ts'
 import type { Fetch } from './identity/jwks.ts'
 import { createLogin } from './identity/login.ts'
@@ -10,6 +11,7 @@ import type { LoginFile } from './identity/login-file.ts'
 import type { Peps } from './identity/peps.ts'
 import { openSessions, type Sessions } from './identity/sessions.ts'
 import { openSignIn } from './identity/sign-in.ts'
+import type { Users } from './identity/users.ts'
 import { createTokenVerifier } from './identity/verify-jwt.ts'
 import type { Vault } from './keys/vault.ts'
 import { createActs, listActs } from './ledger/acts.ts'
@@ -29,10 +31,14 @@ export type OperatorPorts = {
   readonly authFailuresMax?: number | undefined
 }
 
-type Joined = IdentityPorts & {
+type Joined = {
+  readonly store: { readonly sql: Sql }
+  readonly clock: Clock
+  readonly random: Random
   readonly ledger: Ledger
   readonly vault: Vault
   readonly peps: Peps
+  readonly users: Pick<Users, 'showUser'>
   readonly log: Logger
 }
 
@@ -44,16 +50,18 @@ export type Operators = {
 }
 
 export function joinOperators(ports: OperatorPorts, joined: Joined): Operators {
-  const { sql, clock, ledger, vault, peps, log } = joined
-  const sessions = openSessions(joined)
-  const bootstrap = openBootstrap(joined)
+  const { store, clock, random, ledger, vault, peps, users, log } = joined
+  const identity = { sql: store.sql, clock, random }
+  const sessions = openSessions(identity)
+  const bootstrap = openBootstrap(identity)
   const failures = countFailures(ports.authFailuresMax)
   const record = createRecorder(createActs(ledger, clock), (error) => {
     log.error({ err: error }, 'an act was not recorded')
   })
   const { operatorTokenSha256 } = ports
   const identify = createIdentify({ operatorTokenSha256, peps, sessions })
-  const { setRoles } = bootstrap
+  const setRoles: SessionPorts['setRoles'] = async (user, roles) =>
+    (await bootstrap.setRoles(user, roles)) && users.showUser(user)
   return {
     guard: { identify, failures, record, onForbidden: logForbidden(log) },
     routes: [
@@ -62,14 +70,17 @@ export function joinOperators(ports: OperatorPorts, joined: Joined): Operators {
         record,
         failures,
       ),
-      ...actRoutes({ listActs: (query) => listActs({ store: { sql }, vault }, query) }),
+      ...actRoutes({ listActs: (query) => listActs({ store, vault }, query) }),
     ],
     sessions,
     bootstrap,
   }
 }
 
-function loginOf({ login }: OperatorPorts, { sql, clock, log }: Joined): SessionPorts['login'] {
+function loginOf(
+  { login }: OperatorPorts,
+  { store: { sql }, clock, log }: Joined,
+): SessionPorts['login'] {
   if (login === undefined) return undefined
   const { file, fetch } = login
   const { issuer, clientId, scope, jwksUri } = file

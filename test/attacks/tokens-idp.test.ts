@@ -93,8 +93,7 @@ test('what the provider gives is good, and says who it is', async () => {
     client: CLIENTS.agent,
     user: 'alice',
     teams: ['staff'],
-    agent: 'demo',
-    servers: ['echo'],
+    settings: { agent: 'demo', servers: ['echo'] },
     scopes: ['mcp:ask', 'mcp:destructive', 'mcp:read', 'mcp:write'],
   })
 })
@@ -132,7 +131,7 @@ test('a client that acts for nobody', async () => {
     })
   }
   const token = await idp.clientCredentials()
-  const nobody = { user: null, teams: [], agent: 'nightly' }
+  const nobody = { user: null, teams: [], settings: { agent: 'nightly' } }
   expect(await verifier.verifyAccessToken(token, robot(true))).toMatchObject(nobody)
   expect(await faultOf(token, robot(false))).toBe('client_not_allowed')
 })
@@ -171,6 +170,11 @@ describe('signed by the provider, and wrong', () => {
     ['an unlisted azp', { client_id: undefined, azp: CLIENTS.other }, 'client_not_allowed'],
     ['a listed azp', { client_id: undefined, azp: CLIENTS.agent }, 'good'],
     ['azp and client_id apart', { azp: CLIENTS.other }, 'client_not_allowed'],
+    [
+      'client_id and azp apart',
+      { client_id: CLIENTS.other, azp: CLIENTS.agent },
+      'client_not_allowed',
+    ],
     ['a list of clients', { client_id: [CLIENTS.agent] }, 'unknown'],
     ['the client for itself', { sub: CLIENTS.agent }, 'client_not_allowed'],
   ]
@@ -242,12 +246,27 @@ describe('the header', () => {
     }
   }) // biome-ignore format: long lines
 
+  test('an algorithm that is not on our list, though the provider has the key', async () => {
+    const alg = 'ML-DSA-44'
+    const pair = await generateKeyPair(alg, { extractable: true })
+    const keys = [{ ...(await exportJWK(pair.publicKey)), alg, kid: 'new' }]
+    idp.fault = (request, response) => {
+      if (request.url !== '/jwks') return undefined
+      response.end(JSON.stringify({ keys }))
+      return 'answered'
+    }
+    const key = await exportJWK(pair.privateKey)
+    expect(await faultOf(await idp.sign(claims(), { alg, kid: 'new' }, { ...key, alg }))).toBe(
+      'unknown',
+    )
+  })
+
   test('a key of its own, in the header or behind a URL', async () => {
     const { d: _, ...jwk } = evilKey
-    const headers = [{}, { jwk }, { jku: 'http://127.0.0.1:1/k' }, { x5u: 'http://127.0.0.1:1/x' }, { x5c: ['AAAA'] }]
+    const headers: object[] = [{}, { jwk }, { jku: 'http://127.0.0.1:1/k' }, { x5u: 'http://127.0.0.1:1/x' }, { x5c: ['AAAA'] }]
     for (const header of headers)
       for (const kid of [undefined, idp.key().kid])
-        expect(await faultOf(await idp.sign(claims(), { kid, ...header }, evilKey))).toBe('unknown')
+        expect(await faultOf(await idp.sign(claims(), { ...(kid === undefined ? {} : { kid }), ...header }, evilKey))).toBe('unknown')
   }) // biome-ignore format: long lines
 
   test('a critical header that nobody knows', async () => {

@@ -137,9 +137,9 @@ describe('users and agents', () => {
   })
 
   test('roles, and what was done to get there', async () => {
-    expect(await json('users', 'roles', 'uma', 'viewer', 'approver')).toMatchObject({ user: 'uma' })
+    expect(await json('users', 'roles', 'uma', 'viewer', 'approver')).toMatchObject({ id: 'uma' })
     expect((await user('uma')).roles.toSorted()).toEqual(['approver', 'viewer'])
-    expect(await json('users', 'roles', 'uma', '--none')).toEqual({ user: 'uma', roles: [] })
+    expect(await json('users', 'roles', 'uma', '--none')).toMatchObject({ id: 'uma', roles: [] })
     const acts = z.array(actRow).parse(await json('acts', 'ls', '--act', 'users.roles'))
     expect(acts.map(({ by, status }) => [by, status])).toEqual([['operator', 200], ['operator', 200]])
     expect((await run('acts', 'ls', '--limit', '1')).stdout).toMatch(/^AT +BY +ACT +STATUS +WHAT +ID\n\S+ +operator +users\.roles +200 +\{/)

@@ -1,10 +1,11 @@
 // Owns how a gateway gets its first admin: one token, printed once, good once and not for long; and roles given later.
 // Never a role from a bundle: whoever may push policies would be an admin.
 import { hash, timingSafeEqual } from 'node:crypto'
+import type { Sql } from '../../../schemas/database/sql.ts'
 import { formatToken, TOKEN_RANDOM_BYTES } from '../../../schemas/identifiers.ts'
 import { BOOTSTRAP_LIFETIME_MS } from '../../../schemas/limits.ts'
+import type { Clock, Random } from '../../../schemas/ports.ts'
 import type { OperatorRole } from '../../../schemas/roles.ts'
-import type { IdentityPorts } from './grants.ts'
 
 /** `token` is shown here once; the database keeps its SHA-256. */
 export type BootstrapToken = { readonly token: string; readonly expiresAt: Date }
@@ -30,7 +31,9 @@ export type Bootstrap = {
   readonly retire: () => Promise<void>
 }
 
-export function openBootstrap({ sql, clock, random }: IdentityPorts): Bootstrap {
+type Ports = { readonly sql: Sql; readonly clock: Clock; readonly random: Random }
+
+export function openBootstrap({ sql, clock, random }: Ports): Bootstrap {
   const now = (): Date => new Date(clock.now())
   const make = async (text: string): Promise<BootstrapToken | undefined> => {
     const token = formatToken('bootstrap', random(TOKEN_RANDOM_BYTES), sha256)

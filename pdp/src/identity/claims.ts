@@ -2,7 +2,6 @@
 // Pure: signature, issuer, audience and times are judged before (verify-jwt.ts).
 import type { JWTPayload } from 'jose'
 import type { Identity, IdentityClient, IdentityIssuer } from '../../../schemas/bundle.ts'
-import { durationMs } from '../../../schemas/duration.ts'
 import { subjectId } from '../../../schemas/identifiers.ts'
 import type { Scope } from '../../../schemas/scopes.ts'
 import { TokenError } from './token-error.ts'
@@ -18,7 +17,7 @@ export function readClaims(claims: JWTPayload, issuer: IdentityIssuer): Verified
   const subject = nameIn(claims, 'sub')
   const client = clientOf(claims)
   const settings = settingsFor(issuer, client)
-  const { agent, servers, headless, firstUse } = settings
+  const { headless } = settings
   if (!headless && subject === client) {
     const message = `client ${client} comes for nobody, and is not \`headless\` in gateway.yaml`
     throw new TokenError('client_not_allowed', message)
@@ -27,13 +26,10 @@ export function readClaims(claims: JWTPayload, issuer: IdentityIssuer): Verified
     issuer: issuer.issuer,
     subject,
     client,
+    settings,
     user: headless ? null : userOf(claims, issuer, subject),
     teams: headless ? [] : teamsOf(claims, issuer),
-    agent,
-    servers,
     scopes: settings.scopes.filter(isIn(claims)).toSorted(),
-    firstUse,
-    lifetimeMs: durationMs(settings.expires) ?? 0,
     issuedAt: msOf(claims.iat),
     notBefore: msOf(Math.max(claims.nbf ?? 0, claims.iat ?? 0)),
     expiresAt: msOf(claims.exp),
@@ -42,7 +38,7 @@ export function readClaims(claims: JWTPayload, issuer: IdentityIssuer): Verified
 
 /** A NumericDate in milliseconds, as a moment that has a spelling. */
 export function msOf(seconds = 0): number {
-  return Math.min(Math.max(seconds * 1000, 0), LAST_MS)
+  return Math.min(Math.max(Math.floor(seconds * 1000), 0), LAST_MS)
 }
 
 /** What gateway.yaml says of that client now; undefined when nothing. */

@@ -2,13 +2,13 @@
 // Looked up at every request: nothing is remembered, so that whoever is taken off is off. Never says who may sign in.
 import { hash } from 'node:crypto'
 import type { CreatedSession } from '../../../schemas/admin-api.ts'
-import type { Row } from '../../../schemas/database/sql.ts'
+import type { Row, Sql } from '../../../schemas/database/sql.ts'
 import { formatToken, isWellFormedToken, TOKEN_RANDOM_BYTES } from '../../../schemas/identifiers.ts'
 import { ID_TOKEN_AGE_MS_MAX, SESSION_LIFETIME_MS } from '../../../schemas/limits.ts'
+import type { Clock, Random } from '../../../schemas/ports.ts'
 import { OPERATOR_ROLES, type OperatorRole } from '../../../schemas/roles.ts'
 import { uuidV7 } from '../../../schemas/uuid.ts'
 import type { Operator } from '../routes/roles.ts'
-import type { IdentityPorts } from './grants.ts'
 
 export type NewSession = {
   readonly user: string
@@ -31,7 +31,9 @@ export type Sessions = {
 /** How much longer than anybody accepts an ID token it is remembered as used: clocks differ. */
 const USED_MARGIN_MS = 60 * 60_000
 
-export function openSessions({ sql, clock, random }: IdentityPorts): Sessions {
+type Ports = { readonly sql: Sql; readonly clock: Clock; readonly random: Random }
+
+export function openSessions({ sql, clock, random }: Ports): Sessions {
   return {
     async createSession({ user, roles, source, idToken }) {
       const now = clock.now()

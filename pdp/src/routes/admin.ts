@@ -3,53 +3,34 @@ import type { Context } from 'hono'
 import { stream } from 'hono/streaming'
 import { z } from 'zod'
 import {
-  type BundleInfo,
-  type CreatedGrant,
   type CreatedPep,
   type FsckLine,
-  type GrantRequest,
-  type GrantRow,
-  grantRequest,
   type PepRow,
   pepRequest,
 } from '../../../schemas/admin-api.ts'
+import { type AgentPorts, agentRoutes } from './agents.ts'
 import { type BundlePorts, bundleRoutes } from './bundles.ts'
 import { type DecisionPorts, decisionRoutes } from './decisions.ts'
+import { type GrantPorts, grantRoutes, unknownServers } from './grants.ts'
 import { missing } from './missing.ts'
-import { invalid, readBody } from './read.ts'
+import { invalid, readBody, readId } from './read.ts'
 import type { Recorder } from './record-act.ts'
 import { EVERY_ROLE, type GuardedRoute, type PdpEnv } from './roles.ts'
+import { type UserPorts, userRoutes } from './users.ts'
 
 export type AdminPorts = BundlePorts &
-  DecisionPorts & {
-    readonly createGrant: (request: GrantRequest) => Promise<CreatedGrant>
-    readonly listGrants: () => Promise<readonly GrantRow[]>
-    /** false when there is no such grant; revoking twice is fine. */
-    readonly revokeGrant: (id: string) => Promise<boolean>
+  DecisionPorts &
+  GrantPorts &
+  UserPorts &
+  AgentPorts & {
     readonly enrollPep: (servers: readonly string[]) => Promise<CreatedPep>
     readonly listPeps: () => Promise<readonly PepRow[]>
     readonly revokePep: (id: string) => Promise<boolean>
     readonly fsck: () => AsyncIterable<FsckLine>
-    readonly bundleInfo: () => BundleInfo
   }
 
 export function adminRoutes(ports: AdminPorts, record: Recorder): GuardedRoute[] {
   return [
-    {
-      method: 'POST',
-      path: '/admin/v1/grants',
-      role: ['admin'],
-      act: { name: 'grants.create', body: grantRequest },
-      handler: createGrant,
-    },
-    { method: 'GET', path: '/admin/v1/grants', role: EVERY_ROLE, handler: listGrants },
-    {
-      method: 'DELETE',
-      path: '/admin/v1/grants/:id',
-      role: ['admin', 'approver'],
-      act: { name: 'grants.revoke', body: null },
-      handler: revokeGrant,
-    },
     {
       method: 'POST',
       path: '/admin/v1/peps',
@@ -69,24 +50,10 @@ export function adminRoutes(ports: AdminPorts, record: Recorder): GuardedRoute[]
     { method: 'GET', path: '/admin/v1/bundle', role: EVERY_ROLE, handler: bundle },
     ...decisionRoutes(ports, record),
     ...bundleRoutes(ports),
+    ...grantRoutes(ports),
+    ...userRoutes(ports),
+    ...agentRoutes(ports),
   ]
-
-  async function createGrant(c: Context<PdpEnv>): Promise<Response> {
-    const body = readBody(c, grantRequest)
-    if (body instanceof Response) return body
-    const unknown = unknownServers(ports.bundleInfo(), body.servers)
-    return unknown === undefined ? c.json(await ports.createGrant(body), 201) : invalid(c, unknown)
-  }
-
-  async function listGrants(c: Context<PdpEnv>): Promise<Response> {
-    return c.json({ grants: await ports.listGrants() })
-  }
-
-  async function revokeGrant(c: Context<PdpEnv>): Promise<Response> {
-    const id = identifier(c)
-    const found = z.uuid().safeParse(id).success && (await ports.revokeGrant(id))
-    return found ? c.body(null, 204) : missing(c, 'grant', 'cedargate grants ls')
-  }
 
   async function enrollPep(c: Context<PdpEnv>): Promise<Response> {
     const body = readBody(c, pepRequest)
@@ -102,7 +69,7 @@ export function adminRoutes(ports: AdminPorts, record: Recorder): GuardedRoute[]
   }
 
   async function revokePep(c: Context<PdpEnv>): Promise<Response> {
-    const found = await ports.revokePep(identifier(c))
+    const found = await ports.revokePep(readId(c))
     return found ? c.body(null, 204) : missing(c, 'pep', 'cedargate peps ls')
   }
 
@@ -119,15 +86,4 @@ export function adminRoutes(ports: AdminPorts, record: Recorder): GuardedRoute[]
   function bundle(c: Context<PdpEnv>): Response {
     return c.json(ports.bundleInfo())
   }
-}
-
-function unknownServers({ servers }: BundleInfo, asked: readonly string[]): string | undefined {
-  const known = servers.map(({ id }) => id)
-  const unknown = asked.filter((id) => !known.includes(id))
-  if (unknown.length === 0) return undefined
-  return `the bundle has no server ${unknown.join(', ')}; it has ${known.join(', ') || 'none'}`
-}
-
-function identifier(c: Context<PdpEnv>): string {
-  return c.req.param('id') ?? ''
 }

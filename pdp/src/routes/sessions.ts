@@ -6,9 +6,10 @@ import {
   type LoginInfo,
   loginRequest,
   rolesRequest,
-  type UserRoles,
+  type UserRow,
 } from '../../../schemas/admin-api.ts'
 import { TOKEN_LENGTH_MAX } from '../../../schemas/limits.ts'
+import type { OperatorRole } from '../../../schemas/roles.ts'
 import type { Bootstrap } from '../identity/bootstrap.ts'
 import type { Login } from '../identity/login.ts'
 import type { Sessions } from '../identity/sessions.ts'
@@ -25,7 +26,7 @@ export type SessionPorts = {
   readonly sessions: Sessions
   readonly bootstrap: Pick<Bootstrap, 'isWaiting' | 'use' | 'retire'>
   /** Undefined: there is no such user. */
-  readonly setRoles: Bootstrap['setRoles']
+  readonly setRoles: (user: string, roles: readonly OperatorRole[]) => Promise<UserRow | undefined>
 }
 
 /** What a request that carries a token may weigh. */
@@ -122,10 +123,8 @@ export function sessionRoutes(
   async function setRoles(c: Context<PdpEnv>): Promise<Response> {
     const body = readBody(c, rolesRequest)
     if (body instanceof Response) return body
-    const user = c.req.param('id') ?? ''
-    const roles = await ports.setRoles(user, body.roles)
-    if (roles === undefined) return missing(c, 'user', 'cedargate users ls')
-    return c.json({ user, roles: [...roles] } satisfies UserRoles)
+    const changed = await ports.setRoles(c.req.param('id') ?? '', body.roles)
+    return changed === undefined ? missing(c, 'user', 'cedargate users ls') : c.json(changed)
   }
 }
 
