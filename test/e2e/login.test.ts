@@ -151,7 +151,7 @@ describe.runIf(inject('postgresUrl') !== null)('operators of `cedargate pdp`', (
       { words: 'users add carol --team engineering', roles: ['admin'] },
       { words: 'users roles carol viewer', roles: ['admin'] },
       { words: 'users offboard carol', roles: ['admin', 'approver'] },
-      { words: 'agents disable codex', roles: ['admin', 'approver'] },
+      { words: 'agents disable codex', roles: ['admin'] },
       { words: 'peps enroll --server files', roles: ['admin'] },
       { words: 'bundles activate --follow', roles: ['policy-author'] },
       { words: 'acts ls', roles: ['admin', 'auditor'] },
