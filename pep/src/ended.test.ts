@@ -181,6 +181,16 @@ describe.each(['revoked', 'changed'] as const)('%s', (kind) => {
   })
 })
 
+test('what is in force again may call again: an agent was enabled, a user reinstated', async () => {
+  lastSeed += 1
+  const token = testToken(lastSeed)
+  const call = () => post(urlOf('demo'), toolCall(), { authorization: `Bearer ${token}` })
+  for (const [kind, status] of [['revoked', 401], ['changed', 200], ['revoked', 401]] as const) {
+    tell(kind, token)
+    expect((await call()).status).toBe(status)
+  }
+}) // biome-ignore format: a table
+
 describe('a child', () => {
   test('that is greeted again in the place of a lost one is gone too', async () => {
     const { token, session } = await open('again')
