@@ -167,7 +167,7 @@ describe.runIf(inject('postgresUrl') !== null)('operators of `cedargate pdp`', (
 
     test('revoking is for an admin, and at night for an approver', async () => {
       const create = async () =>
-        createdGrant.parse(await json('admin', 'grants', 'create', '--user', 'dave', '--agent', 'codex', '--server', 'files')) // biome-ignore format: long
+        createdGrant.parse(await json('admin', 'grants', 'create', '--user', 'dave', '--agent', 'pager', '--server', 'files')) // biome-ignore format: long
       const { id } = await create()
       for (const role of ['viewer', 'auditor', 'policy-author', 'credential-admin'])
         expect(await as(role, 'grants', 'revoke', id)).toMatchObject({ code: 2, stderr: expect.stringMatching(/admin or approver/) }) // biome-ignore format: long
