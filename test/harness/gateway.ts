@@ -76,8 +76,9 @@ export type GatewayOptions = {
   readonly serves?: readonly ToolDefinition[]
   /** What was reviewed of that server. Default: TOOLS. */
   readonly reviewed?: readonly ToolDefinition[]
-  /** More lines of its server.yaml. */
+  /** More lines of its server.yaml, and of gateway.yaml. */
   readonly serverLines?: string
+  readonly gatewayLines?: string
   /** Stands around the connection that the PEP writes records through. */
   readonly around?: (sql: Sql) => Sql
   /** The PEP's clocks: one that never runs back, and milliseconds since 1970. */
@@ -206,7 +207,8 @@ function tool(name: string, properties: Record<string, object>): ToolDefinition 
   return { name, inputSchema, annotations: { readOnlyHint: name !== 'erase' } }
 }
 
-async function writeBundle(
+/** A bundle of these options, with the server behind `url`. */
+export async function writeBundle(
   directory: string,
   url: string,
   {
@@ -215,13 +217,14 @@ async function writeBundle(
     concealment,
     reviewed = TOOLS,
     serverLines = '',
+    gatewayLines = '',
   }: GatewayOptions,
 ): Promise<void> {
   const write = async (file: string, text: string): Promise<void> => {
     await mkdir(dirname(join(directory, file)), { recursive: true })
     await writeFile(join(directory, file), text)
   }
-  await write('gateway.yaml', 'name: Test\n')
+  await write('gateway.yaml', `name: Test\n${gatewayLines}`)
   const concealed = concealment === undefined ? '' : `concealment: ${concealment}\n`
   for (const id of ['echo', 'twin']) {
     await write(`servers/${id}/server.yaml`, `url: ${url}/${id}\n${concealed}${serverLines}`)
@@ -298,6 +301,7 @@ async function startPdp(home: string, store: Store, env: Record<string, string>)
     publicUrl: 'http://127.0.0.1:8181',
     clock: systemClock,
     random: (bytes) => randomBytes(bytes),
+    fetch,
     log,
   })
   return { pdp, keys, engine: decider.engine }
