@@ -138,7 +138,7 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
         bindingKeys: (servers) => bindingKeys(keys.vault, servers, clock.now()),
         identify: callers.identify,
         list: createList({ active, resolveById: callers.resolveById, clock }),
-        subscribe: events.subscribe,
+        events,
       }),
     ],
     publicUrl: ports.publicUrl,
