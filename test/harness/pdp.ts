@@ -51,7 +51,7 @@ export async function startTestPdp(
       trust: { signers: [], unsignedDirectory: 'accept' },
       env: { CEDARGATE_HOME: home },
       engineWorkers: 2,
-      clock,
+      clock: options.clock ?? systemClock,
     }),
     operatorTokenSha256: sha256(operator),
     publicUrl: PUBLIC_URL,
