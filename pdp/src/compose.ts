@@ -135,7 +135,7 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
         identify: async ({ token, jwt }) =>
           jwt === null ? resolver.identifyToken(token) : { grant: null, fault: 'unknown' },
         list: createList({ active, resolveById: resolver.resolveById, clock }),
-        subscribe: events.subscribe,
+        events,
       }),
     ],
     publicUrl: ports.publicUrl,

@@ -56,10 +56,15 @@ export function grantOf(row: Row): Grant {
     teams: row['teams'] as string[],
     servers: row['servers'] as string[],
     scopes: {
-      user: (row['user_scopes'] as Scope[] | null) ?? SCOPES,
-      agent: row['agent_scopes'] as Scope[],
-      grant: row['scopes'] as Scope[],
+      user: scopesOf(row['user_scopes'] ?? SCOPES),
+      agent: scopesOf(row['agent_scopes']),
+      grant: scopesOf(row['scopes']),
     },
     expiresAt: (row['expires'] as Date).getTime(),
   }
+}
+
+/** Sorted: the same ceilings read the same wherever they are written down. */
+function scopesOf(stored: unknown): Scope[] {
+  return (stored as Scope[]).toSorted()
 }
