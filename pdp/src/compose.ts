@@ -17,6 +17,7 @@ import { createSearch } from './decide/search.ts'
 import type { Decider } from './decider.ts'
 import { watchEvents } from './events.ts'
 import { type Identity, openIdentity } from './identity/identity.ts'
+import type { Fetch } from './identity/jwks.ts'
 import type { Peps } from './identity/peps.ts'
 import type { ResolveGrants } from './identity/resolve.ts'
 import { teamsOf } from './identity/users.ts'
@@ -46,6 +47,8 @@ export type PdpPorts = OperatorPorts & {
   readonly webhookSecret?: string | undefined
   readonly clock: Clock
   readonly random: Random
+  /** How identity providers are reached. */
+  readonly fetch: Fetch
   readonly log: Logger
 }
 
@@ -76,9 +79,12 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
     store,
     clock,
     random,
+    fetch: ports.fetch,
+    settings: () => activation.active().bundle.identity,
     onFailure: (error) => log.warn({ err: error }, 'the database did not say who may call'),
+    onRefused: (error) => log.info({ err: error }, 'an access token was not taken'),
   })
-  const { feed, peps, resolver } = identity
+  const { feed, peps, resolver, callers } = identity
   const active = () =>
     feed.isClockWrong() ? withWrongClock(activation.active()) : activation.active()
   const ledger = await openLedger({ store, keys, engine: engine.identity, clock, random })
@@ -102,25 +108,14 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
   const decide = createDecide({
     ...core,
     ...resolver,
-    // A JWT is nobody's yet.
-    resolveCallers: (credentials) =>
-      resolver.resolveGrants(credentials.flatMap(({ token, jwt }) => (jwt === null ? token : []))),
+    resolveCallers: callers.resolveCallers,
     onUsed: identity.lastUse.note,
     onDecided,
   })
   const teams = (user: string) => teamsOf(store.sql, user)
   const advise = createAdvise({ ...core, teamsOf: teams, onDecided })
   const admin = administration(ports, { activation, bundles, ...identity })
-  const operators = joinOperators(ports, {
-    store,
-    clock,
-    random,
-    ledger,
-    vault: keys.vault,
-    peps,
-    users: identity.users,
-    log,
-  })
+  const operators = joinOperators(ports, { ...identity, ...ports, ledger })
   const routes = [
     ...operationsRoutes({
       registry: metrics.registry,
@@ -142,10 +137,9 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
       ...catalog,
       servers: () => serversOf(active().bundle),
       bindingKeys: (servers) => bindingKeys(keys.vault, servers, clock.now()),
-      identify: async ({ token, jwt }) =>
-        jwt === null ? resolver.identifyToken(token) : { grant: null, fault: 'unknown' },
-      list: createList({ active, resolveById: resolver.resolveById, clock }),
-      subscribe: events.subscribe,
+      identify: callers.identify,
+      list: createList({ active, resolveById: callers.resolveById, clock }),
+      events,
     }),
   ]
   const app = createApp({ guard: operators.guard, routes, publicUrl: ports.publicUrl, log })
@@ -176,7 +170,7 @@ async function stopAll(
   for (const end of ends) await end()
 }
 
-type Administered = Pick<Identity, 'grants' | 'peps' | 'users' | 'agents'> & {
+type Administered = Pick<Identity, 'grants' | 'clientGrants' | 'peps' | 'users' | 'agents'> & {
   readonly activation: Activation
   readonly bundles: Bundles
 }
@@ -184,11 +178,15 @@ type Administered = Pick<Identity, 'grants' | 'peps' | 'users' | 'agents'> & {
 /** What an operator may do. */
 function administration(
   { store, keys, clock }: PdpPorts,
-  { activation, bundles, grants, peps, users, agents }: Administered,
+  { activation, bundles, grants, clientGrants, peps, users, agents }: Administered,
 ): AdminPorts {
   const vaulted = { store, vault: keys.vault }
   return {
     ...grants,
+    async createClientGrant(request) {
+      const { identity } = activation.active().bundle
+      return await grants.showGrant(await clientGrants.createClientGrant(request, identity))
+    },
     ...users,
     ...agents,
     enrollPep: (servers) => peps.enrollPep(servers),

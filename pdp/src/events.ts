@@ -15,6 +15,8 @@ export type Subscriber = {
 }
 
 export type Events = {
+  /** Resolves when what was revoked is known up to now; throws when it cannot be. Ask before anybody subscribes. */
+  readonly ready: () => Promise<void>
   /** Calls back for each event until the signal aborts; first with what changed in the last minute. */
   readonly subscribe: (subscriber: Subscriber, signal: AbortSignal) => void
   readonly stop: () => void
@@ -22,7 +24,7 @@ export type Events = {
 
 type Ports = {
   readonly sql: Sql
-  readonly feed: Pick<ChangeFeed, 'subscribe' | 'isFresh'>
+  readonly feed: Pick<ChangeFeed, 'subscribe' | 'refresh'>
   /** Calls back with each bundle that becomes active, until the signal aborts. */
   readonly activated: (onActivated: (bundle: string) => void, signal: AbortSignal) => void
   readonly clock: Clock
@@ -58,8 +60,8 @@ export function watchEvents({ sql, feed, activated, clock, onFailure }: Ports): 
     for (const { onEvent } of subscribers) onEvent({ kind: 'bundle', bundle })
   }, stopping.signal)
   return {
+    ready: () => feed.refresh(),
     subscribe(subscriber, signal) {
-      if (!feed.isFresh()) return subscriber.onEnd()
       subscribers.add(subscriber)
       signal.addEventListener('abort', () => subscribers.delete(subscriber), { once: true })
       tellTo(new Set([subscriber]), () => changedLately(sql)).catch((error: unknown) => {

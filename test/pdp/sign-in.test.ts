@@ -26,11 +26,10 @@ beforeAll(async () => {
   idp.accounts.set('rob', { groups: ['Ops', 'Staff'] })
   idp.accounts.set('sue', { groups: ['Staff'] })
   idp.accounts.set('out', { groups: ['Strangers'] })
-  const file = readLoginFile(
+  const login = readLoginFile(
     'login.yaml',
     `issuer: ${idp.issuer}\nclientId: ${CLIENTS.cli}\nroles:\n  admin: [Ops]\n  viewer: [Staff, Ops]\n`,
   )
-  const login = { file, fetch }
   pdp = await startTestPdp(EXAMPLE_BUNDLE, { login, log, authFailuresMax: 1_000 })
   admin = await signInAs(pdp, 'root', ['admin', 'auditor'])
 })

@@ -47,7 +47,7 @@ export type PepPorts = {
   readonly list: List
   /** Whose token it is. Allows nothing. */
   readonly identify: (request: IdentifyRequest) => Promise<IdentifyResponse>
-  readonly subscribe: Events['subscribe']
+  readonly events: Pick<Events, 'ready' | 'subscribe'>
 }
 
 type ServersResponse = Readonly<z.infer<typeof serversResponse>>
@@ -123,7 +123,8 @@ export function pepRoutes(ports: PepPorts): GuardedRoute[] {
     return c.json({ visible: await ports.list(enforcer(c), body.callers) } satisfies ListResponse)
   }
 
-  function events(c: Context<PdpEnv>): Response {
+  async function events(c: Context<PdpEnv>): Promise<Response> {
+    await ports.events.ready()
     return streamSSE(c, async (stream) => {
       const ended = new AbortController()
       stream.onAbort(() => ended.abort())
@@ -133,7 +134,7 @@ export function pepRoutes(ports: PepPorts): GuardedRoute[] {
         },
         onEnd: () => ended.abort(),
       }
-      ports.subscribe(subscriber, ended.signal)
+      ports.events.subscribe(subscriber, ended.signal)
       while (!ended.signal.aborted) {
         await stream.write(': still here\n\n')
         await pause(KEEP_ALIVE_MS, ended.signal)

@@ -8,6 +8,7 @@ import { Client } from 'pg'
 import { z } from 'zod'
 import { freePort } from '../../../pep/src/upstream/free-port.ts'
 import { endCommand, type Running, runCommand, sleep, startCommand } from '../../harness/command.ts'
+import { firstAdmin } from '../../harness/operators.ts'
 import type { Arm } from './measure.ts'
 
 export type Gateway = { readonly arm: Arm; readonly stop: () => Promise<void> }
@@ -44,6 +45,7 @@ export type Services = {
   readonly pdpUrl: string
   readonly pepUrl: string
   readonly pepPid: number
+  /** A session of an admin with every role. */
   readonly operatorToken: string
   /** Resolves when its process is gone. */
   readonly stopPep: () => Promise<void>
@@ -54,8 +56,7 @@ export type Services = {
 export async function startServices(options: ServicesOptions): Promise<Services> {
   const home = await mkdtemp(join(tmpdir(), 'cedargate-bench-'))
   const common = { ...options.env, DATABASE_URL: options.database }
-  const made = await json(['keys', 'create'], { CEDARGATE_HOME: home }, keysMade)
-  const { operatorToken, operatorTokenSha256 } = made
+  await command(['keys', 'create'], { CEDARGATE_HOME: home })
   const pdpPort = String(await freePort())
   const pdpUrl = `http://127.0.0.1:${pdpPort}`
   const pdpSocket = join(home, 'pdp.sock')
@@ -63,7 +64,6 @@ export async function startServices(options: ServicesOptions): Promise<Services>
     ...common,
     CEDARGATE_HOME: home,
     CEDARGATE_BUNDLE: options.bundle,
-    CEDARGATE_OPERATOR_TOKEN_SHA256: operatorTokenSha256,
     CEDARGATE_PDP_PORT: pdpPort,
     CEDARGATE_PDP_SOCKET: pdpSocket,
   })
@@ -76,6 +76,7 @@ export async function startServices(options: ServicesOptions): Promise<Services>
   }
   try {
     await waitFor(pdp, () => answers(`${pdpUrl}/readyz`))
+    const operatorToken = await firstAdmin(pdpUrl, pdp.stderr)
     const operator = { CEDARGATE_URL: pdpUrl, CEDARGATE_TOKEN: operatorToken }
     const served = options.servers.flatMap((server) => ['--server', server])
     const { key } = await json(['peps', 'enroll', ...served], operator, pepMade)
@@ -147,7 +148,6 @@ export async function startTogether(database: string, upstreamUrl: string): Prom
   }
 }
 
-const keysMade = z.object({ operatorToken: z.string(), operatorTokenSha256: z.string() })
 const pepMade = z.object({ key: z.string() })
 const grantMade = z.object({ token: z.string() })
 const devFacts = z.object({
