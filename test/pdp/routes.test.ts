@@ -47,7 +47,6 @@ const ROLES: Readonly<Record<string, 'anyone' | 'pep' | 'caller' | 'operator'>> 
   'DELETE /admin/v1/bundles/pin': 'operator',
   'GET /admin/v1/tools': 'operator',
   'GET /admin/v1/definitions/:id': 'operator',
-  'POST /pep/v1/identify': 'pep',
   'POST /pep/v1/decide': 'pep',
   'POST /pep/v1/identify': 'pep',
   'POST /pep/v1/list': 'pep',
