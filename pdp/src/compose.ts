@@ -18,8 +18,11 @@ import { createList } from './decide/list.ts'
 import { createSearch } from './decide/search.ts'
 import type { Decider } from './decider.ts'
 import { watchEvents } from './events.ts'
+import type { ClientGrants } from './identity/client-grants.ts'
 import { type Identity, openIdentity } from './identity/identity.ts'
+import type { Fetch } from './identity/jwks.ts'
 import type { Peps } from './identity/peps.ts'
+import { openProviders } from './identity/providers.ts'
 import type { ResolveGrants } from './identity/resolve.ts'
 import { teamsOf } from './identity/users.ts'
 import { bindingKeys } from './keys/binding.ts'
@@ -49,6 +52,8 @@ export type PdpPorts = {
   readonly webhookSecret?: string | undefined
   readonly clock: Clock
   readonly random: Random
+  /** How identity providers are reached. */
+  readonly fetch: Fetch
   readonly log: Logger
 }
 
@@ -78,6 +83,14 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
     onFailure: (error) => log.warn({ err: error }, 'the database did not say who may call'),
   })
   const { feed, peps, resolver } = identity
+  const { callers, clientGrants } = openProviders(identity, {
+    sql: store.sql,
+    clock,
+    random,
+    fetch: ports.fetch,
+    settings: () => activation.active().bundle.identity,
+    onRefused: (error) => log.info({ err: error }, 'an access token was not taken'),
+  })
   const active = () =>
     feed.isClockWrong() ? withWrongClock(activation.active()) : activation.active()
   const ledger = await openLedger({ store, keys, engine: engine.identity, clock, random })
@@ -101,15 +114,13 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
   const decide = createDecide({
     ...core,
     ...resolver,
-    // A JWT is nobody's yet.
-    resolveCallers: (credentials) =>
-      resolver.resolveGrants(credentials.flatMap(({ token, jwt }) => (jwt === null ? token : []))),
+    resolveCallers: callers.resolveCallers,
     onUsed: identity.lastUse.note,
     onDecided,
   })
   const teams = (user: string) => teamsOf(store.sql, user)
   const advise = createAdvise({ ...core, teamsOf: teams, onDecided })
-  const admin = administration(ports, { activation, bundles, ...identity })
+  const admin = administration(ports, { activation, bundles, clientGrants, ...identity })
   const app = createApp({
     identify: createIdentify(ports.operatorTokenSha256, peps),
     routes: [
@@ -132,9 +143,8 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
         ...catalog,
         servers: () => serversOf(active().bundle),
         bindingKeys: (servers) => bindingKeys(keys.vault, servers, clock.now()),
-        identify: async ({ token, jwt }) =>
-          jwt === null ? resolver.identifyToken(token) : { grant: null, fault: 'unknown' },
-        list: createList({ active, resolveById: resolver.resolveById, clock }),
+        identify: callers.identify,
+        list: createList({ active, resolveById: callers.resolveById, clock }),
         events,
       }),
     ],
@@ -166,6 +176,7 @@ async function stopAll(
 }
 
 type Administered = Pick<Identity, 'grants' | 'peps' | 'users' | 'agents'> & {
+  readonly clientGrants: ClientGrants
   readonly activation: Activation
   readonly bundles: Bundles
 }
@@ -173,11 +184,15 @@ type Administered = Pick<Identity, 'grants' | 'peps' | 'users' | 'agents'> & {
 /** What an operator may do. */
 function administration(
   { store, keys, clock }: PdpPorts,
-  { activation, bundles, grants, peps, users, agents }: Administered,
+  { activation, bundles, grants, clientGrants, peps, users, agents }: Administered,
 ): AdminPorts {
   const vaulted = { store, vault: keys.vault }
   return {
     ...grants,
+    async createClientGrant(request) {
+      const { identity } = activation.active().bundle
+      return await grants.showGrant(await clientGrants.createClientGrant(request, identity))
+    },
     ...users,
     ...agents,
     enrollPep: (servers) => peps.enrollPep(servers),

@@ -50,6 +50,7 @@ export async function startPdp(
       publicUrl: config.publicUrl ?? `http://${config.host}:${config.port}`,
       clock: systemClock,
       random: (bytes) => randomBytes(bytes),
+      fetch,
       log,
     })
     const closing: (() => Promise<void>)[] = []

@@ -29,7 +29,11 @@ const PUBLIC_URL = 'https://pdp.test'
 /** A PDP with alice (engineering) and bob (interns) granted on every server of its bundle. */
 export async function startTestPdp(
   bundleDirectory: string = EXAMPLE_BUNDLE,
-  { webhookSecret }: Pick<PdpPorts, 'webhookSecret'> = {},
+  {
+    webhookSecret,
+    clock = systemClock,
+    log = pino({ level: 'silent' }),
+  }: Partial<Pick<PdpPorts, 'webhookSecret' | 'clock' | 'log'>> = {},
 ): Promise<TestPdp> {
   const home = await mkdtemp(join(tmpdir(), 'cedargate-pdp-'))
   await createKeys(join(home, 'keys'))
@@ -43,14 +47,15 @@ export async function startTestPdp(
       trust: { signers: [], unsignedDirectory: 'accept' },
       env: { CEDARGATE_HOME: home },
       engineWorkers: 2,
-      clock: systemClock,
+      clock,
     }),
     operatorTokenSha256: sha256(operator),
     publicUrl: PUBLIC_URL,
     webhookSecret,
-    clock: systemClock,
+    clock,
     random: (bytes) => randomBytes(bytes),
-    log: pino({ level: 'silent' }),
+    fetch,
+    log,
   })
   const servers = [...pdp.bundle.servers.keys()]
   const grant = (user: string, team: string) => {

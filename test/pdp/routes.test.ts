@@ -36,6 +36,7 @@ const ROLES: Readonly<Record<string, 'anyone' | 'pep' | 'caller' | 'operator'>> 
   'POST /admin/v1/peps': 'operator',
   'GET /admin/v1/peps': 'operator',
   'DELETE /admin/v1/peps/:id': 'operator',
+  'POST /admin/v1/client-grants': 'operator',
   'GET /admin/v1/decisions': 'operator',
   'GET /admin/v1/decisions/:id': 'operator',
   'GET /admin/v1/ledger/fsck': 'operator',

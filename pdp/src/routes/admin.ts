@@ -13,6 +13,7 @@ import {
 } from '../../../schemas/admin-api.ts'
 import { type AgentPorts, agentRoutes } from './agents.ts'
 import { type BundlePorts, bundleRoutes } from './bundles.ts'
+import { type ClientGrantPorts, clientGrantRoutes } from './client-grants.ts'
 import { type GrantPorts, grantRoutes, unknownServers } from './grants.ts'
 import { missing } from './missing.ts'
 import { invalid, readBody, readId, readQuery } from './read.ts'
@@ -21,6 +22,7 @@ import { type UserPorts, userRoutes } from './users.ts'
 
 export type AdminPorts = BundlePorts &
   GrantPorts &
+  ClientGrantPorts &
   UserPorts &
   AgentPorts & {
     readonly enrollPep: (servers: readonly string[]) => Promise<CreatedPep>
@@ -42,6 +44,7 @@ export function adminRoutes(ports: AdminPorts): GuardedRoute[] {
     { method: 'GET', path: '/admin/v1/bundle', role: 'operator', handler: bundle },
     ...bundleRoutes(ports),
     ...grantRoutes(ports),
+    ...clientGrantRoutes(ports),
     ...userRoutes(ports),
     ...agentRoutes(ports),
   ]
