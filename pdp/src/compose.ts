@@ -16,9 +16,11 @@ import { createList } from './decide/list.ts'
 import { createSearch } from './decide/search.ts'
 import type { Decider } from './decider.ts'
 import { watchEvents } from './events.ts'
+import type { ClientGrants } from './identity/client-grants.ts'
 import { type Identity, openIdentity } from './identity/identity.ts'
 import type { Fetch } from './identity/jwks.ts'
 import type { Peps } from './identity/peps.ts'
+import { openProviders } from './identity/providers.ts'
 import type { ResolveGrants } from './identity/resolve.ts'
 import { teamsOf } from './identity/users.ts'
 import { bindingKeys } from './keys/binding.ts'
@@ -79,12 +81,18 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
     store,
     clock,
     random,
+    onFailure: (error) => log.warn({ err: error }, 'the database did not say who may call'),
+  })
+  const { feed, peps, resolver } = identity
+  const providers = openProviders(identity, {
+    sql: store.sql,
+    clock,
+    random,
     fetch: ports.fetch,
     settings: () => activation.active().bundle.identity,
-    onFailure: (error) => log.warn({ err: error }, 'the database did not say who may call'),
     onRefused: (error) => log.info({ err: error }, 'an access token was not taken'),
   })
-  const { feed, peps, resolver, callers } = identity
+  const { callers, clientGrants } = providers
   const active = () =>
     feed.isClockWrong() ? withWrongClock(activation.active()) : activation.active()
   const ledger = await openLedger({ store, keys, engine: engine.identity, clock, random })
@@ -114,8 +122,8 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
   })
   const teams = (user: string) => teamsOf(store.sql, user)
   const advise = createAdvise({ ...core, teamsOf: teams, onDecided })
-  const admin = administration(ports, { activation, bundles, ...identity })
-  const operators = joinOperators(ports, { ...identity, ...ports, ledger })
+  const admin = administration(ports, { activation, bundles, clientGrants, ...identity })
+  const operators = joinOperators(ports, { ...identity, ...providers, ...ports, ledger })
   const routes = [
     ...operationsRoutes({
       registry: metrics.registry,
@@ -170,7 +178,8 @@ async function stopAll(
   for (const end of ends) await end()
 }
 
-type Administered = Pick<Identity, 'grants' | 'clientGrants' | 'peps' | 'users' | 'agents'> & {
+type Administered = Pick<Identity, 'grants' | 'peps' | 'users' | 'agents'> & {
+  readonly clientGrants: ClientGrants
   readonly activation: Activation
   readonly bundles: Bundles
 }

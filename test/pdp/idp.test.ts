@@ -82,6 +82,18 @@ describe('the first token of a person', () => {
     expect([grants.size, (await count('grants')) - before]).toEqual([1, 1])
   })
 
+  test('and so it is for many people who come at once', async () => {
+    const tokens = await Promise.all(
+      Array.from({ length: 40 }, () => tokenAt(-1, person(), ['Staff'])),
+    )
+    const known = await idp.accessToken({ account: person() })
+    const shows = it.shows(known)
+    const grants = await Promise.all(tokens.map((token) => it.identify(token)))
+    expect(new Set(grants).size).toBe(40)
+    expect(grants.filter((grant) => !UUID.test(grant))).toEqual([])
+    expect([await shows, await it.shows(known)]).toEqual(['echo', 'echo'])
+  })
+
   test('does not where gateway.yaml says that an admin does', async () => {
     const clients = { [CLIENTS.agent]: { agent: 'demo', servers: ['echo'], firstUse: false } }
     await it.configure([issuerOf(idp, { clients })])
