@@ -26,13 +26,13 @@ import { bindingKeys } from './keys/binding.ts'
 import type { Keys } from './keys/keys.ts'
 import { listDecisions, showDecision } from './ledger/decisions.ts'
 import { fsck } from './ledger/fsck.ts'
-import { openLedger } from './ledger/ledger.ts'
+import { type Ledger, openLedger } from './ledger/ledger.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
-import { accessRoutes } from './routes/access.ts'
+import { type AccessPorts, accessRoutes } from './routes/access.ts'
 import { type AdminPorts, adminRoutes } from './routes/admin.ts'
 import { hookRoutes } from './routes/hook.ts'
 import { operationsRoutes } from './routes/operations.ts'
-import { pepRoutes } from './routes/pep.ts'
+import { type PepPorts, pepRoutes } from './routes/pep.ts'
 import type { Identify, PdpEnv } from './routes/roles.ts'
 import { toolRoutes } from './routes/tools.ts'
 import { type Bundles, openBundles } from './store/bundles.ts'
@@ -71,44 +71,27 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
   const { engine } = ports.decider
   const bundles = openBundles(store.sql, clock.now)
   const activation = await activate(ports, bundles)
-  const identity = openIdentity({
-    store,
-    clock,
-    random,
-    onFailure: (error) => log.warn({ err: error }, 'the database did not say who may call'),
-  })
+  const onFailure = logged(log, 'the database did not say who may call')
+  const identity = openIdentity({ store, clock, random, onFailure })
   const { feed, peps, resolver } = identity
-  const active = () =>
-    feed.isClockWrong() ? withWrongClock(activation.active()) : activation.active()
   const ledger = await openLedger({ store, keys, engine: engine.identity, clock, random })
   const metrics = createMetrics({
     ledger: ledger.stats,
     bundle: activation.status,
     heldCounts: () => catalog.heldCounts(),
   })
-  const current = { bundle: () => active().bundle, onFresh: metrics.countSighting }
+  const bundle = () => activation.active().bundle
+  const current = { bundle, onFresh: metrics.countSighting }
   const catalog: Catalog = openCatalog({ sql: store.sql, clock, ...current, log })
   const events = watchEvents({
     sql: store.sql,
     feed,
     activated: activation.subscribe,
     clock,
-    onFailure: (error) => log.warn({ err: error }, 'what changed could not be told'),
+    onFailure: logged(log, 'what changed could not be told'),
   })
   await feed.start()
-  const core = { active, ledger, clock }
-  const onDecided = metrics.countAuthorization
-  const decide = createDecide({
-    ...core,
-    ...resolver,
-    // A JWT is nobody's yet.
-    resolveCallers: (credentials) =>
-      resolver.resolveGrants(credentials.flatMap(({ token, jwt }) => (jwt === null ? token : []))),
-    onUsed: identity.lastUse.note,
-    onDecided,
-  })
-  const teams = (user: string) => teamsOf(store.sql, user)
-  const advise = createAdvise({ ...core, teamsOf: teams, onDecided })
+  const core = decisionCore(ports, { activation, identity, ledger, metrics })
   const admin = administration(ports, { activation, bundles, ...identity })
   const app = createApp({
     identify: createIdentify(ports.operatorTokenSha256, peps),
@@ -119,22 +102,18 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
         bundle: () => bundleState(activation.status()),
       }),
       ...accessRoutes({
-        advise,
-        search: createSearch({ active, teamsOf: teams, clock }),
+        ...core,
         publicUrl: ports.publicUrl,
       }),
       ...adminRoutes(admin),
       ...toolRoutes(catalog),
       ...hookRoutes({ secret: ports.webhookSecret, refresh: activation.refresh }),
       ...pepRoutes({
-        decide: counted(decide, metrics, clock),
+        ...core,
         sealOutcomes: ledger.sealOutcomes,
         ...catalog,
-        servers: () => serversOf(active().bundle),
+        servers: () => serversOf(bundle()),
         bindingKeys: (servers) => bindingKeys(keys.vault, servers, clock.now()),
-        identify: async ({ token, jwt }) =>
-          jwt === null ? resolver.identifyToken(token) : { grant: null, fault: 'unknown' },
-        list: createList({ active, resolveById: resolver.resolveById, clock }),
         events,
       }),
     ],
@@ -144,7 +123,7 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
   return {
     app,
     get bundle() {
-      return active().bundle
+      return bundle()
     },
     activation,
     admin,
@@ -155,6 +134,45 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
       return stopAll(events, [...ends, engine.stop])
     },
   }
+}
+
+type Core = {
+  readonly activation: Activation
+  readonly identity: Identity
+  readonly ledger: Ledger
+  readonly metrics: Metrics
+}
+
+/** What decides, whoever asks: one bundle, one clock, one way to know a caller. */
+function decisionCore(
+  { store, clock }: PdpPorts,
+  { activation, identity, ledger, metrics }: Core,
+): Pick<PepPorts, 'decide' | 'identify' | 'list'> & Pick<AccessPorts, 'advise' | 'search'> {
+  const { feed, resolver, lastUse } = identity
+  const active = () =>
+    feed.isClockWrong() ? withWrongClock(activation.active()) : activation.active()
+  const teams = (user: string) => teamsOf(store.sql, user)
+  const core = { active, ledger, clock, teamsOf: teams, onDecided: metrics.countAuthorization }
+  const decide = createDecide({
+    ...core,
+    ...resolver,
+    // A JWT is nobody's yet.
+    resolveCallers: (credentials) =>
+      resolver.resolveGrants(credentials.flatMap(({ token, jwt }) => (jwt === null ? token : []))),
+    onUsed: lastUse.note,
+  })
+  return {
+    decide: counted(decide, metrics, clock),
+    identify: async ({ token, jwt }) =>
+      jwt === null ? resolver.identifyToken(token) : { grant: null, fault: 'unknown' },
+    list: createList({ active, resolveById: resolver.resolveById, clock }),
+    advise: createAdvise(core),
+    search: createSearch(core),
+  }
+}
+
+function logged(log: Logger, what: string): (error: unknown) => void {
+  return (error) => log.warn({ err: error }, what)
 }
 
 async function stopAll(

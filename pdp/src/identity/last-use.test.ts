@@ -11,8 +11,7 @@ onEachDatabase((database) => {
   const setUp = async () => {
     const clock = testClock()
     const { store } = database()
-    const random = (bytes: number): Uint8Array => randomBytes(bytes)
-    const identity = openIdentity({ store, clock, random, onFailure: () => {} })
+    const identity = openIdentity({ store, clock, random: randomBytes, onFailure: () => {} })
     const request = { user: null, agent: 'ci', servers: ['files'], expiresInMs: 86_400_000 }
     const { id } = await identity.grants.createGrant(request)
     const row = async () => {

@@ -80,8 +80,8 @@ const BY_CLIENT = `(g.issuer, g.subject, g.client) in (
   select key->>0, key->>1, key->>2 from (select unnest($1::text[])::json as key) as keys)`
 
 function clientKeyOf(row: Row): string {
-  const [issuer, subject, client] = ['issuer', 'subject', 'client'].map((name) => String(row[name]))
-  return clientKey({ issuer: issuer ?? '', subject: subject ?? '', client: client ?? '' })
+  const { issuer, subject, client } = row as ClientKey
+  return clientKey({ issuer, subject, client })
 }
 
 function textOf(name: string): (row: Row) => string {
