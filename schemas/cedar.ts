@@ -27,7 +27,7 @@ export type CedarRecord = {
   readonly type: 'Record'
   readonly attributes: { readonly [name: string]: CedarAttribute }
 }
-type CommonType = 'ArgsMeta' | 'Grant' | 'Request' | 'Tool'
+type CommonType = 'ArgsMeta' | 'Grant' | 'Request' | 'Scopes' | 'Tool'
 
 const STRING = { type: 'String' } as const
 const DATETIME = { type: 'Extension', name: 'datetime' } as const
@@ -62,6 +62,12 @@ export const COMMON_TYPES: { readonly [name in CommonType]: CedarRecord } = {
     ['era', STRING],
     ['sourceIp', optional({ type: 'Extension', name: 'ipaddr' })],
   ]),
+  /** Ceilings (scopes.ts). */
+  Scopes: record([
+    ['user', STRINGS],
+    ['agent', STRINGS],
+    ['grant', STRINGS],
+  ]),
   Tool: record([
     ['sha256', STRING],
     ['reviewed', { type: 'Boolean' }],
@@ -80,6 +86,7 @@ export const LISTING_CONTEXT: readonly (readonly [string, CedarAttribute])[] = [
   ['agent', { type: 'Entity', name: 'Agent' }],
   ['grant', optional({ type: 'Grant' })],
   ['request', { type: 'Request' }],
+  ['scopes', { type: 'Scopes' }],
 ]
 
 /** Groups of tools, each with the groups it is in; `server:<id>` is in `all` too. */

@@ -11,7 +11,7 @@ import { bundleAdministration, bundleState } from './activation/state.ts'
 import { createApp } from './app.ts'
 import type { Bundle } from './bundle/bundle.ts'
 import { type Catalog, openCatalog } from './catalog/catalog.ts'
-import { createAdvise } from './decide/advise.ts'
+import { type AdvisePorts, createAdvise } from './decide/advise.ts'
 import { createDecide, type Decide } from './decide/decide.ts'
 import { createList } from './decide/list.ts'
 import { createSearch } from './decide/search.ts'
@@ -19,7 +19,7 @@ import type { Decider } from './decider.ts'
 import { watchEvents } from './events.ts'
 import { type Grants, openGrants, type ResolveGrants } from './identity/grants.ts'
 import { openPeps, type Peps } from './identity/peps.ts'
-import { teamsOf } from './identity/users.ts'
+import { standingOf } from './identity/standing.ts'
 import { bindingKeys } from './keys/binding.ts'
 import type { Keys } from './keys/keys.ts'
 import { listDecisions, showDecision } from './ledger/decisions.ts'
@@ -90,8 +90,8 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
   const core = { active, ledger, clock }
   const onDecided = metrics.countAuthorization
   const decide = createDecide({ ...core, resolveGrants: grants.resolveGrants, onDecided })
-  const teams = (user: string) => teamsOf(store.sql, user)
-  const advise = createAdvise({ ...core, teamsOf: teams, onDecided })
+  const standing: AdvisePorts['standingOf'] = (user, agent) => standingOf(store.sql, user, agent)
+  const advise = createAdvise({ ...core, standingOf: standing, onDecided })
   const admin = administration(ports, { activation, bundles, grants, peps })
   const app = createApp({
     identify: createIdentify(ports.operatorTokenSha256, peps),
@@ -103,7 +103,7 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
       }),
       ...accessRoutes({
         advise,
-        search: createSearch({ active, teamsOf: teams, clock }),
+        search: createSearch({ active, standingOf: standing, clock }),
         publicUrl: ports.publicUrl,
       }),
       ...adminRoutes(admin),

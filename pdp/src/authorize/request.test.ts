@@ -1,5 +1,7 @@
 // The one translation into Cedar's words: exact texts, the part the engine is given, and what no text can hold.
+
 import { expect, test } from 'vitest'
+import { NO_CEILINGS } from '../../../schemas/scopes.ts'
 import { toCedarRequest } from './request.ts'
 import type { AuthorizationRequest } from './types.ts'
 
@@ -12,6 +14,7 @@ const REQUEST: AuthorizationRequest = {
   method: 'tools/call',
   params: undefined,
   definition: null,
+  scopes: NO_CEILINGS,
   definitionRequired: false,
   from: 'client',
   time: 1_763_800_002_345,

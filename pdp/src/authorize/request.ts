@@ -9,7 +9,7 @@ import type { AuthorizationRequest } from './types.ts'
 
 type Texts = ReadonlyMap<string, string>
 
-/** What a context holds beside agent, grant and request. Attribute name → JSON text of its value. */
+/** What a context holds beside agent, grant, request and scopes. Attribute name → JSON text of its value. */
 export type CallContext = { readonly [name in 'args' | 'argsMeta' | 'tool']?: Texts }
 
 /** One request in Cedar's words. */
@@ -67,6 +67,7 @@ function contextTexts(of: AuthorizationRequest, call: CallContext): ContextTexts
     )
   }
   context.set('request', requestTexts(of))
+  context.set('scopes', scopesTexts(of))
   for (const [name, value] of Object.entries(call)) context.set(name, value)
   return context
 }
@@ -91,6 +92,17 @@ function requestTexts({ time, method, era, sourceIp }: AuthorizationRequest): Te
   ])
   if (sourceIp !== null) texts.set('sourceIp', quoted(cedarIp(sourceIp)))
   return texts
+}
+
+function scopesTexts({ scopes: { user, agent, grant } }: AuthorizationRequest): Texts {
+  return new Map(
+    Object.entries({ user, agent, grant }).map(([of, scopes]) => [of, setText(scopes)]),
+  )
+}
+
+/** The same set always gives the same text. */
+function setText(texts: readonly string[]): string {
+  return `[${[...new Set(texts)].toSorted().map(quoted).join(',')}]`
 }
 
 /** What Cedar reads of an address: no zone, and no IPv4 notation inside IPv6. */

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type PolicyJson, packGeneration, unpackGeneration } from '../../../schemas/cedar.ts'
+import { NO_CEILINGS } from '../../../schemas/scopes.ts'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
 import { createAuthorizer } from '../authorize/authorizer.ts'
 import { interpret } from '../authorize/interpret.ts'
@@ -130,6 +131,7 @@ const request: fc.Arbitrary<AuthorizationRequest> = fc
       user: 'ada',
       teams: ['t'],
       definition: null,
+      scopes: NO_CEILINGS,
       definitionRequired: false,
       from: 'client' as const,
     }

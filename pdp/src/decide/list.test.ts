@@ -2,13 +2,14 @@
 import { expect, test } from 'vitest'
 import type { VerdictCode } from '../../../schemas/codes.ts'
 import type { Visible } from '../../../schemas/pep-api.ts'
+import { NO_CEILINGS } from '../../../schemas/scopes.ts'
 import { denied } from '../authorize/denial.ts'
 import type { AuthorizationRequest } from '../authorize/types.ts'
 import type { Grant } from '../identity/grants.ts'
 import type { Active } from './decide.ts'
 import { createList } from './list.ts'
 
-const GRANT: Grant = { id: 'g', user: 'ada', agent: 'demo', teams: [], servers: ['files'], expiresAt: 2 } // biome-ignore format: a grant
+const GRANT: Grant = { id: 'g', user: 'ada', agent: 'demo', teams: [], servers: ['files'], scopes: NO_CEILINGS, expiresAt: 2 } // biome-ignore format: a grant
 const SHOWN: Visible = { tools: ['read'], resources: false, prompts: false }
 
 function listing(codes: Readonly<Record<string, VerdictCode>>) {

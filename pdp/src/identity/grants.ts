@@ -5,7 +5,7 @@ import type { CreatedGrant, GrantRequest, GrantRow } from '../../../schemas/admi
 import type { Row, Sql } from '../../../schemas/database/sql.ts'
 import { formatToken, TOKEN_RANDOM_BYTES } from '../../../schemas/identifiers.ts'
 import type { Clock, Random } from '../../../schemas/ports.ts'
-import { SCOPES } from '../../../schemas/scopes.ts'
+import { type Ceilings, NO_CEILINGS, SCOPES } from '../../../schemas/scopes.ts'
 import { uuidV7 } from '../../../schemas/uuid.ts'
 import { rememberRecent } from './recent.ts'
 
@@ -16,6 +16,7 @@ export type Grant = {
   readonly agent: string
   readonly teams: readonly string[]
   readonly servers: readonly string[]
+  readonly scopes: Ceilings
   /** Milliseconds since 1970. */
   readonly expiresAt: number
 }
@@ -139,6 +140,7 @@ function grantOf(row: Row): Grant {
     agent: row['agent'] as string,
     teams: row['teams'] as string[],
     servers: row['servers'] as string[],
+    scopes: NO_CEILINGS,
     expiresAt: (row['expires'] as Date).getTime(),
   }
 }
