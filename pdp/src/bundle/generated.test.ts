@@ -164,17 +164,17 @@ const pick = ({ decision, code, policies: by, errors }: Interpretation) => {
 }
 
 /** Takes one scope from one of the three, each in its turn. */
-function lessened(request: AuthorizationRequest, index: number): AuthorizationRequest {
+function lessened(of: AuthorizationRequest, index: number): AuthorizationRequest {
   const whose = (['user', 'agent', 'grant'] as const)[index % 3] ?? 'user'
-  const scope = SCOPES[index % SCOPES.length]
-  const left = request.scopes[whose].filter((one) => one !== scope)
-  return { ...request, scopes: { ...request.scopes, [whose]: left } }
+  const taken = SCOPES[index % SCOPES.length]
+  const left = of.scopes[whose].filter((one) => one !== taken)
+  return { ...of, scopes: { ...of.scopes, [whose]: left } }
 }
 
 /** Whether user, agent and grant all have what `action` needs. */
 function isWithin({ scopes }: AuthorizationRequest, action: string): boolean {
-  return (NEEDS[action] ?? []).every((scope) =>
-    [scopes.user, scopes.agent, scopes.grant].every((of) => of.includes(scope)),
+  return (NEEDS[action] ?? []).every((needed) =>
+    [scopes.user, scopes.agent, scopes.grant].every((of) => of.includes(needed)),
   )
 }
 
@@ -275,7 +275,9 @@ test('what is allowed or listed is within the ceilings of user, agent and grant'
   const beyond = outcomes.filter(
     ({ request: one, decided: { tool } }) => !isWithin(one, `${one.server}/${tool}`),
   )
-  const by = beyond.filter(({ decided }) => decided.policies.some((id) => /^cedargate/.test(id)))
+  const by = beyond.filter(({ decided }) =>
+    decided.policies.some((id) => id.startsWith('cedargate/')),
+  )
   expect(by.length).toBeGreaterThan(BUNDLES)
   expect(beyond.filter(({ decided }) => decided.decision === 'allow')).toEqual([])
   const listed = outcomes.flatMap(({ request: one, list }) =>
