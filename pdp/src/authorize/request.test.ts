@@ -28,7 +28,7 @@ test('a person, in full', () => {
     request:
       '{"principal":{"type":"MCP::User","id":"alice"},"action":{"type":"MCP::Action","id":"files/x"},"resource":{"type":"MCP::Server","id":"files"}}',
     context:
-      '{"agent":{"type":"MCP::Agent","id":"demo"},"grant":{"id":"g1","expiresAt":"2025-11-22T08:26:40.000Z"},"request":{"time":"2025-11-22T08:26:42.345Z","method":"tools/call","era":"legacy","sourceIp":"127.0.0.1"},"scopes":{"user":["mcp:read","mcp:write"],"agent":[],"grant":["mcp:read"]},"args":{"p":"x","q":1},"argsMeta":{"bytes":3}}',
+      '{"agent":{"type":"MCP::Agent","id":"demo"},"grant":{"id":"g1","expiresAt":"2025-11-22T08:26:40.000Z"},"request":{"time":"2025-11-22T08:26:42.345Z","method":"tools/call","era":"legacy","sourceIp":"127.0.0.1"},"scopes":{"read":{"user":true,"agent":false,"grant":true},"write":{"user":true,"agent":false,"grant":false},"destructive":{"user":false,"agent":false,"grant":false},"ask":{"user":false,"agent":false,"grant":false}},"args":{"p":"x","q":1},"argsMeta":{"bytes":3}}',
     entities:
       '[{"uid":{"type":"MCP::User","id":"alice"},"attrs":{},"parents":[{"type":"MCP::Team","id":"a"},{"type":"MCP::Team","id":"b"}]}]',
   })

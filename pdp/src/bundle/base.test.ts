@@ -35,9 +35,9 @@ const SERVERS: Record<string, TestServer> = {
 /** Permits all that there is, and what more a team could try within a policy. */
 const PERMIT_ALL = '@id("team/all") permit(principal, action, resource);\n'
 const AROUND = `@id("team/tools") permit(principal, action in MCP::Action::"all", resource);
-@id("team/without") permit(principal, action, resource) unless { context.scopes.grant.contains("mcp:write") };
+@id("team/without") permit(principal, action, resource) unless { context.scopes.write.grant };
 @id("team/cedargate") @owner("cedargate") permit(principal, action, resource) when { context == context };
-@id("team/shadow") @mode("shadow") forbid(principal, action, resource) when { context.scopes.user.isEmpty() };
+@id("team/shadow") @mode("shadow") forbid(principal, action, resource) when { !context.scopes.read.user };
 `
 
 function load(files: Record<string, string>): Promise<Bundle> {
@@ -185,7 +185,7 @@ test.each<Attempt>([
   { name: 'a prefix that owns everything', files: { ...bundleFiles(SERVERS, { p: '@id("cedargate/x") permit(principal, action, resource);' }), 'gateway.yaml': 'name: X\nowners: { cedargate: "*" }\n' }, want: /ids that begin/ },
   { name: 'the namespace', files: own('namespace MCP { entity User; }'), want: /the namespace MCP is the gateway's own/ },
   { name: 'a namespace below it', files: own('namespace MCP::Action { entity User; }'), want: /is the gateway's own/ },
-  { name: 'another type of the scopes', files: own('type Scopes = { user: Set<String> };'), want: /`Scopes` is a name of the gateway's/ },
+  { name: 'another type of the scopes', files: own('type Scopes = { read: Bool };'), want: /`Scopes` is a name of the gateway's/ },
   { name: 'another group `write`', files: own('entity E; action "write" appliesTo { principal: E, resource: E };'), want: /`write` is a name of the gateway's/ },
   { name: 'an action in a group of ours', files: own('entity E; action mine in [MCP::Action::"read"] appliesTo { principal: E, resource: E };'), want: /MCP::Action::"read"/ },
 ])('a bundle cannot take $name', async ({ files, want }) => {

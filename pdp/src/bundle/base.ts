@@ -2,7 +2,8 @@
 // bundle says: they are the same in every one.
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { SCOPES } from '../../../schemas/scopes.ts'
+import { scopeAttribute } from '../../../schemas/cedar.ts'
+import { SCOPES, type Scope } from '../../../schemas/scopes.ts'
 import type { Candidate } from '../engine/candidate.ts'
 import type { Finding } from './findings.ts'
 import { BundleError } from './findings.ts'
@@ -25,8 +26,8 @@ export async function readBase(candidate: Candidate): Promise<readonly SourcePol
 }
 
 /** The base policy that forbids what needs `scope` to whoever lacks it. */
-export function basePolicyOf(scope: (typeof SCOPES)[number]): string {
-  return `${PREFIX}${scope.replace('mcp:', 'scope-')}`
+export function basePolicyOf(scope: Scope): string {
+  return `${PREFIX}scope-${scopeAttribute(scope)}`
 }
 
 /** A finding for each policy of a bundle that has an id of the gateway's. */

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { ENTITY } from '../../../schemas/cedar.ts'
 import { NO_CEILINGS } from '../../../schemas/scopes.ts'
+import { scopesOf } from '../authorize/request.ts'
 import type { SourceFile } from '../bundle/files.ts'
 import type { Finding, Place } from '../bundle/findings.ts'
 import { errorAt, placeOf } from '../bundle/findings.ts'
@@ -78,7 +79,7 @@ export function readCedarTests(source: SourceFile): {
 
 /** Scopes need not be said: without a word of them, nobody set a ceiling. */
 function contextOf(action: Uid, context: Record<string, unknown>): Record<string, unknown> {
-  return action.type === ENTITY.action ? { scopes: NO_CEILINGS, ...context } : context
+  return action.type === ENTITY.action ? { scopes: scopesOf(NO_CEILINGS), ...context } : context
 }
 
 /** JSON is read as the YAML that it is, for its lines; what only YAML takes would fail in the stock command line. */

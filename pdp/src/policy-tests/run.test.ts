@@ -1,5 +1,6 @@
 // Policy tests of both kinds: what passes, what fails and says why, and every mistake in a test file at its line.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { scopesOf } from '../authorize/request.ts'
 import type { Bundle } from '../bundle/bundle.ts'
 import { BundleError, findingLine } from '../bundle/findings.ts'
 import { withOffline } from './diff.ts'
@@ -214,7 +215,7 @@ describe('tests as `cedar run-tests` has them', () => {
     { name: 'another reason', change: { reason: ['shop/find'] }, says: '✗ test 1: allow by shop/find, 0 errors ≠ allow (permit) by shop/order' },
     { name: 'another decision', change: { decision: 'deny' }, says: '✗ test 1: deny by shop/order, 0 errors ≠ allow (permit) by shop/order' },
     { name: 'more errors', change: { num_errors: 1 }, says: '✗ test 1: allow by shop/order, 1 errors ≠ allow (permit) by shop/order' },
-    { name: 'scopes', change: { request: { ...REQUEST, context: { ...REQUEST.context, scopes: { user: [], agent: [], grant: [] } } }, decision: 'deny', reason: ['cedargate/scope-write'] }, says: '✓ test 1' },
+    { name: 'scopes', change: { request: { ...REQUEST, context: { ...REQUEST.context, scopes: scopesOf({ user: [], agent: [], grant: [] }) } }, decision: 'deny', reason: ['cedargate/scope-write'] }, says: '✓ test 1' },
     { name: 'nobody', change: { entities: [], decision: 'deny', reason: [] }, says: '✓ test 1' },
     { name: 'an error beside', change: { request: { ...REQUEST, context: { ...REQUEST.context, args: { amount: 1025 } } }, decision: 'deny', reason: [], num_errors: 1 }, says: '✓ test 1' },
     { name: 'what does not fit the schema is no deny', change: { request: { ...REQUEST, action: 'MCP::Action::"shop/fly"' }, decision: 'deny', reason: [] }, says: '✗ test 1: deny, 0 errors ≠ deny (invalid_request): ' },
