@@ -44,8 +44,17 @@ export const GRANT_AGE_MS_MAX = 900
 export const REVOCATION_POLL_MS = 250
 /** How far the clocks of a PDP and its database may be apart; beyond it the PDP denies with `clock_fault`. */
 export const CLOCK_SKEW_MS_MAX = 5_000
-/** Grants a PDP remembers. */
+/** Grants a PDP remembers; and what changed of them, of users, agents and PEPs. */
 export const GRANTS_REMEMBERED_MAX = 131_072
+export const CHANGES_REMEMBERED_MAX = 131_072
+/** How long a PDP waits for the database to say who may call. */
+export const IDENTITY_TIMEOUT_MS = 1_000
+/** How long at least rows of `identity_change` are kept; a PDP that was away for half of it forgets what it remembered. */
+export const IDENTITY_CHANGE_KEPT_MS = 60 * 60_000
+/** Notifications of so long are answered by one look. */
+export const LISTEN_PAUSE_MS = 10
+/** What changed so long before a PEP connected is told to it again. */
+export const EVENTS_LOOKBACK_MS = 60_000
 /** How often at most the last use of a grant is written. */
 export const LAST_USED_MS = 60_000
 /** Characters of a bearer token, a JWT among them. */
@@ -56,11 +65,17 @@ export const JWT_TOLERANCE_SECONDS = 30
 export const JWKS_AGE_MS_MAX = 10 * 60_000
 export const JWKS_COOLDOWN_MS = 10_000
 export const JWKS_TIMEOUT_MS = 2_000
+/** Of a discovery document or a key set. */
+export const JWKS_BYTES_MAX = 256 * 1024
+/** Verified access tokens a PDP remembers, so that a signature is checked once. */
+export const TOKENS_REMEMBERED_MAX = 16_384
 /** An ID token is good for signing in so long after it was issued, and once. */
 export const ID_TOKEN_AGE_MS_MAX = 10 * 60_000
 /** How long an operator stays signed in, and how long the bootstrap token waits for its one use. */
 export const SESSION_LIFETIME_MS = 8 * 60 * 60_000
 export const BOOTSTRAP_LIFETIME_MS = 24 * 60 * 60_000
+/** How long `cedargate login` waits for the person in the browser. */
+export const SIGN_IN_WAIT_MS = 10 * 60_000
 /** Requests of one source that may fail to authenticate in this time; those beyond are answered 429. IPv6: a /64 is one source. */
 export const AUTH_FAILURES_MAX = 60
 export const AUTH_FAILURES_MS = 60_000

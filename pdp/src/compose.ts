@@ -1,9 +1,7 @@
 // Owns how the rooms of the PDP are joined. Starts nothing that listens: main.ts and `cedargate dev` do.
-import { hash, timingSafeEqual } from 'node:crypto'
 import type { Hono } from 'hono'
 import type { Logger } from 'pino'
 import type { BundleInfo } from '../../schemas/admin-api.ts'
-import { isWellFormedToken } from '../../schemas/identifiers.ts'
 import type { Clock, Random } from '../../schemas/ports.ts'
 import type { Activation } from './activation/activation.ts'
 import { startActivation } from './activation/activation.ts'
@@ -12,13 +10,15 @@ import { createApp } from './app.ts'
 import type { Bundle } from './bundle/bundle.ts'
 import { type Catalog, openCatalog } from './catalog/catalog.ts'
 import { type AdvisePorts, createAdvise } from './decide/advise.ts'
+import { withWrongClock } from './decide/clock-fault.ts'
 import { createDecide, type Decide } from './decide/decide.ts'
 import { createList } from './decide/list.ts'
 import { createSearch } from './decide/search.ts'
 import type { Decider } from './decider.ts'
 import { watchEvents } from './events.ts'
-import { type Grants, openGrants, type ResolveGrants } from './identity/grants.ts'
-import { openPeps, type Peps } from './identity/peps.ts'
+import { type Identity, openIdentity } from './identity/identity.ts'
+import type { Peps } from './identity/peps.ts'
+import type { ResolveGrants } from './identity/resolve.ts'
 import { standingOf } from './identity/standing.ts'
 import { bindingKeys } from './keys/binding.ts'
 import type { Keys } from './keys/keys.ts'
@@ -26,22 +26,21 @@ import { listDecisions, showDecision } from './ledger/decisions.ts'
 import { fsck } from './ledger/fsck.ts'
 import { openLedger } from './ledger/ledger.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
+import { joinOperators, type OperatorPorts, type Operators } from './operators.ts'
 import { accessRoutes } from './routes/access.ts'
 import { type AdminPorts, adminRoutes } from './routes/admin.ts'
 import { hookRoutes } from './routes/hook.ts'
 import { operationsRoutes } from './routes/operations.ts'
 import { pepRoutes } from './routes/pep.ts'
-import type { Identify, PdpEnv } from './routes/roles.ts'
+import type { GuardedRoute, PdpEnv } from './routes/roles.ts'
 import { toolRoutes } from './routes/tools.ts'
 import { type Bundles, openBundles } from './store/bundles.ts'
 import type { Store } from './store/open.ts'
 
-export type PdpPorts = {
+export type PdpPorts = OperatorPorts & {
   readonly store: Store
   readonly keys: Keys
   readonly decider: Decider
-  /** SHA-256 (hex) of the one operator token. */
-  readonly operatorTokenSha256: string
   readonly publicUrl: string
   /** What signs calls of the bundle's webhook; undefined: there is none. */
   readonly webhookSecret?: string | undefined
@@ -52,12 +51,16 @@ export type PdpPorts = {
 
 export type Pdp = {
   readonly app: Hono<PdpEnv>
+  /** All that the app serves. */
+  readonly routes: readonly GuardedRoute[]
   /** The bundle that decides now. */
   readonly bundle: Bundle
   readonly activation: Activation
   /** The same acts as `/admin/v1`, for the process that holds this PDP. */
   readonly admin: AdminPorts
   readonly peps: Peps
+  readonly sessions: Operators['sessions']
+  readonly bootstrap: Operators['bootstrap']
   readonly resolveGrants: ResolveGrants
   /** Ends the instance in order: its last leaf says how many it issued. The store stays open. */
   readonly stop: () => Promise<void>
@@ -69,69 +72,99 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
   const { engine } = ports.decider
   const bundles = openBundles(store.sql, clock.now)
   const activation = await activate(ports, bundles)
-  const { active } = activation
+  const identity = openIdentity({
+    store,
+    clock,
+    random,
+    onFailure: (error) => log.warn({ err: error }, 'the database did not say who may call'),
+  })
+  const { feed, peps, resolver } = identity
+  const active = () =>
+    feed.isClockWrong() ? withWrongClock(activation.active()) : activation.active()
   const ledger = await openLedger({ store, keys, engine: engine.identity, clock, random })
-  const identity = { sql: store.sql, clock, random }
-  const grants = openGrants(identity)
-  const peps = openPeps(identity)
   const metrics = createMetrics({
     ledger: ledger.stats,
     bundle: activation.status,
     heldCounts: () => catalog.heldCounts(),
   })
   const current = { bundle: () => active().bundle, onFresh: metrics.countSighting }
-  const catalog: Catalog = openCatalog({ ...identity, ...current, log })
+  const catalog: Catalog = openCatalog({ sql: store.sql, clock, ...current, log })
   const events = watchEvents({
-    revokedSince: grants.revokedSince,
+    sql: store.sql,
+    feed,
     activated: activation.subscribe,
     clock,
-    onFailure: (error) => log.warn({ err: error }, 'revocations could not be polled'),
+    onFailure: (error) => log.warn({ err: error }, 'what changed could not be told'),
   })
+  await feed.start()
   const core = { active, ledger, clock }
   const onDecided = metrics.countAuthorization
-  const decide = createDecide({ ...core, resolveGrants: grants.resolveGrants, onDecided })
+  const decide = createDecide({
+    ...core,
+    ...resolver,
+    // A JWT is nobody's yet.
+    resolveCallers: (credentials) =>
+      resolver.resolveGrants(credentials.flatMap(({ token, jwt }) => (jwt === null ? token : []))),
+    onUsed: identity.lastUse.note,
+    onDecided,
+  })
   const standing: AdvisePorts['standingOf'] = (user, agent) => standingOf(store.sql, user, agent)
   const advise = createAdvise({ ...core, standingOf: standing, onDecided })
-  const admin = administration(ports, { activation, bundles, grants, peps })
-  const app = createApp({
-    identify: createIdentify(ports.operatorTokenSha256, peps),
-    routes: [
-      ...operationsRoutes({
-        registry: metrics.registry,
-        unready: () => lackOf(store),
-        bundle: () => bundleState(activation.status()),
-      }),
-      ...accessRoutes({
-        advise,
-        search: createSearch({ active, standingOf: standing, clock }),
-        publicUrl: ports.publicUrl,
-      }),
-      ...adminRoutes(admin),
-      ...toolRoutes(catalog),
-      ...hookRoutes({ secret: ports.webhookSecret, refresh: activation.refresh }),
-      ...pepRoutes({
-        decide: counted(decide, metrics, clock),
-        sealOutcomes: ledger.sealOutcomes,
-        ...catalog,
-        servers: () => serversOf(active().bundle),
-        bindingKeys: (servers) => bindingKeys(keys.vault, servers, clock.now()),
-        list: createList({ active, resolveGrants: grants.resolveGrants, clock }),
-        subscribe: events.subscribe,
-      }),
-    ],
-    publicUrl: ports.publicUrl,
+  const admin = administration(ports, { activation, bundles, ...identity })
+  const operators = joinOperators(ports, {
+    store,
+    clock,
+    random,
+    ledger,
+    vault: keys.vault,
+    peps,
+    users: identity.users,
     log,
   })
+  const routes = [
+    ...operationsRoutes({
+      registry: metrics.registry,
+      unready: () => lackOf(store),
+      bundle: () => bundleState(activation.status()),
+    }),
+    ...accessRoutes({
+      advise,
+      search: createSearch({ active, standingOf: standing, clock }),
+      publicUrl: ports.publicUrl,
+    }),
+    ...adminRoutes(admin, operators.guard.record),
+    ...operators.routes,
+    ...toolRoutes(catalog),
+    ...hookRoutes({ secret: ports.webhookSecret, refresh: activation.refresh }),
+    ...pepRoutes({
+      decide: counted(decide, metrics, clock),
+      sealOutcomes: ledger.sealOutcomes,
+      ...catalog,
+      servers: () => serversOf(active().bundle),
+      bindingKeys: (servers) => bindingKeys(keys.vault, servers, clock.now()),
+      identify: async ({ token, jwt }) =>
+        jwt === null ? resolver.identifyToken(token) : { grant: null, fault: 'unknown' },
+      list: createList({ active, resolveById: resolver.resolveById, clock }),
+      subscribe: events.subscribe,
+    }),
+  ]
+  const app = createApp({ guard: operators.guard, routes, publicUrl: ports.publicUrl, log })
   return {
     app,
+    routes,
     get bundle() {
       return active().bundle
     },
     activation,
     admin,
     peps,
-    resolveGrants: grants.resolveGrants,
-    stop: () => stopAll(events, [activation.stop, ledger.close, engine.stop]),
+    sessions: operators.sessions,
+    bootstrap: operators.bootstrap,
+    resolveGrants: resolver.resolveGrants,
+    stop: () => {
+      const ends = [() => feed.stop(), identity.lastUse.stop, activation.stop, ledger.close]
+      return stopAll(events, [...ends, engine.stop])
+    },
   }
 }
 
@@ -143,23 +176,21 @@ async function stopAll(
   for (const end of ends) await end()
 }
 
-type Administered = {
+type Administered = Pick<Identity, 'grants' | 'peps' | 'users' | 'agents'> & {
   readonly activation: Activation
   readonly bundles: Bundles
-  readonly grants: Grants
-  readonly peps: Peps
 }
 
 /** What an operator may do. */
 function administration(
   { store, keys, clock }: PdpPorts,
-  { activation, bundles, grants, peps }: Administered,
+  { activation, bundles, grants, peps, users, agents }: Administered,
 ): AdminPorts {
   const vaulted = { store, vault: keys.vault }
   return {
-    createGrant: grants.createGrant,
-    listGrants: grants.listGrants,
-    revokeGrant: async (grant) => (await grants.revokeGrant(grant)) !== undefined,
+    ...grants,
+    ...users,
+    ...agents,
     enrollPep: (servers) => peps.enrollPep(servers),
     listPeps: peps.listPeps,
     revokePep: peps.revokePep,
@@ -181,18 +212,6 @@ async function activate({ decider, clock, log }: PdpPorts, bundles: Bundles): Pr
     await bundles.keep({ id, content, source: source.name, commit: started.commit })
   } else log.error({ active: id }, `the bundle of before decides: ${started.problem.message}`)
   return await startActivation({ ...decider, bundles, clock, log }, started)
-}
-
-/** Who a bearer token speaks for. An operator token is compared by digest, in constant time. */
-function createIdentify(operatorTokenSha256: string, peps: Peps): Identify {
-  const operator = Buffer.from(operatorTokenSha256, 'hex')
-  return async function identify(bearer) {
-    const digest = sha256(bearer)
-    if (timingSafeEqual(Buffer.from(digest, 'hex'), operator)) return { kind: 'operator' }
-    if (!isWellFormedToken('pep', bearer, sha256)) return undefined
-    const pep = await peps.resolvePep(digest)
-    return pep === undefined ? undefined : { kind: 'pep', ...pep }
-  }
 }
 
 function counted(decide: Decide, metrics: Metrics, clock: Clock): Decide {
@@ -224,8 +243,4 @@ function describeBundle(bundle: Bundle): BundleInfo {
     source: upstream.url ?? [upstream.command, ...upstream.args].join(' '),
   }))
   return { id: bundle.id, name: bundle.name, policies: bundle.policies.size, servers }
-}
-
-function sha256(text: string): string {
-  return hash('sha256', text)
 }

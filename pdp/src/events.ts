@@ -1,63 +1,108 @@
 // Owns telling PEPs what changed while their streams are open. Acceleration only: no promise rests on an event arriving.
+// While it cannot be known what was revoked, nobody is left to believe that nothing was: their subscriptions end.
+import type { Sql } from '../../schemas/database/sql.ts'
+import { EVENTS_LOOKBACK_MS } from '../../schemas/limits.ts'
 import type { PepEvent } from '../../schemas/pep-api.ts'
 import type { Clock } from '../../schemas/ports.ts'
-import type { RevokedGrant } from './identity/grants.ts'
+import type { ChangeFeed, Heard } from './identity/change-feed.ts'
+import type { Origin } from './identity/changes.ts'
+import { FROM_GRANTS } from './identity/grant.ts'
+
+export type Subscriber = {
+  readonly onEvent: (event: PepEvent) => void
+  /** Nothing more will be told. */
+  readonly onEnd: () => void
+}
 
 export type Events = {
-  /** Calls back for each event until the signal aborts. */
-  readonly subscribe: (onEvent: (event: PepEvent) => void, signal: AbortSignal) => void
+  /** Calls back for each event until the signal aborts; first with what changed in the last minute. */
+  readonly subscribe: (subscriber: Subscriber, signal: AbortSignal) => void
   readonly stop: () => void
 }
 
 type Ports = {
-  readonly revokedSince: (since: number) => Promise<readonly RevokedGrant[]>
+  readonly sql: Sql
+  readonly feed: Pick<ChangeFeed, 'subscribe' | 'isFresh'>
   /** Calls back with each bundle that becomes active, until the signal aborts. */
   readonly activated: (onActivated: (bundle: string) => void, signal: AbortSignal) => void
   readonly clock: Clock
   readonly onFailure: (error: unknown) => void
 }
 
-/** How often other PDPs' revocations are looked for; with GRANT_AGE_MS_MAX well inside the promised second. */
-const POLL_INTERVAL_MS = 250
-/** Looked back at each poll: clocks of PDPs differ, and a revocation may commit after it was stamped. */
-const OVERLAP_MS = 5_000
-
-export function watchEvents({ revokedSince, activated, clock, onFailure }: Ports): Events {
-  const subscribers = new Set<(event: PepEvent) => void>()
-  const told = new Map<string, number>()
-  const poll = async (): Promise<void> => {
-    if (subscribers.size === 0) return
-    const horizon = clock.now() - OVERLAP_MS
-    for (const { id, revokedAt } of await revokedSince(horizon)) {
-      if (told.has(id)) continue
-      told.set(id, revokedAt)
-      for (const tell of subscribers) tell({ kind: 'revoked', grant: id })
-    }
-    for (const [id, revokedAt] of told) if (revokedAt < horizon - OVERLAP_MS) told.delete(id)
+export function watchEvents({ sql, feed, activated, clock, onFailure }: Ports): Events {
+  const subscribers = new Set<Subscriber>()
+  const endAll = (): void => {
+    const ended = [...subscribers]
+    subscribers.clear()
+    for (const { onEnd } of ended) onEnd()
   }
-  let running = false
-  const timer = setInterval(() => {
-    if (running) return
-    running = true
-    void poll()
-      .catch(onFailure)
-      .finally(() => {
-        running = false
-      })
-  }, POLL_INTERVAL_MS)
-  timer.unref()
+  const tellTo = async (
+    to: ReadonlySet<Subscriber>,
+    changed: () => Promise<readonly Origin[]>,
+  ): Promise<void> => {
+    const events = await eventsOf(sql, await changed(), new Date(clock.now()))
+    for (const event of events) for (const { onEvent } of to) onEvent(event)
+  }
+  const hear = (heard: Heard): void => {
+    if (heard === 'lost') endAll()
+    if (heard === 'lost' || heard.length === 0 || subscribers.size === 0) return
+    const changed = async () => (heard === 'all' ? changedLately(sql) : heard)
+    tellTo(subscribers, changed).catch((error: unknown) => {
+      onFailure(error)
+      endAll()
+    })
+  }
   const stopping = new AbortController()
+  feed.subscribe(hear, stopping.signal)
   activated((bundle) => {
-    for (const tell of subscribers) tell({ kind: 'bundle', bundle })
+    for (const { onEvent } of subscribers) onEvent({ kind: 'bundle', bundle })
   }, stopping.signal)
   return {
-    subscribe: (onEvent, signal) => {
-      subscribers.add(onEvent)
-      signal.addEventListener('abort', () => subscribers.delete(onEvent), { once: true })
+    subscribe(subscriber, signal) {
+      if (!feed.isFresh()) return subscriber.onEnd()
+      subscribers.add(subscriber)
+      signal.addEventListener('abort', () => subscribers.delete(subscriber), { once: true })
+      tellTo(new Set([subscriber]), () => changedLately(sql)).catch((error: unknown) => {
+        onFailure(error)
+        if (subscribers.delete(subscriber)) subscriber.onEnd()
+      })
     },
-    stop: () => {
-      clearInterval(timer)
-      stopping.abort()
-    },
+    stop: () => stopping.abort(),
   }
 }
+
+async function changedLately(sql: Sql): Promise<Origin[]> {
+  const rows = await sql.query(
+    `select distinct kind, id from identity_change where at > now() - make_interval(secs => $1)`,
+    [EVENTS_LOOKBACK_MS / 1_000],
+  )
+  return rows.map((row) => ({ kind: row['kind'] as string, id: row['id'] as string }))
+}
+
+/** One for each grant that a change was about. One that is good for nothing now is revoked, whatever was done to it. */
+async function eventsOf(sql: Sql, changed: readonly Origin[], now: Date): Promise<PepEvent[]> {
+  const idsOf = (kind: string): string[] =>
+    changed.flatMap((origin) => (origin.kind === kind ? [origin.id] : []))
+  const grants = idsOf('grant').filter((id) => UUID.test(id))
+  const asked = [grants, idsOf('user'), idsOf('agent')]
+  if (asked.every((ids) => ids.length === 0)) return []
+  const rows = await sql.query(TOLD, [...asked, now])
+  const gone = new Set(grants)
+  for (const row of rows) gone.delete(row['id'] as string)
+  return [
+    ...[...gone].map((grant) => ({ kind: 'revoked' as const, grant })),
+    ...rows.map((row) => {
+      const kind = row['in_force'] === true ? ('changed' as const) : ('revoked' as const)
+      return { kind, grant: row['id'] as string }
+    }),
+  ]
+}
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+
+/** Of a user or an agent, the grants that would be in force without it. */
+const TOLD = `select g.id, g.revoked is null and g.expires > $4 and u.offboarded is null
+    and a.disabled is null as in_force
+  ${FROM_GRANTS}
+  where g.id = any($1::uuid[]) or (g.revoked is null and g.expires > $4
+    and (g.user_id = any($2::text[]) or g.agent = any($3::text[])))`

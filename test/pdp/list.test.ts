@@ -2,13 +2,13 @@
 // with. Neither is a decision, and none of another PEP's servers is told.
 import { hash, randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { formatToken } from '../../schemas/identifiers.ts'
 import { LIST_CALLERS_MAX } from '../../schemas/limits.ts'
 import { decideResponse, listResponse, serversResponse } from '../../schemas/pep-api.ts'
 import { startTestPdp, type TestPdp } from '../harness/pdp.ts'
 
 let pdp: TestPdp
-/** Digests of the tokens of grants on every server, unless they are named otherwise. */
+/** Grants on every server, unless they are named otherwise; and the digests of their tokens. */
+const grants: Record<string, string> = {}
 const tokens: Record<string, string> = {}
 beforeAll(async () => {
   pdp = await startTestPdp()
@@ -17,6 +17,7 @@ beforeAll(async () => {
     const request = { user: name, agent: 'demo', servers, teams: team, expiresInMs: 3_600_000 }
     const { id, token } = await pdp.admin.createGrant({ ...request, ...change })
     tokens[name] = sha256(token)
+    grants[name] = id
     return id
   }
   await grant('ann', ['engineering'])
@@ -25,7 +26,7 @@ beforeAll(async () => {
   await grant('files-only', ['interns'], { servers: ['files'] })
   await grant('expired', ['engineering'], { expiresInMs: 1 })
   await pdp.admin.revokeGrant(await grant('revoked', ['engineering']))
-  tokens['unknown'] = sha256(formatToken('grant', Buffer.alloc(32), sha256))
+  grants['unknown'] = randomUUID()
 })
 afterAll(() => pdp.stop())
 
@@ -44,7 +45,7 @@ async function ask(path: string, credential: string, body?: object) {
 
 type Caller = readonly [who: string, server: string]
 async function shown(callers: readonly Caller[], credential = 'pep') {
-  const body = { callers: callers.map(([who, server]) => ({ token: tokens[who], server })) }
+  const body = { callers: callers.map(([who, server]) => ({ grant: grants[who], server })) }
   const { json } = await ask('/pep/v1/list', credential, body)
   return listResponse.parse(json).visible
 }
@@ -138,14 +139,17 @@ describe('lists', () => {
     { count: LIST_CALLERS_MAX, status: 200 },
     { count: LIST_CALLERS_MAX + 1, status: 400 },
   ])('of $count callers are answered $status', async ({ count, status }) => {
-    const callers = Array.from({ length: count }, () => ({ token: tokens['ann'], server: 'files' }))
+    const callers = Array.from({ length: count }, () => ({ grant: grants['ann'], server: 'files' }))
     expect((await ask('/pep/v1/list', 'pep', { callers })).status).toBe(status)
   })
 
-  test.each(['cgt_token', '', null])('take the digest of a token, never %j', async (token) => {
-    const callers = [{ token, server: 'files' }]
-    expect((await ask('/pep/v1/list', 'pep', { callers })).status).toBe(400)
-  })
+  test.each(['cgt_token', sha256(''), '', null])(
+    'take the id of a grant, never %j',
+    async (grant) => {
+      const callers = [{ grant, server: 'files' }]
+      expect((await ask('/pep/v1/list', 'pep', { callers })).status).toBe(400)
+    },
+  )
 })
 
 describe('binding keys', () => {

@@ -13,6 +13,7 @@ import type { Candidate } from '../engine/candidate.ts'
 import { startCandidate } from '../engine/candidate.ts'
 import { readBase, reservedIds } from './base.ts'
 import type { Bundle, BundlePolicy, BundleServer, BundleTool } from './bundle.ts'
+import { clientFindings } from './clients.ts'
 import type { CompiledAction, CompiledSchema } from './compile.ts'
 import { compilePolicies, compileSchema } from './compile.ts'
 import { contentText } from './content.ts'
@@ -100,6 +101,7 @@ async function load(files: BundleFiles, env: Environment, candidate: Candidate):
     access: gateway.access,
     maxAgeMs: durationMs(gateway.maxBundleAge) ?? 0,
     requireSignedBy: gateway.requireSignedBy,
+    identity: gateway.identity,
     digests: {
       policySet: sha256(
         canonical({
@@ -137,7 +139,7 @@ async function readSources(files: BundleFiles, env: Environment, candidate: Cand
   const own = await readOwnTypes(files.schemas, files.entities, candidate)
   const { policies, findings } = await readPolicies(files.policies, ids, candidate)
   const written = [
-    ...(gateway.ok ? [] : gateway.findings),
+    ...(gateway.ok ? clientFindings(gateway.value, ids) : gateway.findings),
     ...read.flatMap((it) => it.findings),
     ...own.findings,
     ...findings,

@@ -10,7 +10,8 @@ import { denied } from '../authorize/denial.ts'
 import type { OwnAuthorizer } from '../authorize/own.ts'
 import type { Authorization, AuthorizationRequest } from '../authorize/types.ts'
 import type { Bundle } from '../bundle/bundle.ts'
-import type { Grant, ResolveGrants } from '../identity/grants.ts'
+import type { Grant, ResolveCallers } from '../identity/grant.ts'
+import type { GrantResolver } from '../identity/resolve.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { explainRefusal } from './explain.ts'
 import { readMessage } from './read-message.ts'
@@ -20,7 +21,11 @@ export type Enforcer = { readonly id: string; readonly servers: readonly string[
 export type DecidePorts = {
   /** What decides now. Asked once per request: all its calls are decided by one bundle. */
   readonly active: () => Active
-  readonly resolveGrants: ResolveGrants
+  readonly resolveCallers: ResolveCallers
+  readonly position: GrantResolver['position']
+  readonly stillHold: GrantResolver['stillHold']
+  /** Told of each grant that is used, and from where; must not throw. */
+  readonly onUsed: (grant: string, source: string | null) => void
   readonly ledger: Ledger
   readonly clock: Clock
   /** Told of each decision; must not throw. */
@@ -46,31 +51,60 @@ type Asked = {
   readonly unreadable: string | undefined
 }
 
+/** A grant that changes while its call is decided is decided anew, so often in all. */
+const ATTEMPTS_MAX = 3
+
+/**
+ * INVARIANT: no allow is sealed unless its grant, as it was decided by, held less than GRANT_AGE_MS_MAX before. Throws when
+ * that cannot be known.
+ */
 export function createDecide(ports: DecidePorts): Decide {
   return async function decide(pep, calls) {
-    const { bundle, authorizer } = ports.active()
-    const digests = calls.flatMap(({ token }) => (token === null ? [] : [token]))
-    const grants = await ports.resolveGrants(digests)
-    const now = ports.clock.now()
-    const asked = calls.map((call) => identify(bundle, pep, call, grants, now))
-    const accepted = asked.filter((item): item is Asked => 'request' in item)
-    const readable = accepted.filter(({ unreadable }) => unreadable === undefined)
-    const [authorizations] = await Promise.all([
-      authorizer.authorize(readable.map(({ request }) => request)),
-      ports.ledger.prepare(accepted.map(({ request }) => request.user), now),
-    ]) // biome-ignore format: two independent waits
-    const answers = authorizations.values()
-    return asked.map((item) => {
-      if (!('request' in item)) return item
-      const authorization =
-        item.unreadable === undefined
-          ? answers.next().value
-          : denied({ code: 'invalid_request', detail: item.unreadable })
-      if (authorization === undefined) throw new Error('the authorizer answered too few requests')
-      ports.onDecided(authorization)
-      return seal(ports.ledger, bundle, { pep, asked: item, authorization })
-    })
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+      const { bundle, items, since } = await decideOnce(ports, pep, calls)
+      const allowed = items.flatMap((item) => allowedGrant(item) ?? [])
+      if (allowed.length > 0 && !(await ports.stillHold(allowed, since))) continue
+      return items.map((item) => {
+        if (!('authorization' in item)) return item
+        ports.onDecided(item.authorization)
+        return seal(ports.ledger, bundle, item)
+      })
+    }
+    throw new Error('who may call changed again and again while it was decided')
   }
+}
+
+async function decideOnce(ports: DecidePorts, pep: Enforcer, calls: readonly DecideCall[]) {
+  const { bundle, authorizer } = ports.active()
+  const since = ports.position()
+  const callers = await ports.resolveCallers(
+    calls.flatMap(({ token, jwt }) => (token === null ? [] : [{ token, jwt }])),
+  )
+  const now = ports.clock.now()
+  const asked = calls.map((call) => identify(bundle, pep, call, callers, now))
+  const accepted = asked.filter((item): item is Asked => 'request' in item)
+  for (const { grant, call } of accepted) if (grant !== null) ports.onUsed(grant.id, call.sourceIp)
+  const readable = accepted.filter(({ unreadable }) => unreadable === undefined)
+  const [authorizations] = await Promise.all([
+    authorizer.authorize(readable.map(({ request }) => request)),
+    ports.ledger.prepare(accepted.map(({ request }) => request.user), now),
+  ]) // biome-ignore format: two independent waits
+  const answers = authorizations.values()
+  const items = asked.map((item): Decided | Rejection => {
+    if (!('request' in item)) return item
+    const authorization =
+      item.unreadable === undefined
+        ? answers.next().value
+        : denied({ code: 'invalid_request', detail: item.unreadable })
+    if (authorization === undefined) throw new Error('the authorizer answered too few requests')
+    return { pep, asked: item, authorization }
+  })
+  return { bundle, items, since }
+}
+
+function allowedGrant(item: Decided | Rejection): Grant | null {
+  if (!('authorization' in item) || item.authorization.decision === 'deny') return null
+  return item.asked.grant
 }
 
 function identify(

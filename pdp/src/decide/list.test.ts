@@ -5,7 +5,7 @@ import type { Visible } from '../../../schemas/pep-api.ts'
 import { NO_CEILINGS } from '../../../schemas/scopes.ts'
 import { denied } from '../authorize/denial.ts'
 import type { AuthorizationRequest } from '../authorize/types.ts'
-import type { Grant } from '../identity/grants.ts'
+import type { Grant } from '../identity/grant.ts'
 import type { Active } from './decide.ts'
 import { createList } from './list.ts'
 
@@ -23,10 +23,10 @@ function listing(codes: Readonly<Record<string, VerdictCode>>) {
     })
   const list = createList({
     active: () => ({ bundle, authorizer: { authorize } }) as unknown as Active,
-    resolveGrants: async () => new Map([['t', GRANT]]),
+    resolveById: async () => new Map([['g', GRANT]]),
     clock: { now: () => 1, monotonic: () => 1 },
   })
-  return list({ id: 'p', servers: ['files'] }, [{ token: 't', server: 'files' }])
+  return list({ id: 'p', servers: ['files'] }, [{ grant: 'g', server: 'files' }])
 }
 
 test.each<{ codes: Readonly<Record<string, VerdictCode>>; want: (Visible | null)[] }>([
@@ -39,5 +39,6 @@ test.each<{ codes: Readonly<Record<string, VerdictCode>>; want: (Visible | null)
 }) // biome-ignore format: a table
 
 test.each(['tools/list', 'resources/list', 'prompts/list'])('without an answer to %s there is none', async (method) => {
-  await expect(listing({ [method]: 'engine_fault' })).rejects.toThrow('left a list open')
+  await expect(listing({ [method]: 'engine_fault' })).rejects.toThrow('left open: engine_fault')
+  await expect(listing({ [method]: 'clock_fault' })).rejects.toThrow('left open: clock_fault')
 }) // biome-ignore format: a title

@@ -2,23 +2,27 @@
 // a list itself; decides nothing, records nothing, reserves nothing.
 import type { ListRequest, Visible } from '../../../schemas/pep-api.ts'
 import type { Authorization, AuthorizationRequest } from '../authorize/types.ts'
-import type { Grant } from '../identity/grants.ts'
+import type { Grant } from '../identity/grant.ts'
+import type { ResolveGrants } from '../identity/resolve.ts'
 import type { DecidePorts, Enforcer } from './decide.ts'
 
 /**
- * Per caller, in order; null for a token that is not in force, a server that is not granted or that this PEP is not
+ * Per caller, in order; null for a grant that is not in force, a server that is not granted or that this PEP is not
  * enrolled for, and whoever may not connect. Policies see no source address and the modern era: what depends on
- * either may be shown otherwise to a client that asks. Throws when the engine leaves an answer open: that is no change.
+ * either may be shown otherwise to a client that asks. Throws when the engine or a wrong clock leaves an answer open: that is no
+ * change.
  */
 export type List = (pep: Enforcer, callers: ListRequest['callers']) => Promise<(Visible | null)[]>
 
 /** Templates are shown as resources are. */
 const LISTS = ['tools/list', 'resources/list', 'prompts/list'] as const
 
-export function createList(ports: Pick<DecidePorts, 'active' | 'resolveGrants' | 'clock'>): List {
+type ListPorts = Pick<DecidePorts, 'active' | 'clock'> & { readonly resolveById: ResolveGrants }
+
+export function createList(ports: ListPorts): List {
   return async function list(pep, callers) {
     const { bundle, authorizer } = ports.active()
-    const grants = await ports.resolveGrants(callers.map(({ grant }) => grant))
+    const grants = await ports.resolveById(callers.map(({ grant }) => grant))
     const time = ports.clock.now()
     const shown: (Visible | null)[] = []
     // One at a time: calls come in between, and no batch is more than the engine answers in its time.
@@ -53,9 +57,8 @@ function requestsOf(grant: Grant, server: string, time: number): AuthorizationRe
 }
 
 function visibleIn(answers: readonly Authorization[]): Visible | null {
-  if (answers.some(({ code }) => code === 'engine_fault')) {
-    throw new Error('the engine left a list open')
-  }
+  const open = answers.find(({ code }) => code === 'engine_fault' || code === 'clock_fault')
+  if (open !== undefined) throw new Error(`a list was left open: ${open.code}`)
   const lists = answers.flatMap(({ visible }) => visible ?? [])
   if (lists.length === 0) return null
   return {

@@ -1,175 +1,153 @@
-// Owns grants: leave for one agent of one user to speak to some servers, under a bearer token that
-// is shown once. Never keeps a token, and never says what a grant may do there: that is policy.
+// Owns grants: leave for one agent of one user to speak to some servers, under a bearer token that is shown once.
+// Never keeps a token, and never says what a grant may do there: that is policy.
 import { hash } from 'node:crypto'
-import type { CreatedGrant, GrantRequest, GrantRow } from '../../../schemas/admin-api.ts'
+import type {
+  CreatedGrant,
+  GrantRequest,
+  GrantRow,
+  GrantsQuery,
+} from '../../../schemas/admin-api.ts'
 import type { Row, Sql } from '../../../schemas/database/sql.ts'
 import { formatToken, TOKEN_RANDOM_BYTES } from '../../../schemas/identifiers.ts'
 import type { Clock, Random } from '../../../schemas/ports.ts'
-import { type Ceilings, NO_CEILINGS, SCOPES } from '../../../schemas/scopes.ts'
+import { SCOPES } from '../../../schemas/scopes.ts'
 import { uuidV7 } from '../../../schemas/uuid.ts'
-import { rememberRecent } from './recent.ts'
+import type { ChangeFeed } from './change-feed.ts'
+import { FROM_GRANTS, TEAMS } from './grant.ts'
+import { grantRowOf, listStatement, showStatement } from './grant-rows.ts'
+import { Refused } from './refused.ts'
 
-/** A grant in force at the moment it was resolved. */
-export type Grant = {
-  readonly id: string
-  readonly user: string
-  readonly agent: string
-  readonly teams: readonly string[]
-  readonly servers: readonly string[]
-  readonly scopes: Ceilings
-  /** Milliseconds since 1970. */
-  readonly expiresAt: number
-}
-
-/**
- * Grants by token digest (hex SHA-256), as they stood no longer than GRANT_AGE_MS_MAX ago. Unknown,
- * expired and revoked tokens are absent. Throws when the database does not answer in that time.
- */
-export type ResolveGrants = (digests: readonly string[]) => Promise<ReadonlyMap<string, Grant>>
-
-/** `token` is the digest of the token; `revokedAt` in ms since 1970. */
-export type RevokedGrant = {
-  readonly id: string
-  readonly token: string
-  readonly revokedAt: number
-}
+/** `revokedAt` in ms since 1970. */
+export type RevokedGrant = { readonly id: string; readonly revokedAt: number }
 
 export type Grants = {
   /**
-   * Makes the user if there is none, and adds the teams to them. Does NOT check that the servers
-   * exist.
+   * Makes user and agent if there are none, and adds the teams to the user. Throws Refused for an offboarded user and a
+   * disabled agent. Does NOT check that the servers exist.
    */
   readonly createGrant: (request: GrantRequest) => Promise<CreatedGrant>
-  /** All, newest first, expired and revoked ones included. */
-  readonly listGrants: () => Promise<GrantRow[]>
+  /** Newest first, expired and revoked ones included. */
+  readonly listGrants: (query: GrantsQuery) => Promise<GrantRow[]>
+  /** Undefined when there is no such grant. */
+  readonly showGrant: (id: string) => Promise<GrantRow | undefined>
   /**
-   * Undefined when there is no such grant; revoking twice keeps the first time. In force here at
-   * once.
+   * A new token for it; the old one ends here at once. Undefined when there is no such grant; throws Refused for one that
+   * is not active or has no token.
    */
+  readonly rotateGrant: (id: string) => Promise<CreatedGrant | undefined>
+  /** Undefined when there is no such grant; revoking twice keeps the first time. In force here at once. */
   readonly revokeGrant: (id: string) => Promise<RevokedGrant | undefined>
-  readonly resolveGrants: ResolveGrants
-  /** What any PDP revoked at `since` (ms since 1970) or later. */
-  readonly revokedSince: (since: number) => Promise<RevokedGrant[]>
 }
 
-export type IdentityPorts = { readonly sql: Sql; readonly clock: Clock; readonly random: Random }
+export type IdentityPorts = {
+  readonly sql: Sql
+  readonly clock: Clock
+  readonly random: Random
+  readonly feed: ChangeFeed
+}
 
-export function openGrants({ sql, clock, random }: IdentityPorts): Grants {
-  const recent = rememberRecent((digests) => lookup(sql, digests), clock.monotonic)
+export function openGrants({ sql, clock, random, feed }: IdentityPorts): Grants {
   // A write whose answer is lost may have been made: what was known before it is not used again.
   const change = (text: string, params: unknown[]): Promise<Row[]> => {
-    return sql.query(text, params).finally(recent.forget)
+    return sql.query(text, params).finally(() => feed.distrust())
+  }
+  const newToken = (): string => formatToken('grant', random(TOKEN_RANDOM_BYTES), sha256)
+  const showGrant = async (id: string): Promise<GrantRow | undefined> => {
+    const { text, params } = showStatement(id, new Date(clock.now()))
+    return (await sql.query(text, params)).map(grantRowOf)[0]
   }
   return {
-    async createGrant({ user, agent, servers, teams = [], expiresInMs }) {
+    async createGrant({ user, agent, servers, teams = [], scopes = [...SCOPES], expiresInMs }) {
       const now = clock.now()
-      const token = formatToken('grant', random(TOKEN_RANDOM_BYTES), sha256)
+      const token = newToken()
       const id = uuidV7(now, 0, random(8))
-      const expires = new Date(now + expiresInMs)
-      const [row] = await change(CREATE, [
-        user, teams, new Date(now), id, sha256(token), token.slice(-4), agent, servers, expires,
+      const [made] = await change(CREATE, [
+        user, teams, new Date(now), id, sha256(token), token.slice(-4), agent, servers,
+        new Date(now + expiresInMs), [...new Set(scopes)].toSorted(),
       ]) // biome-ignore format: a list
-      return {
-        id,
-        token,
-        user,
-        agent,
-        servers,
-        teams: row?.['teams'] as string[],
-        scopes: [...SCOPES],
-        expiresAt: expires.toISOString(),
-      }
+      if (made === undefined) throw await refusalOf(sql, user, agent)
+      return createdOf(made, token)
     },
-    listGrants: async () => (await sql.query(LIST)).map(grantRowOf),
+    async listGrants(query) {
+      const { text, params } = listStatement(query, new Date(clock.now()))
+      return (await sql.query(text, params)).map(grantRowOf)
+    },
+    showGrant,
+    async rotateGrant(id) {
+      const token = newToken()
+      const params = [id, sha256(token), token.slice(-4), new Date(clock.now())]
+      const [rotated] = await change(ROTATE, params)
+      if (rotated !== undefined) return createdOf(rotated, token)
+      const grant = await showGrant(id)
+      if (grant === undefined) return undefined
+      const { client, state } = grant
+      throw new Refused(
+        client === null
+          ? `the grant is ${state}: only an active one gets a new token`
+          : 'the grant has no token: access tokens of its client stand for it',
+      )
+    },
     async revokeGrant(id) {
       const [row] = await change(REVOKE, [id, new Date(clock.now())])
-      return row === undefined ? undefined : revokedOf(row)
+      return row === undefined
+        ? undefined
+        : { id: row['id'] as string, revokedAt: (row['revoked'] as Date).getTime() }
     },
-    async resolveGrants(digests) {
-      const found = await recent.get(digests)
-      const now = clock.now()
-      return new Map([...found].filter(([, grant]) => now < grant.expiresAt))
-    },
-    revokedSince: async (since) =>
-      (await sql.query(REVOKED_SINCE, [new Date(since)])).map(revokedOf),
   }
 }
 
-/**
- * Two statements would need a transaction: the user and the grant are made together, or neither.
- */
+/** Two statements would need a transaction: user, agent and grant are made together, or none of them. */
 const CREATE = `with owner as (
-    insert into users (id, teams, created)
-    values ($1, (select coalesce(array_agg(distinct team order by team), '{}')
-      from unnest($2::text[]) as team), $3)
+    insert into users as u (id, teams, created)
+    select $1::text, (select coalesce(array_agg(distinct team order by team), '{}')
+      from unnest($2::text[]) as team), $3::timestamptz where $1 is not null
     on conflict (id) do update set teams = (
       select coalesce(array_agg(distinct team order by team), '{}')
-      from unnest(users.teams || excluded.teams) as team)
-    returning id, teams
+      from unnest(u.teams || excluded.teams) as team)
+    where u.offboarded is null
+    returning u.id, ${TEAMS} as teams
   ), acting as (
     insert into agents (id, created) values ($7, $3) on conflict (id) do nothing
   ), made as (
-    insert into grants (id, token_sha256, token_last4, user_id, agent, servers, created, expires)
-    select $4, $5, $6, id, $7, $8, $3, $9 from owner
-  ) select teams from owner`
+    insert into grants (id, token_sha256, token_last4, user_id, agent, servers, scopes, created, expires)
+    select $4::uuid, $5, $6, owner.id, $7, $8::text[], $10::text[], $3, $9::timestamptz
+    from (select id from owner union all select null where $1 is null) as owner
+    where not exists (select from agents where id = $7 and disabled is not null)
+    returning *
+  ) select made.*, coalesce((select teams from owner), '{}') as teams from made`
 
-const LIST = `select g.*, u.teams from grants g join users u on u.id = g.user_id
-  order by g.created desc, g.id desc`
+const ROTATE = `with rotated as (
+    update grants g set token_sha256 = $2, token_last4 = $3
+    where id = $1 and token_sha256 is not null and revoked is null and expires > $4
+      and not exists (select from users where id = g.user_id and offboarded is not null)
+      and not exists (select from agents where id = g.agent and disabled is not null)
+    returning *
+  ) select g.*, ${TEAMS} as teams ${FROM_GRANTS.replace('from grants', 'from rotated')}`
 
 const REVOKE = `update grants set revoked = coalesce(revoked, $2) where id = $1
-  returning id, token_sha256, revoked`
+  returning id, revoked`
 
-const REVOKED_SINCE = `select id, token_sha256, revoked from grants where revoked >= $1
-  order by revoked`
-
-async function lookup(sql: Sql, digests: readonly string[]): Promise<Map<string, Grant>> {
-  const rows = await sql.query(
-    `select g.token_sha256, g.id, g.user_id, g.agent, g.servers, g.expires, u.teams
-     from grants g join users u on u.id = g.user_id
-     where g.token_sha256 = any($1::text[]) and g.revoked is null`,
-    [digests],
-    'grants',
+async function refusalOf(sql: Sql, user: string | null, agent: string): Promise<Refused> {
+  const [found] = await sql.query('select from agents where id = $1 and disabled is not null', [
+    agent,
+  ])
+  return new Refused(
+    found === undefined
+      ? `the user ${user} is offboarded; \`cedargate users reinstate ${user}\` takes that back`
+      : `the agent ${agent} is disabled; \`cedargate agents enable ${agent}\` takes that back`,
   )
-  return new Map(rows.map((row) => [row['token_sha256'] as string, grantOf(row)]))
 }
 
-function grantOf(row: Row): Grant {
+function createdOf(row: Row, token: string): CreatedGrant {
   return {
     id: row['id'] as string,
-    user: row['user_id'] as string,
-    agent: row['agent'] as string,
-    teams: row['teams'] as string[],
-    servers: row['servers'] as string[],
-    scopes: NO_CEILINGS,
-    expiresAt: (row['expires'] as Date).getTime(),
-  }
-}
-
-function grantRowOf(row: Row): GrantRow {
-  const revoked = row['revoked'] as Date | null
-  return {
-    id: row['id'] as string,
-    user: row['user_id'] as string,
+    token,
+    user: row['user_id'] as string | null,
     agent: row['agent'] as string,
     servers: row['servers'] as string[],
     teams: row['teams'] as string[],
     scopes: row['scopes'] as string[],
-    client: null,
-    state: 'active',
-    lastUsedAt: null,
-    lastSource: null,
-    tokenLast4: row['token_last4'] as string,
-    createdAt: (row['created'] as Date).toISOString(),
     expiresAt: (row['expires'] as Date).toISOString(),
-    revokedAt: revoked?.toISOString() ?? null,
-  }
-}
-
-function revokedOf(row: Row): RevokedGrant {
-  return {
-    id: row['id'] as string,
-    token: row['token_sha256'] as string,
-    revokedAt: (row['revoked'] as Date).getTime(),
   }
 }
 

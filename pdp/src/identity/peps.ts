@@ -5,7 +5,7 @@ import type { CreatedPep, PepRow } from '../../../schemas/admin-api.ts'
 import type { Row, Sql } from '../../../schemas/database/sql.ts'
 import { formatToken, TOKEN_RANDOM_BYTES } from '../../../schemas/identifiers.ts'
 import type { IdentityPorts } from './grants.ts'
-import { rememberRecent } from './recent.ts'
+import { remembered } from './remembered.ts'
 
 export type Pep = { readonly id: string; readonly servers: readonly string[] }
 
@@ -28,11 +28,17 @@ export type Peps = {
   readonly resolvePep: (digest: string) => Promise<Pep | undefined>
 }
 
-export function openPeps({ sql, clock, random }: IdentityPorts): Peps {
-  const recent = rememberRecent((digests) => lookup(sql, digests), clock.monotonic)
+type PepPorts = IdentityPorts & { readonly prompt: Sql }
+
+export function openPeps({ sql, prompt, clock, random, feed }: PepPorts): Peps {
+  const byKey = remembered({
+    feed,
+    originsOf: ({ id }: Pep) => [{ kind: 'pep', id }],
+    lookup: (digests) => lookup(prompt, digests),
+  })
   // A write whose answer is lost may have been made: what was known before it is not used again.
   const change = (text: string, params: unknown[]): Promise<Row[]> => {
-    return sql.query(text, params).finally(recent.forget)
+    return sql.query(text, params).finally(() => feed.distrust())
   }
   return {
     async enrollPep(servers, id = `pep-${Buffer.from(random(8)).toString('hex')}`) {
@@ -44,7 +50,7 @@ export function openPeps({ sql, clock, random }: IdentityPorts): Peps {
     async revokePep(id) {
       return (await change(REVOKE, [id, new Date(clock.now())])).length > 0
     },
-    resolvePep: async (digest) => (await recent.get([digest])).get(digest),
+    resolvePep: async (digest) => (await byKey([digest])).get(digest),
   }
 }
 

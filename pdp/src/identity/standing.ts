@@ -3,11 +3,15 @@
 import type { Sql } from '../../../schemas/database/sql.ts'
 import type { Ceilings, Scope } from '../../../schemas/scopes.ts'
 import { NO_CEILINGS } from '../../../schemas/scopes.ts'
+import { TEAMS } from './grant.ts'
 
 /** `teams` are sorted. Of whom the gateway does not know: no team, no ceiling. */
 export type Standing = { readonly teams: readonly string[]; readonly scopes: Ceilings }
 
-/** `user` null: the agent acts for nobody. Who is offboarded, and an agent that is disabled, has no scope at all. */
+/**
+ * `user` null: the agent acts for nobody. Who is offboarded has neither team nor scope, and an agent that is disabled no
+ * scope.
+ */
 export async function standingOf(sql: Sql, user: string | null, agent: string): Promise<Standing> {
   const [row] = await sql.query(STANDING, [user, agent], 'standing')
   return {
@@ -21,7 +25,7 @@ export async function standingOf(sql: Sql, user: string | null, agent: string): 
 }
 
 const STANDING = `select
-    array(select distinct team from unnest(u.teams || u.claim_teams) as team order by team) as teams,
+    case when u.offboarded is null then ${TEAMS} else '{}' end as teams,
     case when u.offboarded is null then u.scopes else '{}' end as user_scopes,
     case when a.disabled is null then a.scopes else '{}' end as agent_scopes
   from (select $1::text as user_id, $2::text as agent) asked

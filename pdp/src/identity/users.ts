@@ -1,8 +1,122 @@
-// Owns the people the gateway knows: an id and the teams it is in. Never a credential.
-import type { Sql } from '../../../schemas/database/sql.ts'
+// Owns the people the gateway knows: who they are, the teams they are in and what they may do at most. Never a credential.
+import type { Offboarded, UserRequest, UserRow, UsersQuery } from '../../../schemas/admin-api.ts'
+import type { Row } from '../../../schemas/database/sql.ts'
+import { SCOPES } from '../../../schemas/scopes.ts'
+import type { IdentityPorts } from './grants.ts'
+import { Refused } from './refused.ts'
 
-/** Teams of a user, sorted; none for a user the gateway does not know. */
-export async function teamsOf(sql: Sql, user: string): Promise<readonly string[]> {
-  const [row] = await sql.query('select teams from users where id = $1', [user], 'teams')
-  return (row?.['teams'] as string[] | undefined) ?? []
+export type Users = {
+  /**
+   * Makes the user, or changes what is named. Throws Refused when the link is another than they have, or is somebody
+   * else's.
+   */
+  readonly putUser: (id: string, request: UserRequest) => Promise<UserRow>
+  readonly listUsers: (query: UsersQuery) => Promise<UserRow[]>
+  /** Undefined when there is no such user. */
+  readonly showUser: (id: string) => Promise<UserRow | undefined>
+  /**
+   * Ends all grants, login sessions and roles of the user at once and for good; nobody else's. In force here at once.
+   * Undefined when there is no such user.
+   */
+  readonly offboardUser: (id: string) => Promise<Offboarded | undefined>
+  /** The user may have grants again; those of before stay revoked. Undefined when there is no such user. */
+  readonly reinstateUser: (id: string) => Promise<UserRow | undefined>
+}
+
+export function openUsers({ sql, clock, feed }: Omit<IdentityPorts, 'random'>): Users {
+  const change = (text: string, params: unknown[]): Promise<Row[]> => {
+    return sql.query(text, params).finally(() => feed.distrust())
+  }
+  const select = async (rest: string, params: unknown[]): Promise<UserRow[]> =>
+    (await sql.query(`${SELECT} ${rest}`, [new Date(clock.now()), ...params])).map(userRowOf)
+  const showUser = async (id: string): Promise<UserRow | undefined> =>
+    (await select('where u.id = $2', [id]))[0]
+  return {
+    async putUser(id, { teams, scopes, link }) {
+      const set = [sorted(teams), sorted(scopes), link?.issuer ?? null, link?.subject ?? null]
+      const params = [id, new Date(clock.now()), ...set, [...SCOPES]]
+      const [put] = await change(PUT, params).catch(whoseLink)
+      if (put === undefined) throw new Refused(`the user ${id} is linked to somebody else already`)
+      return (await showUser(id)) as UserRow
+    },
+    listUsers: ({ team, limit, after }) =>
+      select(
+        `where ($3::text is null or $3 = any(u.teams || u.claim_teams))
+           and ($4::text is null or u.id > $4) order by u.id limit $2`,
+        [limit, team ?? null, after ?? null],
+      ),
+    showUser,
+    async offboardUser(id) {
+      const [row] = await change(OFFBOARD, [id, new Date(clock.now())])
+      if (row === undefined) return undefined
+      return {
+        user: id,
+        offboardedAt: (row['offboarded'] as Date).toISOString(),
+        grants: row['grants'] as string[],
+        sessions: row['sessions'] as number,
+      }
+    },
+    async reinstateUser(id) {
+      await change('update users set offboarded = null where id = $1', [id])
+      return showUser(id)
+    },
+  }
+}
+
+/** `$1` is now. */
+const SELECT = `select u.*,
+  (select count(*) from grants g join agents a on a.id = g.agent where g.user_id = u.id
+    and g.revoked is null and g.expires > $1 and a.disabled is null and u.offboarded is null) as grants,
+  (select count(*) from login_sessions s where s.user_id = u.id
+    and s.revoked is null and s.expires > $1) as sessions
+  from users u`
+
+/** Answers nothing when they are linked to somebody else. */
+const PUT = `insert into users as u (id, created, teams, scopes, issuer, subject)
+  values ($1, $2, coalesce($3::text[], '{}'),
+    coalesce($4::text[], $7::text[]), $5, $6)
+  on conflict (id) do update set teams = coalesce($3::text[], u.teams),
+    scopes = coalesce($4::text[], u.scopes),
+    issuer = coalesce($5, u.issuer), subject = coalesce($6, u.subject)
+  where $5 is null or u.issuer is null or (u.issuer = $5 and u.subject = $6)
+  returning id`
+
+/** One statement: all of it, or nothing. Roles go too: whoever is reinstated does not come back as an operator. */
+const OFFBOARD = `with gone as (
+    update users set offboarded = coalesce(offboarded, $2), roles = '{}' where id = $1
+    returning offboarded
+  ), ended as (
+    update grants set revoked = $2 where user_id = $1 and revoked is null returning id, expires
+  ), signed_out as (
+    update login_sessions set revoked = $2 where user_id = $1 and revoked is null returning expires
+  ) select offboarded,
+    (select coalesce(array_agg(id::text order by id), '{}') from ended where expires > $2) as grants,
+    (select count(*) from signed_out where expires > $2) as sessions
+  from gone`
+
+const UNIQUE_VIOLATION = '23505'
+
+function whoseLink(error: unknown): never {
+  if ((error as { code?: unknown }).code !== UNIQUE_VIOLATION) throw error
+  throw new Refused('another user is linked to that issuer and subject; `cedargate users ls`')
+}
+
+function sorted(names: readonly string[] | undefined): string[] | null {
+  return names === undefined ? null : [...new Set(names)].toSorted()
+}
+
+function userRowOf(row: Row): UserRow {
+  const issuer = row['issuer'] as string | null
+  return {
+    id: row['id'] as string,
+    teams: row['teams'] as string[],
+    claimTeams: row['claim_teams'] as string[],
+    scopes: row['scopes'] as string[],
+    roles: row['roles'] as string[],
+    link: issuer === null ? null : { issuer, subject: row['subject'] as string },
+    grants: row['grants'] as number,
+    sessions: row['sessions'] as number,
+    createdAt: (row['created'] as Date).toISOString(),
+    offboardedAt: (row['offboarded'] as Date | null)?.toISOString() ?? null,
+  }
 }

@@ -3,72 +3,60 @@ import type { Context } from 'hono'
 import { stream } from 'hono/streaming'
 import { z } from 'zod'
 import {
-  type BundleInfo,
-  type CreatedGrant,
   type CreatedPep,
-  type DecisionRow,
-  type DecisionsQuery,
-  decisionsQuery,
   type FsckLine,
-  type GrantRequest,
-  type GrantRow,
-  grantRequest,
   type PepRow,
   pepRequest,
 } from '../../../schemas/admin-api.ts'
-import { jsonBody } from './body.ts'
+import { type AgentPorts, agentRoutes } from './agents.ts'
 import { type BundlePorts, bundleRoutes } from './bundles.ts'
+import { type DecisionPorts, decisionRoutes } from './decisions.ts'
+import { type GrantPorts, grantRoutes, unknownServers } from './grants.ts'
 import { missing } from './missing.ts'
-import type { GuardedRoute, PdpEnv } from './roles.ts'
+import { invalid, readBody, readId } from './read.ts'
+import type { Recorder } from './record-act.ts'
+import { EVERY_ROLE, type GuardedRoute, type PdpEnv } from './roles.ts'
+import { type UserPorts, userRoutes } from './users.ts'
 
-export type AdminPorts = BundlePorts & {
-  readonly createGrant: (request: GrantRequest) => Promise<CreatedGrant>
-  readonly listGrants: () => Promise<readonly GrantRow[]>
-  /** false when there is no such grant; revoking twice is fine. */
-  readonly revokeGrant: (id: string) => Promise<boolean>
-  readonly enrollPep: (servers: readonly string[]) => Promise<CreatedPep>
-  readonly listPeps: () => Promise<readonly PepRow[]>
-  readonly revokePep: (id: string) => Promise<boolean>
-  readonly listDecisions: (query: DecisionsQuery) => Promise<readonly DecisionRow[]>
-  readonly showDecision: (id: string) => Promise<DecisionRow | undefined>
-  readonly fsck: () => AsyncIterable<FsckLine>
-  readonly bundleInfo: () => BundleInfo
-}
+export type AdminPorts = BundlePorts &
+  DecisionPorts &
+  GrantPorts &
+  UserPorts &
+  AgentPorts & {
+    readonly enrollPep: (servers: readonly string[]) => Promise<CreatedPep>
+    readonly listPeps: () => Promise<readonly PepRow[]>
+    readonly revokePep: (id: string) => Promise<boolean>
+    readonly fsck: () => AsyncIterable<FsckLine>
+  }
 
-export function adminRoutes(ports: AdminPorts): GuardedRoute[] {
+export function adminRoutes(ports: AdminPorts, record: Recorder): GuardedRoute[] {
   return [
-    { method: 'POST', path: '/admin/v1/grants', role: 'operator', handler: createGrant },
-    { method: 'GET', path: '/admin/v1/grants', role: 'operator', handler: listGrants },
-    { method: 'DELETE', path: '/admin/v1/grants/:id', role: 'operator', handler: revokeGrant },
-    { method: 'POST', path: '/admin/v1/peps', role: 'operator', handler: enrollPep },
-    { method: 'GET', path: '/admin/v1/peps', role: 'operator', handler: listPeps },
-    { method: 'DELETE', path: '/admin/v1/peps/:id', role: 'operator', handler: revokePep },
-    { method: 'GET', path: '/admin/v1/decisions', role: 'operator', handler: listDecisions },
-    { method: 'GET', path: '/admin/v1/decisions/:id', role: 'operator', handler: showDecision },
-    { method: 'GET', path: '/admin/v1/ledger/fsck', role: 'operator', handler: fsck },
-    { method: 'GET', path: '/admin/v1/bundle', role: 'operator', handler: bundle },
+    {
+      method: 'POST',
+      path: '/admin/v1/peps',
+      role: ['admin'],
+      act: { name: 'peps.enroll', body: pepRequest },
+      handler: enrollPep,
+    },
+    { method: 'GET', path: '/admin/v1/peps', role: EVERY_ROLE, handler: listPeps },
+    {
+      method: 'DELETE',
+      path: '/admin/v1/peps/:id',
+      role: ['admin', 'approver'],
+      act: { name: 'peps.revoke', body: null },
+      handler: revokePep,
+    },
+    { method: 'GET', path: '/admin/v1/ledger/fsck', role: ['admin', 'auditor'], handler: fsck },
+    { method: 'GET', path: '/admin/v1/bundle', role: EVERY_ROLE, handler: bundle },
+    ...decisionRoutes(ports, record),
     ...bundleRoutes(ports),
+    ...grantRoutes(ports),
+    ...userRoutes(ports),
+    ...agentRoutes(ports),
   ]
 
-  async function createGrant(c: Context<PdpEnv>): Promise<Response> {
-    const body = read(c, grantRequest)
-    if (body instanceof Response) return body
-    const unknown = unknownServers(ports.bundleInfo(), body.servers)
-    return unknown === undefined ? c.json(await ports.createGrant(body), 201) : invalid(c, unknown)
-  }
-
-  async function listGrants(c: Context<PdpEnv>): Promise<Response> {
-    return c.json({ grants: await ports.listGrants() })
-  }
-
-  async function revokeGrant(c: Context<PdpEnv>): Promise<Response> {
-    const id = identifier(c)
-    const found = z.uuid().safeParse(id).success && (await ports.revokeGrant(id))
-    return found ? c.body(null, 204) : missing(c, 'grant', 'cedargate grants ls')
-  }
-
   async function enrollPep(c: Context<PdpEnv>): Promise<Response> {
-    const body = read(c, pepRequest)
+    const body = readBody(c, pepRequest)
     if (body instanceof Response) return body
     const unknown = unknownServers(ports.bundleInfo(), body.servers)
     return unknown === undefined
@@ -81,20 +69,8 @@ export function adminRoutes(ports: AdminPorts): GuardedRoute[] {
   }
 
   async function revokePep(c: Context<PdpEnv>): Promise<Response> {
-    const found = await ports.revokePep(identifier(c))
+    const found = await ports.revokePep(readId(c))
     return found ? c.body(null, 204) : missing(c, 'pep', 'cedargate peps ls')
-  }
-
-  async function listDecisions(c: Context<PdpEnv>): Promise<Response> {
-    const query = decisionsQuery.safeParse(c.req.query())
-    if (!query.success) return invalid(c, z.prettifyError(query.error))
-    return c.json({ decisions: await ports.listDecisions(query.data) })
-  }
-
-  async function showDecision(c: Context<PdpEnv>): Promise<Response> {
-    const id = identifier(c)
-    const found = z.uuid().safeParse(id).success ? await ports.showDecision(id) : undefined
-    return found === undefined ? missing(c, 'decision', 'cedargate decisions ls') : c.json(found)
   }
 
   function fsck(c: Context<PdpEnv>): Response {
@@ -110,28 +86,4 @@ export function adminRoutes(ports: AdminPorts): GuardedRoute[] {
   function bundle(c: Context<PdpEnv>): Response {
     return c.json(ports.bundleInfo())
   }
-}
-
-function unknownServers({ servers }: BundleInfo, asked: readonly string[]): string | undefined {
-  const known = servers.map(({ id }) => id)
-  const unknown = asked.filter((id) => !known.includes(id))
-  if (unknown.length === 0) return undefined
-  return `the bundle has no server ${unknown.join(', ')}; it has ${known.join(', ') || 'none'}`
-}
-
-function identifier(c: Context<PdpEnv>): string {
-  return c.req.param('id') ?? ''
-}
-
-function read<Schema extends z.ZodType>(
-  c: Context<PdpEnv>,
-  schema: Schema,
-): z.infer<Schema> | Response {
-  const parsed = schema.safeParse(jsonBody(c))
-  return parsed.success ? parsed.data : invalid(c, z.prettifyError(parsed.error))
-}
-
-/** 400 with one line. */
-export function invalid(c: Context, message: string): Response {
-  return c.json({ code: 'invalid_request', message: message.replaceAll(/\s*\n\s*/g, ' ') }, 400)
 }

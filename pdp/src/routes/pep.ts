@@ -10,6 +10,9 @@ import {
   type DecideResult,
   decideRequest,
   definitionsRequest,
+  type IdentifyRequest,
+  type IdentifyResponse,
+  identifyRequest,
   listRequest,
   type listResponse,
   type Outcome,
@@ -23,6 +26,7 @@ import {
 } from '../../../schemas/pep-api.ts'
 import type { Decide, Enforcer } from '../decide/decide.ts'
 import type { List } from '../decide/list.ts'
+import type { Events } from '../events.ts'
 import { jsonBody } from './body.ts'
 import type { GuardedRoute, PdpEnv } from './roles.ts'
 
@@ -41,8 +45,9 @@ export type PepPorts = {
   readonly bindingKeys: (servers: readonly string[]) => readonly BindingKey[]
   /** What lists would show these callers of this PEP now; null for one that may not list at all. */
   readonly list: List
-  /** Calls back for each event until the signal aborts. */
-  readonly subscribe: (onEvent: (event: PepEvent) => void, signal: AbortSignal) => void
+  /** Whose token it is. Allows nothing. */
+  readonly identify: (request: IdentifyRequest) => Promise<IdentifyResponse>
+  readonly subscribe: Events['subscribe']
 }
 
 type ServersResponse = Readonly<z.infer<typeof serversResponse>>
@@ -52,6 +57,7 @@ const KEEP_ALIVE_MS = 15_000
 
 export function pepRoutes(ports: PepPorts): GuardedRoute[] {
   return [
+    { method: 'POST', path: '/pep/v1/identify', role: 'pep', handler: identify },
     { method: 'POST', path: '/pep/v1/decide', role: 'pep', handler: decide },
     { method: 'POST', path: '/pep/v1/list', role: 'pep', handler: list },
     { method: 'POST', path: '/pep/v1/outcomes', role: 'pep', handler: outcomes },
@@ -60,6 +66,12 @@ export function pepRoutes(ports: PepPorts): GuardedRoute[] {
     { method: 'GET', path: '/pep/v1/servers', role: 'pep', handler: servers },
     { method: 'GET', path: '/pep/v1/events', role: 'pep', handler: events },
   ]
+
+  async function identify(c: Context<PdpEnv>): Promise<Response> {
+    const body = read(c, identifyRequest)
+    if (body instanceof Response) return body
+    return c.json(await ports.identify(body))
+  }
 
   async function decide(c: Context<PdpEnv>): Promise<Response> {
     const body = read(c, decideRequest)
@@ -115,9 +127,13 @@ export function pepRoutes(ports: PepPorts): GuardedRoute[] {
     return streamSSE(c, async (stream) => {
       const ended = new AbortController()
       stream.onAbort(() => ended.abort())
-      ports.subscribe((event) => {
-        void stream.writeSSE({ event: event.kind, data: JSON.stringify(event) })
-      }, ended.signal)
+      const subscriber = {
+        onEvent: (event: PepEvent) => {
+          void stream.writeSSE({ event: event.kind, data: JSON.stringify(event) })
+        },
+        onEnd: () => ended.abort(),
+      }
+      ports.subscribe(subscriber, ended.signal)
       while (!ended.signal.aborted) {
         await stream.write(': still here\n\n')
         await pause(KEEP_ALIVE_MS, ended.signal)

@@ -2,8 +2,9 @@
 // both. Never holds a statement of any room; the rooms bring their own SQL.
 import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { Pool } from 'pg'
+import { Pool, type PoolConfig } from 'pg'
 import type { Dialect, Row, Sql } from '../../../schemas/database/sql.ts'
+import { listenOn } from './listen.ts'
 import { holdLock } from './lock-file.ts'
 import {
   APPLIED,
@@ -13,13 +14,23 @@ import {
   MIGRATIONS_DIRECTORY,
 } from './migrate.ts'
 import { startPglite } from './pglite.ts'
-import { databaseError, poolConfig } from './postgres-config.ts'
+import { clientConfig, databaseError, poolConfig, promptConfig } from './postgres-config.ts'
 import { StoreError } from './store-error.ts'
 
 export type Store = {
   readonly dialect: Dialect
   /** As the role the store was opened with. */
   readonly sql: Sql
+  /**
+   * The same on connections of its own, so that it waits for nobody's statement; one that is not answered within
+   * IDENTITY_TIMEOUT_MS is given up and its connection dropped. On PGlite it is `sql`.
+   */
+  readonly prompt: Sql
+  /**
+   * Calls back when something may have been notified on this channel of PostgreSQL, until the returned function has
+   * resolved. May miss some, and says nothing of what it was. Never calls back on PGlite.
+   */
+  readonly listen: (channel: string, onNotified: () => void) => () => Promise<void>
   /** Brings the tables up to date; safe to run from several processes at once. */
   readonly migrate: () => Promise<void>
   /** Throws when the tables are older than this release, or newer. */
@@ -47,7 +58,8 @@ export type StoreOptions = {
  */
 export async function openPostgres(url: string, options: StoreOptions = {}): Promise<Store> {
   const pools: Pool[] = []
-  const pool = openPool(options.role)
+  const pool = openPool(poolConfig(url, options.role, options.max))
+  const prompt = openPool(promptConfig(url, options.role))
   const sql = postgresSql(pool, url)
   const roles = new Map<string, Sql>()
   const migrations = options.migrations ?? MIGRATIONS_DIRECTORY
@@ -58,16 +70,19 @@ export async function openPostgres(url: string, options: StoreOptions = {}): Pro
   return {
     dialect: 'postgres',
     sql,
+    prompt: postgresSql(prompt, url),
+    listen: (channel, onNotified) => listenOn(clientConfig(url, options.role), channel, onNotified),
     migrate: () => migratePostgres(pool, migrations),
     checkMigrated: () => checkMigrated(sql, migrations),
-    withRole: (role) => remembered(roles, role, () => postgresSql(openPool(role), url)),
+    withRole: (role) =>
+      remembered(roles, role, () => postgresSql(openPool(poolConfig(url, role, options.max)), url)),
     close: async () => {
       await Promise.all(pools.map((one) => one.end()))
     },
   }
 
-  function openPool(role: string | undefined): Pool {
-    const opened = new Pool(poolConfig(url, role, options.max))
+  function openPool(config: PoolConfig): Pool {
+    const opened = new Pool(config)
     // An idle connection that breaks is dropped by the pool; the next statement opens another or
     // fails.
     opened.on('error', () => {})
@@ -116,6 +131,8 @@ export async function openPglite(
   return {
     dialect: 'pglite',
     sql,
+    prompt: sql,
+    listen: () => async () => {},
     migrate: async () => void (await client.ask({ kind: 'migrate', directory: migrations })),
     checkMigrated: () => checkMigrated(sql, migrations),
     withRole: (role) => remembered(roles, role, () => sqlOf(role)),

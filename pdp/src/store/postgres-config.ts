@@ -1,24 +1,39 @@
 // Owns what every PostgreSQL connection of ours has in common, and how its failures are told.
 import { types } from 'pg'
+import { IDENTITY_TIMEOUT_MS } from '../../../schemas/limits.ts'
 import { StoreError } from './store-error.ts'
 
 const CONNECTIONS_DEFAULT = 8
+const CONNECTIONS_PROMPT = 4
 const CONNECT_TIMEOUT_MS = 5_000
 /** Nothing we run takes this long; a statement that does is stuck behind somebody's lock. */
 const STATEMENT_TIMEOUT_MS = 30_000
 
 type Connected = { query: (text: string) => Promise<{ rows: { synchronous_commit?: string }[] }> }
 
-export function poolConfig(url: string, role: string | undefined, max = CONNECTIONS_DEFAULT) {
+/** What every connection has; the last word on a pool's own settings is its caller's. */
+export function clientConfig(url: string, role: string | undefined) {
   return {
     connectionString: withRoleOption(url, role),
-    max,
     keepAlive: true,
     application_name: 'cedargate',
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     statement_timeout: STATEMENT_TIMEOUT_MS,
     types: { getTypeParser },
-    onConnect: assertDurable,
+  }
+}
+
+export function poolConfig(url: string, role: string | undefined, max = CONNECTIONS_DEFAULT) {
+  return { ...clientConfig(url, role), max, onConnect: assertDurable }
+}
+
+/** Connections whose statements are answered in time or given up. */
+export function promptConfig(url: string, role: string | undefined) {
+  return {
+    ...poolConfig(url, role, CONNECTIONS_PROMPT),
+    connectionTimeoutMillis: IDENTITY_TIMEOUT_MS,
+    statement_timeout: IDENTITY_TIMEOUT_MS,
+    query_timeout: IDENTITY_TIMEOUT_MS,
   }
 }
 

@@ -70,18 +70,25 @@ REVOKE ALL ON "agents", "bootstrap", "identity_change", "login_sessions", "used_
 CREATE FUNCTION "note_identity_change"() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  INSERT INTO public.identity_change (kind, id) VALUES (TG_ARGV[0], OLD.id::text);
+  IF TG_OP = 'TRUNCATE' THEN
+    INSERT INTO public.identity_change (kind, id) VALUES ('all', '');
+  ELSE
+    INSERT INTO public.identity_change (kind, id) VALUES (TG_ARGV[0], OLD.id::text);
+  END IF;
   PERFORM pg_notify('cedargate_identity', '');
   RETURN NULL;
 END $$;
 --> statement-breakpoint
-CREATE TRIGGER "grants_changed" AFTER UPDATE OF "token_sha256", "user_id", "agent", "servers", "scopes", "expires", "revoked" ON "grants"
+CREATE TRIGGER "grants_changed" AFTER UPDATE OF "id", "token_sha256", "user_id", "agent", "servers", "scopes", "expires", "revoked", "issuer", "subject", "client" ON "grants"
 FOR EACH ROW EXECUTE FUNCTION "note_identity_change"('grant');
 --> statement-breakpoint
 CREATE TRIGGER "grants_deleted" AFTER DELETE ON "grants" FOR EACH ROW EXECUTE FUNCTION "note_identity_change"('grant');
 --> statement-breakpoint
+-- Claims that are newer and say the same (`claims_at`) take nothing from anybody.
 CREATE TRIGGER "users_changed" AFTER UPDATE ON "users"
-FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*) EXECUTE FUNCTION "note_identity_change"('user');
+FOR EACH ROW WHEN ((OLD.id, OLD.teams, OLD.claim_teams, OLD.issuer, OLD.subject, OLD.scopes, OLD.roles, OLD.offboarded)
+  IS DISTINCT FROM (NEW.id, NEW.teams, NEW.claim_teams, NEW.issuer, NEW.subject, NEW.scopes, NEW.roles, NEW.offboarded))
+EXECUTE FUNCTION "note_identity_change"('user');
 --> statement-breakpoint
 CREATE TRIGGER "users_deleted" AFTER DELETE ON "users" FOR EACH ROW EXECUTE FUNCTION "note_identity_change"('user');
 --> statement-breakpoint
@@ -91,3 +98,13 @@ CREATE TRIGGER "peps_changed" AFTER UPDATE OR DELETE ON "peps" FOR EACH ROW EXEC
 --> statement-breakpoint
 CREATE TRIGGER "login_sessions_changed" AFTER UPDATE OF "revoked" OR DELETE ON "login_sessions"
 FOR EACH ROW EXECUTE FUNCTION "note_identity_change"('session');
+--> statement-breakpoint
+CREATE TRIGGER "grants_emptied" AFTER TRUNCATE ON "grants" FOR EACH STATEMENT EXECUTE FUNCTION "note_identity_change"();
+--> statement-breakpoint
+CREATE TRIGGER "users_emptied" AFTER TRUNCATE ON "users" FOR EACH STATEMENT EXECUTE FUNCTION "note_identity_change"();
+--> statement-breakpoint
+CREATE TRIGGER "agents_emptied" AFTER TRUNCATE ON "agents" FOR EACH STATEMENT EXECUTE FUNCTION "note_identity_change"();
+--> statement-breakpoint
+CREATE TRIGGER "peps_emptied" AFTER TRUNCATE ON "peps" FOR EACH STATEMENT EXECUTE FUNCTION "note_identity_change"();
+--> statement-breakpoint
+CREATE TRIGGER "login_sessions_emptied" AFTER TRUNCATE ON "login_sessions" FOR EACH STATEMENT EXECUTE FUNCTION "note_identity_change"();

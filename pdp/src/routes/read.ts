@@ -1,0 +1,33 @@
+// Owns reading what an operator asks: body, query and id against their schema, and how a bad one is answered.
+import type { Context } from 'hono'
+import { z } from 'zod'
+import { jsonBody } from './body.ts'
+import type { PdpEnv } from './roles.ts'
+
+/** The body, or the answer to a bad one. */
+export function readBody<Schema extends z.ZodType>(
+  c: Context<PdpEnv>,
+  schema: Schema,
+): z.infer<Schema> | Response {
+  const parsed = schema.safeParse(jsonBody(c))
+  return parsed.success ? parsed.data : invalid(c, z.prettifyError(parsed.error))
+}
+
+/** The query, or the answer to a bad one. */
+export function readQuery<Schema extends z.ZodType>(
+  c: Context<PdpEnv>,
+  schema: Schema,
+): z.infer<Schema> | Response {
+  const parsed = schema.safeParse(c.req.query())
+  return parsed.success ? parsed.data : invalid(c, z.prettifyError(parsed.error))
+}
+
+/** The id in the path; '' where it is none of these. */
+export function readId(c: Context<PdpEnv>, schema: z.ZodType<string> = z.string()): string {
+  return schema.safeParse(c.req.param('id')).data ?? ''
+}
+
+/** 400 with one line. */
+export function invalid(c: Context, message: string): Response {
+  return c.json({ code: 'invalid_request', message: message.replaceAll(/\s*\n\s*/g, ' ') }, 400)
+}

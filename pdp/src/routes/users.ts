@@ -1,0 +1,76 @@
+// Owns the operator face of users: parse, call, serialise. Roles are given elsewhere.
+import type { Context } from 'hono'
+import {
+  type Offboarded,
+  type UserRequest,
+  type UserRow,
+  type UsersQuery,
+  userRequest,
+  usersQuery,
+} from '../../../schemas/admin-api.ts'
+import { subjectId } from '../../../schemas/identifiers.ts'
+import { orRefused } from './grants.ts'
+import { missing } from './missing.ts'
+import { invalid, readBody, readId, readQuery } from './read.ts'
+import { EVERY_ROLE, type GuardedRoute, type PdpEnv } from './roles.ts'
+
+export type UserPorts = {
+  /** Throws Refused where it cannot be. */
+  readonly putUser: (id: string, request: UserRequest) => Promise<UserRow>
+  readonly listUsers: (query: UsersQuery) => Promise<readonly UserRow[]>
+  /** These are undefined when there is no such user. */
+  readonly showUser: (id: string) => Promise<UserRow | undefined>
+  readonly offboardUser: (id: string) => Promise<Offboarded | undefined>
+  readonly reinstateUser: (id: string) => Promise<UserRow | undefined>
+}
+
+export function userRoutes(ports: UserPorts): GuardedRoute[] {
+  const at = '/admin/v1/users/:id'
+  return [
+    { method: 'GET', path: '/admin/v1/users', role: EVERY_ROLE, handler: list },
+    { method: 'GET', path: at, role: EVERY_ROLE, handler: on(ports.showUser) },
+    {
+      method: 'PUT',
+      path: at,
+      role: ['admin'],
+      act: { name: 'users.put', body: userRequest },
+      handler: put,
+    },
+    {
+      method: 'POST',
+      path: `${at}/offboard`,
+      role: ['admin', 'approver'],
+      act: { name: 'users.offboard', body: null },
+      handler: on(ports.offboardUser),
+    },
+    {
+      method: 'POST',
+      path: `${at}/reinstate`,
+      role: ['admin'],
+      act: { name: 'users.reinstate', body: null },
+      handler: on(ports.reinstateUser),
+    },
+  ]
+
+  async function list(c: Context<PdpEnv>): Promise<Response> {
+    const query = readQuery(c, usersQuery)
+    if (query instanceof Response) return query
+    return c.json({ users: await ports.listUsers(query) })
+  }
+
+  async function put(c: Context<PdpEnv>): Promise<Response> {
+    const body = readBody(c, userRequest)
+    if (body instanceof Response) return body
+    const id = readId(c, subjectId)
+    if (id === '') return invalid(c, 'the path names no user id')
+    return orRefused(c, async () => c.json(await ports.putUser(id, body)))
+  }
+}
+
+/** What is done to one user who must exist. */
+function on(act: (id: string) => Promise<UserRow | Offboarded | undefined>) {
+  return async function onUser(c: Context<PdpEnv>): Promise<Response> {
+    const answer = await act(readId(c, subjectId))
+    return answer === undefined ? missing(c, 'user', 'cedargate users ls') : c.json(answer)
+  }
+}
