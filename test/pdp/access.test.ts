@@ -55,17 +55,17 @@ describe('evaluation', () => {
 
   test.each([
     { name: 'a user without the scope', sql: "update users set scopes = '{mcp:read}' where id = 'alice'", back: "update users set scopes = default where id = 'alice'" },
-    { name: 'a user who is offboarded', sql: "update users set offboarded = now() where id = 'alice'", back: "update users set offboarded = null where id = 'alice'" },
+    { name: 'a user who is offboarded', connects: false, sql: "update users set offboarded = now() where id = 'alice'", back: "update users set offboarded = null where id = 'alice'" },
     { name: 'an agent without the scope', sql: "update agents set scopes = '{mcp:destructive}' where id = 'demo'", back: "update agents set scopes = default where id = 'demo'" },
     { name: 'an agent that is disabled', sql: "update agents set disabled = now() where id = 'demo'", back: "update agents set disabled = null where id = 'demo'" },
-  ])('$name may not write', async ({ sql, back }) => {
+  ])('$name may not write', async ({ sql, back, connects = true }) => {
     const question = { ...write, context: { ...drafts, agent: 'demo' } }
     const connect = { ...question, action: { name: 'tools/list' }, resource: { type: 'mcp_server', id: 'files' } }
     try {
       await pdp.store.sql.query(sql)
       const said = { decision: false, context: { code: 'forbid', policies: ['cedargate/scope-write'] } }
       expect((await post('evaluation', question)).body).toMatchObject(said)
-      expect((await post('evaluation', connect)).body).toMatchObject({ decision: true })
+      expect((await post('evaluation', connect)).body).toMatchObject({ decision: connects })
     } finally {
       await pdp.store.sql.query(back)
     }
