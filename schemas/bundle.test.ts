@@ -8,6 +8,23 @@ const derive = { kind: 'path', arguments: ['path'], root: '/srv' }
 const definition = { name: 't', inputSchema: { type: 'object' }, title: 'kept', 'x-own': [1] }
 const lock = { version: 1, tools: [{ risk: 'read', sha256: 'a'.repeat(64), definition }] }
 
+test.each([
+  ['https://idp.test', true],
+  ['https://idp.test/realms/a', true],
+  ['http://127.0.0.1:8080/a', true],
+  ['http://localhost', true],
+  ['http://[::1]:1', true],
+  ['http://idp.test', false],
+  ['http://127.0.0.1.idp.test', false],
+  ['http://127.0.0.1:80@idp.test/', false],
+  ['https://user@idp.test/', false],
+  ['ftp://idp.test', false],
+  ['idp.test', false],
+])('an issuer at %s: %s', (issuer, good) => {
+  const identity = { issuers: [{ issuer, audience: 'gate' }] }
+  expect(gatewayFile.safeParse({ name: 'Test', identity }).success).toBe(good)
+})
+
 describe('good files', () => {
   test('server.yaml by url, by command, by both', () => {
     const command = { command: 'node', args: ['x'], env: { A: '1' }, cwd: '/srv' }

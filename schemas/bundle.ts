@@ -2,6 +2,7 @@
 // Unknown keys are errors everywhere: a misspelt setting must not look like a default.
 import { z } from 'zod'
 import { durationSetting } from './duration.ts'
+import { isHttpsOrLoopback } from './hosts.ts'
 import { OWN_AGENT, serverId, sha256Hex, subjectId } from './identifiers.ts'
 import { TOOL_NAME_LENGTH_MAX } from './limits.ts'
 import type { Upstream } from './pep-api.ts'
@@ -17,11 +18,9 @@ const signer = z
 
 const OWNED = { error: 'must be "*" or a list of server ids' }
 
-const httpsOrLoopback = z
-  .url()
-  .refine((text) => /^https:|^http:\/\/(127\.0\.0\.1|localhost|\[::1\])[:/]/.test(text), {
-    error: 'must be https, or http on loopback',
-  })
+export const httpsOrLoopback = z.string().max(512).refine(isHttpsOrLoopback, {
+  error: 'must be an https URL, or http on loopback',
+})
 
 /** What access tokens of one client of the identity provider are good for, at most. */
 const identityClient = z.strictObject({
@@ -42,31 +41,35 @@ const identityClient = z.strictObject({
 })
 
 /** One identity provider whose JWT access tokens are taken. */
-const identityIssuer = z.strictObject({
-  issuer: httpsOrLoopback.describe('exactly as `iss` says it'),
-  audience: z
-    .string()
-    .min(1)
-    .describe('what `aud` must hold: this gateway, as the provider calls it'),
-  jwksUri: httpsOrLoopback.optional().describe('default: as its discovery document says'),
-  userClaim: z
-    .string()
-    .regex(/^[\w.:/-]{1,128}$/)
-    .default('sub')
-    .describe('claim that is the user id here; `email` counts with `email_verified` alone'),
-  teamsClaim: z
-    .string()
-    .regex(/^[\w.:/-]{1,128}$/)
-    .default('groups'),
-  teams: z
-    .record(z.string().min(1).max(256), subjectId)
-    .default({})
-    .describe('value of teamsClaim → team; values that are not here count for nothing'),
-  clients: z
-    .record(z.string().min(1).max(256), identityClient)
-    .default({})
-    .describe('`azp` (or `client_id`) of an access token → what it may be used for'),
-})
+const identityIssuer = z
+  .strictObject({
+    issuer: httpsOrLoopback.describe('exactly as `iss` says it'),
+    audience: z
+      .string()
+      .min(1)
+      .describe('what `aud` must hold: this gateway, as the provider calls it'),
+    jwksUri: httpsOrLoopback.optional().describe('default: as its discovery document says'),
+    userClaim: z
+      .string()
+      .regex(/^[\w.:/-]{1,128}$/)
+      .default('sub')
+      .describe('claim that is the user id here; `email` counts with `email_verified` alone'),
+    teamsClaim: z
+      .string()
+      .regex(/^[\w.:/-]{1,128}$/)
+      .default('groups'),
+    teams: z
+      .record(z.string().min(1).max(256), subjectId)
+      .default({})
+      .describe('value of teamsClaim → team; values that are not here count for nothing'),
+    clients: z
+      .record(z.string().min(1).max(256), identityClient)
+      .default({})
+      .describe('`azp` (or `client_id`) of an access token → what it may be used for'),
+  })
+  .refine(({ audience, clients }) => !Object.hasOwn(clients, audience), {
+    error: '`audience` is one of `clients`: the ID tokens of that client would be access tokens',
+  })
 export type IdentityIssuer = z.infer<typeof identityIssuer>
 export type IdentityClient = z.infer<typeof identityClient>
 

@@ -71,6 +71,7 @@ export const REFUSALS = {
   body_too_large: { fault: 'caller', status: 413, rpc: RPC.invalidRequest },
   wrong_content_type: { fault: 'caller', status: 415, rpc: RPC.invalidRequest },
   too_many_requests: { fault: 'caller', status: 429, rpc: RPC.unavailable },
+  too_many_failures: { fault: 'caller', status: 429, rpc: RPC.unavailable },
   pdp_unavailable: { fault: 'gateway', status: 503, rpc: RPC.unavailable },
   record_unavailable: { fault: 'gateway', status: 503, rpc: RPC.unavailable },
   verdict_expired: { fault: 'gateway', status: 503, rpc: RPC.unavailable },

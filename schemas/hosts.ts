@@ -1,4 +1,4 @@
-// Owns reading a Host header, against DNS rebinding. Pure.
+// Owns reading what names a host: a Host header, against DNS rebinding, and a URL that a secret or a key travels over. Pure.
 
 /** Names of this machine alone. */
 export const LOOPBACK_HOSTS: ReadonlySet<string> = new Set(['127.0.0.1', 'localhost', '[::1]'])
@@ -9,4 +9,13 @@ export function readHost(header: string | undefined): { name: string; whole: str
   const [whole, name] = match ?? []
   if (whole === undefined || name === undefined) return undefined
   return { name: name.toLowerCase(), whole: whole.toLowerCase() }
+}
+
+/** Whether nobody on the way can read or change what comes from there: https, or http on this machine. */
+export function isHttpsOrLoopback(url: string): boolean {
+  const read = URL.parse(url)
+  if (read === null || read.username !== '' || read.password !== '') return false
+  return (
+    read.protocol === 'https:' || (read.protocol === 'http:' && LOOPBACK_HOSTS.has(read.hostname))
+  )
 }

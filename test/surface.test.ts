@@ -62,6 +62,7 @@ test('refusals of the PEP: HTTP status and JSON-RPC code', () => {
       "body_too_large 413 -32600",
       "wrong_content_type 415 -32600",
       "too_many_requests 429 -31002",
+      "too_many_failures 429 -31002",
       "pdp_unavailable 503 -31002",
       "record_unavailable 503 -31002",
       "verdict_expired 503 -31002",

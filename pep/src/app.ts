@@ -17,6 +17,8 @@ export type PepEnv = { Bindings: HttpBindings }
 /** Needs the bindings of @hono/node-server: bodies and streams go past the web streams. */
 export function createApp(ports: AppPorts): Hono<PepEnv> {
   const app = new Hono<PepEnv>()
+  // Where tokens alone are taken, and no login is ever offered.
+  app.all('/t/:server/mcp', (c) => serve(ports, c))
   app.all('/:server/mcp', (c) => serve(ports, c))
   app.get('/healthz', (c) => (isLocal(ports, c) ? c.json({ status: 'ok' }) : c.notFound()))
   app.get('/metrics', async (c) => {
@@ -36,7 +38,6 @@ async function serve(ports: AppPorts, c: Context<PepEnv>): Promise<Response> {
     if (!serverId.safeParse(server).success) return await c.notFound()
     inbound = await receive(ports, incoming, { server, requestId })
     const answer = await enforce(ports, inbound, () => c.req.raw.signal)
-    if (inbound.token !== null) ports.shares.know(inbound.token)
     return respond(answer, outgoing)
   } catch (error) {
     return respond(answerTo(ports, error, requestId, inbound), outgoing)
@@ -60,14 +61,22 @@ function answerTo(
     ports.metrics.calls('internal')
     return { status: 500, headers: {}, body: JSON.stringify({ code: 'internal', requestId }) }
   }
-  const { code, message, cause } = error
+  const { code, message, cause, fault, retryAfterMs } = error
   const established = of !== undefined && !REJECTIONS.has(code)
   ports.metrics.calls(code)
   ports.log.info(
     { requestId, code, server: of?.server, method: of?.method, cause: reasonOf(cause) },
     message,
   )
-  return refused({ code, requestId, of: of ?? error.of, established, data: error.data })
+  return refused({
+    code,
+    requestId,
+    of: of ?? error.of,
+    established,
+    data: error.data,
+    fault,
+    retryAfterMs,
+  })
 }
 
 /** The message alone: an error of a client library may carry the request it was made with. */

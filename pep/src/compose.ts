@@ -8,8 +8,12 @@ import { createDecide } from './decide.ts'
 import { createDiscovery, type Discovery } from './discover.ts'
 import { type EnforcePorts, permit } from './enforce.ts'
 import { follow } from './follow.ts'
-import { createBindings } from './inbound/bindings.ts'
+import { type Bindings, createBindings } from './inbound/bindings.ts'
+import { createCallers } from './inbound/callers.ts'
 import type { AddressRules } from './inbound/check-origin.ts'
+import { createFailures } from './inbound/failures.ts'
+import { createIdentities, type Identities } from './inbound/identities.ts'
+import type { ReceivePorts } from './inbound/receive.ts'
 import { createShares } from './inbound/shares.ts'
 import { DISCOVERY_INTERVAL_MS, STREAM_CHECK_MS } from './limits.ts'
 import { createMetrics } from './metrics.ts'
@@ -60,7 +64,8 @@ const NO_RULES: AddressRules = { allowedHosts: new Set(), allowedOrigins: new Se
 export function createPep(ports: PepPorts): Pep {
   const { pdp, monotonic, uuid, log } = ports
   const bindings = createBindings(ports.now)
-  const streams = createStreams()
+  const streams = createStreams(ports.now)
+  const identities = createIdentities(pdp, ports.now)
   const reporter = createReporter(pdp, log)
   const shared = { pdp, monotonic, log }
   const reviewed = createReviewed({
@@ -86,10 +91,11 @@ export function createPep(ports: PepPorts): Pep {
     reporter,
     monotonic,
     decide: createDecide({ pdp, monotonic }),
-    record: createRecord(ports.sql),
+    record: createRecord(ports.sql, streams.isRevoked),
     metrics: createMetrics(reporter.dropped),
     serverOf: servers.of,
     isRevoked: streams.isRevoked,
+    forget: identities.forget,
     definitionOf: (caller, tool) => discovery.definitionOf(caller, tool),
     uuid,
     passage: {
@@ -108,11 +114,10 @@ export function createPep(ports: PepPorts): Pep {
     serverOf: servers.of,
     permit: (inbound) => permit(enforcement, inbound),
   })
-  const { paramHeadersOf } = reviewed
-  const rules = ports.rules ?? NO_RULES
-  const shares = createShares()
-  const app = createApp({ ...enforcement, bindings, paramHeadersOf, shares, log, rules })
-  const background = keepUp({ pdp, log, streams, servers, reviewed, discovery, recheck })
+  const receiving = receivingBy(ports, bindings, identities, reviewed)
+  const app = createApp({ ...enforcement, ...receiving, log })
+  const kept = { pdp, log, identities, streams, servers, reviewed, discovery, recheck }
+  const background = keepUp(kept)
   return {
     app,
     known: background.known,
@@ -126,6 +131,16 @@ export function createPep(ports: PepPorts): Pep {
   }
 }
 
+function receivingBy(
+  { rules = NO_RULES, uuid, monotonic }: PepPorts,
+  bindings: Bindings,
+  identities: Identities,
+  { paramHeadersOf }: Reviewed,
+): ReceivePorts {
+  const callerOf = createCallers({ identities, failures: createFailures(uuid(), monotonic) })
+  return { bindings, paramHeadersOf, rules, callerOf, shares: createShares() }
+}
+
 function surroundingsOf({ env, binDirectory, isolation }: PepPorts): Surroundings {
   const preload = new URL('./upstream/preload.mjs', import.meta.url)
   return { env, binDirectory, isolation, preload }
@@ -134,6 +149,7 @@ function surroundingsOf({ env, binDirectory, isolation }: PepPorts): Surrounding
 type Kept = {
   readonly pdp: PdpPort
   readonly log: Log
+  readonly identities: Identities
   readonly streams: Streams
   readonly servers: Servers
   readonly reviewed: Reviewed
@@ -144,7 +160,7 @@ type Kept = {
 /**
  * What happens without a client: following the PDP, knowing the servers, looking at their tools.
  */
-function keepUp({ pdp, log, streams, servers, reviewed, discovery, recheck }: Kept) {
+function keepUp({ pdp, log, identities, streams, servers, reviewed, discovery, recheck }: Kept) {
   const stopping = new AbortController()
   const lookAtAll = async (): Promise<void> => {
     const looks = servers.ids().map(async (id) => {
@@ -175,8 +191,10 @@ function keepUp({ pdp, log, streams, servers, reviewed, discovery, recheck }: Ke
       onEvent(event) {
         if (event.kind === 'bundle') refreshOrLog()
         else {
-          streams.revoke(event.token)
-          servers.revoke(event.token)
+          if (event.kind === 'revoked') streams.revoke(event.grant)
+          else streams.end(event.grant)
+          identities.forgetGrant(event.grant)
+          servers.end(event.grant)
         }
       },
       onHearing(heard) {

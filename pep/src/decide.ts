@@ -15,11 +15,16 @@ import { readVerdict } from './verdict.ts'
 
 /** A verdict or a rejection, and when it was asked for: its age counts from there. */
 export type Decided = { readonly result: Verdict | Rejection; readonly askedAt: number }
-export type Decide = (call: DecideCall) => Promise<Decided>
+/** `grant`: whose call it was taken for. */
+export type Decide = (call: DecideCall, grant: string | null) => Promise<Decided>
 
 export type DecidePorts = { readonly pdp: PdpPort; readonly monotonic: Monotonic }
 
-type Asking = { readonly call: DecideCall; readonly since: number }
+type Asking = {
+  readonly call: DecideCall
+  readonly grant: string | null
+  readonly since: number
+}
 
 /**
  * Asks for one verdict. Throws pdp_unavailable (no answer within DECIDE_TIMEOUT_MS of sending,
@@ -30,14 +35,14 @@ export function createDecide({ pdp, monotonic }: DecidePorts): Decide {
   const ask = createBatcher<Asking, Decided | GatewayError>({
     countMax: DECIDE_CALLS_MAX,
     weightMax: DECIDE_MESSAGES_LENGTH_MAX,
-    weigh: ({ call }) => call.message.length,
+    weigh: ({ call }) => call.message.length + (call.jwt?.length ?? 0),
     inFlightMax: DECIDES_IN_FLIGHT_MAX,
     waitingMax: WAITING_MAX,
     full: () => new GatewayError('pdp_unavailable', `${WAITING_MAX} calls wait for a verdict`),
     send: (asking) => askAll(pdp, asking, monotonic()),
   })
-  return async (call) => {
-    const decided = await ask({ call, since: monotonic() })
+  return async (call, grant) => {
+    const decided = await ask({ call, grant, since: monotonic() })
     if (decided instanceof GatewayError) throw decided
     return decided
   }
@@ -51,11 +56,11 @@ async function askAll(
   const fresh = asking.filter(({ since }) => askedAt - since < DECIDE_TIMEOUT_MS)
   const results = fresh.length === 0 ? [] : await post(pdp, fresh)
   const answers = results.values()
-  return asking.map(({ call, since }) => {
+  return asking.map(({ call, grant, since }) => {
     if (askedAt - since >= DECIDE_TIMEOUT_MS) {
       return new GatewayError('pdp_unavailable', 'the call waited too long to be decided')
     }
-    return believe(answers.next().value, call, askedAt)
+    return believe(answers.next().value, { call, grant }, askedAt)
   })
 }
 
@@ -75,11 +80,15 @@ async function post(pdp: PdpPort, asking: readonly Asking[]): Promise<readonly u
 }
 
 /** One odd verdict refuses its own call, not its neighbours. */
-function believe(value: unknown, call: DecideCall, askedAt: number): Decided | GatewayError {
+function believe(
+  value: unknown,
+  { call, grant }: Pick<Asking, 'call' | 'grant'>,
+  askedAt: number,
+): Decided | GatewayError {
   const { requestId, server } = call
   try {
     const messageDigest = hash('sha256', call.message)
-    return { result: readVerdict(value, { requestId, server, messageDigest }), askedAt }
+    return { result: readVerdict(value, { requestId, server, messageDigest, grant }), askedAt }
   } catch (error) {
     if (error instanceof GatewayError) return error
     throw error

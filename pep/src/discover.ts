@@ -110,35 +110,35 @@ export function createDiscovery(ports: DiscoverPorts): Discovery {
       isStopped = true
       for (const { next } of known.values()) next.clear()
     },
-    definitionOf({ server, token }, tool) {
+    definitionOf({ server, grant }, tool) {
       if (serverOf(server) === undefined) return null
       const entry = knownOf(server)
-      const seen = definitionIn(entry, token, tool)
+      const seen = definitionIn(entry, grant, tool)
       if (seen !== null) return seen
       const cooling = monotonic() - entry.lookedAt < DISCOVERY_COOLDOWN_MS
       if (cooling && entry.looking === undefined) return null
       const late = sleep(DISCOVERY_WAIT_MS, undefined, { ref: false })
-      return Promise.race([join(server), late]).then(() => definitionIn(entry, token, tool))
+      return Promise.race([join(server), late]).then(() => definitionIn(entry, grant, tool))
     },
   }
 }
 
 function definitionIn(
   { definitions, variants }: Known,
-  token: string | null,
+  grant: string | null,
   tool: string,
 ): string | null {
-  const shown = token === null ? undefined : variants.of(token, tool)
+  const shown = grant === null ? undefined : variants.of(grant, tool)
   return shown ?? definitions.get(tool) ?? null
 }
 
 /** What this caller was shown otherwise than the gateway's own look, for the first time. */
-function noteShown(known: Known | undefined, { token }: Caller, shown: Shown) {
-  if (known === undefined || token === null) return []
+function noteShown(known: Known | undefined, { grant }: Caller, shown: Shown) {
+  if (known === undefined || grant === null) return []
   const { definitions, variants } = known
   const all = [...shown].map(([tool, listed]) => ({ tool, ...listed }))
   return all.filter(({ tool, sha256 }) => {
-    return variants.show(token, tool, sha256, definitions.get(tool) ?? null)
+    return variants.show(grant, tool, sha256, definitions.get(tool) ?? null)
   })
 }
 

@@ -138,6 +138,9 @@ describe('denied', () => {
   )
 })
 
+const INVALID =
+  'Bearer error="invalid_token", error_description="the token is not known here, or not any more"'
+
 test.each([
   { reject: 'unauthenticated', status: 401 },
   { reject: 'server_not_granted', status: 403 },
@@ -147,7 +150,7 @@ test.each([
   const got = await post(url, toolCall())
   expect(got.status).toBe(status)
   expect(got.json.error?.data['code']).toBe(reject)
-  expect(got.headers['www-authenticate']).toBe(status === 401 ? 'Bearer' : undefined)
+  expect(got.headers['www-authenticate']).toBe(status === 401 ? INVALID : undefined)
   expect(server.reached).toEqual([])
   expect(rows).toEqual([])
 })

@@ -1,5 +1,6 @@
 // Owns the order of one call: decide, record, then answer or forward. There is no other way to a
 // server.
+import type { RefusalCode } from '../../schemas/codes.ts'
 import type { DecideCall, Verdict } from '../../schemas/pep-api.ts'
 import type { JsonObject } from '../../schemas/strict-json.ts'
 import type { Answer } from './answer.ts'
@@ -10,7 +11,7 @@ import type { Metrics } from './metrics.ts'
 import { asInbound } from './passage/asked.ts'
 import { createPassage, type PassagePorts } from './passage/passage.ts'
 import type { Monotonic, Uuid } from './ports.ts'
-import type { RecordedCall, RecordVerdict } from './record/record.ts'
+import type { IsRevoked, RecordedCall, RecordVerdict } from './record/record.ts'
 import { denied } from './refuse.ts'
 import type { Reporter } from './report.ts'
 import type { Caller } from './reviewed.ts'
@@ -23,10 +24,10 @@ export type EnforcePorts = {
   readonly reporter: Reporter
   readonly metrics: Metrics
   readonly monotonic: Monotonic
-  /**
-   * Tokens whose revocation was heard: refused without asking. Not hearing of one allows nothing.
-   */
-  readonly isRevoked: (token: string | null) => boolean
+  /** Refused without asking. */
+  readonly isRevoked: IsRevoked
+  /** The PDP does not know this token, or as another grant's than it was taken for. */
+  readonly forget: (token: string) => void
   readonly serverOf: (id: string) => UpstreamServer | undefined
   /** Fingerprint of a tool's definition as the server serves it to this caller now. */
   readonly definitionOf: (caller: Caller, tool: string) => Promise<string | null> | string | null
@@ -57,17 +58,35 @@ export type Permitted = { readonly verdict: Verdict; readonly call: RecordedCall
 /** Decides and records. */
 export async function permit(ports: EnforcePorts, inbound: Inbound): Promise<Permitted> {
   const { monotonic, metrics } = ports
-  if (ports.isRevoked(inbound.token)) throw new GatewayError('unauthenticated', 'it was revoked')
-  const { result, askedAt } = await ports.decide(await questionOf(ports, inbound))
+  if (ports.isRevoked(inbound.grant))
+    throw new GatewayError('unauthenticated', 'the grant was revoked', { fault: 'revoked' })
+  const { verdict, askedAt } = await decided(ports, inbound)
   const decidedAt = monotonic()
   metrics.decideSeconds((decidedAt - askedAt) / 1000)
-  if (result.kind === 'rejection')
-    throw new GatewayError(result.reason, 'the PDP rejects the caller')
-  const call = await ports.record(inbound, result, askedAt)
+  const call = await ports.record(inbound, verdict, askedAt)
   metrics.recordSeconds((monotonic() - decidedAt) / 1000)
-  metrics.calls(result.decision)
-  return { verdict: result, call }
+  metrics.calls(verdict.decision)
+  return { verdict, call }
 }
+
+async function decided(
+  ports: EnforcePorts,
+  inbound: Inbound,
+): Promise<{ readonly verdict: Verdict; readonly askedAt: number }> {
+  const { token, grant } = inbound
+  try {
+    const { result, askedAt } = await ports.decide(await questionOf(ports, inbound), grant)
+    if (result.kind === 'verdict') return { verdict: result, askedAt }
+    throw new GatewayError(result.reason, 'the PDP rejects the caller')
+  } catch (error) {
+    if (token !== null && error instanceof GatewayError && MISNAMED.has(error.code))
+      ports.forget(token)
+    throw error
+  }
+}
+
+/** The token may not be the grant's any more that it was taken for. */
+const MISNAMED: ReadonlySet<RefusalCode> = new Set(['unauthenticated', 'verdict_mismatch'])
 
 /**
  * Decides what a server asks of the client of `inbound`, and records it; an allow is on its way to the client then. Throws
@@ -96,12 +115,12 @@ async function narrow(ports: EnforcePorts, inbound: Inbound): Promise<Inbound> {
 }
 
 async function questionOf(ports: EnforcePorts, inbound: Inbound): Promise<DecideCall> {
-  const { requestId, token, server, from, method, era, client, sourceIp, tool } = inbound
+  const { requestId, token, jwt, server, from, method, era, client, sourceIp, tool } = inbound
   const definition = tool === undefined ? null : await ports.definitionOf(inbound, tool)
   return {
     requestId,
     token,
-    jwt: null,
+    jwt,
     server,
     from,
     method,

@@ -2,6 +2,7 @@
 // why.
 import type { RefusalCode } from '../../schemas/codes.ts'
 import type { JsonObject } from '../../schemas/strict-json.ts'
+import type { AuthFault } from './inbound/authenticate.ts'
 import type { Envelope } from './inbound/receive.ts'
 
 export type GatewayErrorOptions = ErrorOptions & {
@@ -9,6 +10,10 @@ export type GatewayErrorOptions = ErrorOptions & {
   readonly of?: Envelope
   /** For the peer, beside the code. */
   readonly data?: JsonObject
+  /** Of `unauthenticated`: what the challenge says. */
+  readonly fault?: AuthFault
+  /** When to try again. */
+  readonly retryAfterMs?: number
 }
 
 /** `code` is for the peer, message and cause for our log alone. */
@@ -16,6 +21,8 @@ export class GatewayError extends Error {
   readonly code: RefusalCode
   readonly of: Envelope | undefined
   readonly data: JsonObject
+  readonly fault: AuthFault | undefined
+  readonly retryAfterMs: number | undefined
 
   constructor(code: RefusalCode, message: string, options?: GatewayErrorOptions) {
     super(message, options)
@@ -23,5 +30,7 @@ export class GatewayError extends Error {
     this.code = code
     this.of = options?.of
     this.data = options?.data ?? {}
+    this.fault = options?.fault
+    this.retryAfterMs = options?.retryAfterMs
   }
 }

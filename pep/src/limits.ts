@@ -67,11 +67,12 @@ export const LISTED_CALLERS_MAX = 16_384
 /** Bytes of messages under way, of one grant and of all; a message beyond is refused. */
 export const REQUEST_BYTES_PER_GRANT_MAX = 8 * 1024 * 1024
 export const REQUEST_BYTES_MAX = 128 * 1024 * 1024
-/** Of all tokens together that the PDP has not decided on yet, and how many are remembered that it has. */
-export const REQUEST_BYTES_UNKNOWN_MAX = 32 * 1024 * 1024
-export const KNOWN_TOKENS_MAX = 65_536
-/** Revoked tokens remembered, for verdicts that were on their way. */
-export const REVOKED_TOKENS_MAX = 16_384
+/** Tokens of which it is remembered whose they are. */
+export const IDENTITIES_MAX = 65_536
+/** Counts that sources whose requests fail to authenticate are spread over. */
+export const FAILING_SOURCES_MAX = 65_536
+/** Revoked grants remembered, for verdicts that were on their way. */
+export const REVOKED_GRANTS_MAX = 16_384
 /**
  * Calls that wait for a verdict, or verdicts that wait for a commit, before a new one is refused.
  */
@@ -161,5 +162,7 @@ export const EVENTS_SILENCE_MS_MAX = 40_000
 
 /** A client may take this long to send one request, head and body. */
 export const REQUEST_TIMEOUT_MS = 30_000
+/** A client whose request cannot be read has this long to read why. */
+export const UNREADABLE_CLOSE_MS = 1_000
 /** From the order to stop until what is still open is cut off. */
 export const STOP_GRACE_MS = 3_000

@@ -5,6 +5,7 @@ import { createAdaptorServer } from '@hono/node-server'
 import type { Hono } from 'hono'
 import type { PepEnv } from './app.ts'
 import { REQUEST_TIMEOUT_MS } from './limits.ts'
+import { answerUnreadable } from './unreadable.ts'
 
 export type Listening = {
   readonly port: number
@@ -24,6 +25,7 @@ export function listen(app: Hono<PepEnv>, host: string, port: number): Promise<L
     fetch: app.fetch,
     serverOptions: { requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS },
   }) as Server
+  answerUnreadable(server)
   return new Promise((resolve, reject) => {
     server.once('error', reject)
     server.listen(port, host, () => {

@@ -100,6 +100,8 @@ const REDACTED = [
   'pepKey',
   'headers',
   '*.authorization',
+  'jwt',
   '*.token',
+  '*.jwt',
   '*.headers',
 ]

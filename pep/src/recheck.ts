@@ -26,7 +26,7 @@ export type Recheck = {
 }
 
 type Asked = {
-  readonly token: string
+  readonly grant: string
   readonly server: string
   readonly streams: readonly Stream[]
 }
@@ -73,21 +73,21 @@ export function createRecheck({ pdp, log, streams, reviewed }: RecheckPorts): Re
   }
 }
 
-function keyOf({ token, server }: Caller): string {
-  return `${server} ${token}`
+function keyOf({ grant, server }: Caller): string {
+  return `${server} ${grant}`
 }
 
 function callersOf(streams: readonly Stream[]): Asked[] {
   const byCaller = Map.groupBy(streams, keyOf)
   return [...byCaller.values()].flatMap((own) => {
     const [first] = own
-    if (first === undefined || first.token === null) return []
-    return [{ token: first.token, server: first.server, streams: own }]
+    if (first === undefined || first.grant === null) return []
+    return [{ grant: first.grant, server: first.server, streams: own }]
   })
 }
 
 async function ask(pdp: PdpPort, asked: readonly Asked[]): Promise<readonly (Visible | null)[]> {
-  const callers = asked.map(({ token, server }) => ({ token, server }))
+  const callers = asked.map(({ grant, server }) => ({ grant, server }))
   const answer = await pdp.post('/pep/v1/list', JSON.stringify({ callers }), PDP_TIMEOUT_MS)
   if (answer.status !== 200) throw new Error(`the PDP answered ${answer.status}`)
   const { visible } = listResponse.parse(JSON.parse(answer.body))

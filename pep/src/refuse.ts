@@ -5,6 +5,7 @@ import { META } from '../../schemas/mcp.ts'
 import type { Verdict } from '../../schemas/pep-api.ts'
 import type { JsonObject } from '../../schemas/strict-json.ts'
 import type { Answer } from './answer.ts'
+import type { AuthFault } from './inbound/authenticate.ts'
 import type { Envelope } from './inbound/receive.ts'
 
 /**
@@ -39,13 +40,17 @@ export type Refused = {
   readonly established: boolean
   /** What else the peer is told. */
   readonly data?: JsonObject
+  /** Of `unauthenticated`. */
+  readonly fault?: AuthFault | undefined
+  readonly retryAfterMs?: number | undefined
 }
 
 /** The answer to what the PEP refuses by itself: REFUSALS says status and code, TEXTS the words. */
-export function refused({ code, requestId, of, established, data }: Refused): Answer {
+export function refused(why: Refused): Answer {
+  const { code, requestId, of, established, data } = why
   const { status } = REFUSALS[code]
   if (!established || of === undefined) {
-    return json(status, refusal({ code, requestId, of }, data), EXTRA_HEADERS[code] ?? {})
+    return json(status, refusal({ code, requestId, of }, data), extraHeaders(why))
   }
   const isAnswered = of.kind === 'request' && (isToolCall(of) || status >= 500)
   return json(isAnswered ? 200 : status, refusedMessage({ code, requestId, of }), {})
@@ -107,12 +112,37 @@ function json(status: number, body: JsonObject, headers: Readonly<Record<string,
   }
 }
 
-/** No resource_metadata: a client with a configured token must not be sent to look for a login. */
+function extraHeaders({ code, fault, retryAfterMs }: Refused): Readonly<Record<string, string>> {
+  if (code === 'unauthenticated') return { 'www-authenticate': challengeOf(fault ?? 'unknown') }
+  if (retryAfterMs !== undefined) return { 'retry-after': String(Math.ceil(retryAfterMs / 1000)) }
+  return EXTRA_HEADERS[code] ?? {}
+}
+
 const EXTRA_HEADERS: Partial<Record<RefusalCode, Readonly<Record<string, string>>>> = {
-  unauthenticated: { 'www-authenticate': 'Bearer' },
   method_not_allowed: { allow: 'POST' },
   body_too_large: { connection: 'close' },
 }
+
+/**
+ * RFC 6750 §3: without an error where nothing was tried. No resource_metadata: a client with a configured token must not
+ * be sent to look for a login.
+ */
+export function challengeOf(fault: AuthFault): string {
+  const { error, text } = CHALLENGES[fault]
+  return error === null ? 'Bearer' : `Bearer error="${error}", error_description="${text}"`
+}
+
+const CHALLENGES: Record<AuthFault, { error: string | null; text: string }> = {
+  missing: { error: null, text: '' },
+  in_query: { error: 'invalid_request', text: 'a token is sent in the Authorization header, never in the query' },
+  repeated: { error: 'invalid_request', text: 'there is more than one Authorization header' },
+  malformed: { error: 'invalid_token', text: 'the token is not spelled as one of this gateway or as a JWT' },
+  unknown: { error: 'invalid_token', text: 'the token is not known here, or not any more' },
+  revoked: { error: 'invalid_token', text: 'the token was revoked' },
+  expired: { error: 'invalid_token', text: 'the token has expired' },
+  wrong_audience: { error: 'invalid_token', text: 'the token was issued for another audience' },
+  client_not_allowed: { error: 'invalid_token', text: 'the token was issued to a client that has no grant here' },
+} // biome-ignore format: a table
 
 const TEXTS: Record<RefusalCode, string> = {
   malformed_json: 'the body is not JSON',
@@ -130,7 +160,7 @@ const TEXTS: Record<RefusalCode, string> = {
   header_mismatch: 'a header that repeats the body is missing or differs from it',
   unsupported_version: 'this protocol version is not supported',
   not_acceptable: 'the Accept header must list application/json and text/event-stream',
-  unauthenticated: 'send one valid gateway token as Authorization: Bearer',
+  unauthenticated: 'send one valid token as Authorization: Bearer',
   foreign_origin: 'requests of this origin are not accepted',
   foreign_host: 'requests to this host name are not accepted',
   server_not_granted: 'this token is not granted for this server',
@@ -143,6 +173,7 @@ const TEXTS: Record<RefusalCode, string> = {
   body_too_large: 'the body is too large',
   wrong_content_type: 'send application/json, not encoded',
   too_many_requests: 'there are too many open streams or sessions; try again later',
+  too_many_failures: 'too many requests from this address failed to authenticate; try again later',
   pdp_unavailable: 'Cedargate could not decide this, so nothing was sent to the server',
   record_unavailable: 'Cedargate could not record its decision, so nothing was sent to the server',
   verdict_expired: 'Cedargate allowed this too long ago, so nothing was sent to the server',

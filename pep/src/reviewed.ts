@@ -21,7 +21,7 @@ export type ReviewedPorts = {
   readonly onShown: (caller: Caller, shown: Shown) => void
 }
 
-export type Caller = { readonly server: string; readonly token: string | null }
+export type Caller = { readonly server: string; readonly grant: string | null }
 
 /**
  * What a client is shown in place of the tools of one answer, in their order and each name once: the

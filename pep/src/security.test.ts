@@ -3,7 +3,6 @@
 import { once } from 'node:events'
 import { request as httpRequest } from 'node:http'
 import { Writable } from 'node:stream'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { RefusalCode } from '../../schemas/codes.ts'
@@ -12,12 +11,15 @@ import { META } from '../../schemas/mcp.ts'
 import {
   countingSql,
   createTestPdp,
+  EVERYTHING_VISIBLE,
   openTestUpstream,
   type RunningTestPep,
   startTestPep,
   type TestPdp,
   type TestUpstream,
+  testJwt,
   testToken,
+  until,
 } from './testing.ts'
 
 const TOKEN = testToken(1)
@@ -132,6 +134,7 @@ const ROWS: readonly Row[] = [
   { name: 'two tokens in one header', headers: { authorization: `Bearer ${TOKEN}, Bearer ${TOKEN}` }, want: 'unauthenticated', status: 401 },
   { name: 'two Authorization headers', headers: { authorization: [`Bearer ${TOKEN}`, `Bearer ${testToken(2)}`] }, want: 'unauthenticated', status: 401 },
   { name: 'a token in the query', path: `/demo/mcp?token=${TOKEN}`, headers: { authorization: undefined }, want: 'unauthenticated', status: 401 },
+  { name: 'a token in the query beside the header', path: `/demo/mcp?access_token=${TOKEN}`, want: 'unauthenticated', status: 401 },
   { name: 'a foreign Origin', headers: { origin: 'https://evil.example' }, want: 'foreign_origin', status: 403 },
   { name: 'an opaque Origin', headers: { origin: 'null' }, want: 'foreign_origin', status: 403 },
   { name: 'a loopback Origin of another port', headers: { origin: 'http://127.0.0.1:1' }, want: 'foreign_origin', status: 403 },
@@ -197,6 +200,31 @@ const ROWS: readonly Row[] = [
   { name: 'GET that takes no events', method: 'GET', headers: { accept: 'application/json' }, want: 'not_acceptable', status: 406 },
 ] // biome-ignore format: a table
 
+test('clients that announce much and send little take nothing from others, nor from their own grant', async () => {
+  pdp.rule = () => ({ allow: true })
+  const stalled = Array.from({ length: 64 }, (_, index) => {
+    const request = httpRequest({
+      port: pep.port,
+      host: '127.0.0.1',
+      method: 'POST',
+      path: '/demo/mcp',
+      headers: {
+        authorization: `Bearer ${testToken(1 + (index % 32))}`,
+        'content-type': 'application/json',
+        accept: 'application/json, text/event-stream',
+        'content-length': String(BODY_BYTES_MAX),
+      },
+    })
+    request.on('error', () => undefined)
+    request.write('{')
+    return request
+  })
+  await Promise.all(stalled.map((request) => once(request, 'socket')))
+  await until(() => pdp.identified.length >= 32)
+  expect((await send({})).status).toBe(200)
+  for (const request of stalled) request.destroy()
+})
+
 test.each(ROWS)('$name: $want', async ({ want, status, ...sent }) => {
   const got = await send(sent)
   expect({ status: got.status, code: codeOf(got) }).toEqual({ status, code: want })
@@ -218,9 +246,40 @@ describe('what stands beside a refusal', () => {
     expect(server.reached[0]?.body).toContain('"arguments":{"a":1,"b":1000}')
   })
 
-  test('401 has a challenge that leads to no login', async () => {
-    const { headers } = await send({ headers: { authorization: undefined } })
-    expect(headers['www-authenticate']).toBe('Bearer')
+  test.each(['/demo/mcp', '/t/demo/mcp'])(
+    '%s: 401 has a challenge that leads to no login',
+    async (path) => {
+      const { headers } = await send({ path, headers: { authorization: undefined } })
+      expect(headers['www-authenticate']).toBe('Bearer')
+      const wrong = await send({ path, headers: { authorization: `Bearer ${typo}` } })
+      expect(wrong.headers['www-authenticate']).toBe(
+        'Bearer error="invalid_token", error_description="the token is not spelled as one of this gateway or as a JWT"',
+      )
+      expect(JSON.stringify([headers, wrong])).not.toContain('resource_metadata')
+    },
+  )
+
+  test('/t/demo/mcp is the same server', async () => {
+    expect((await send({ path: '/t/demo/mcp' })).status).toBe(200)
+    expect(server.reached.map(({ body }) => body)).toEqual([JSON.stringify(CALL)])
+    expect(pdp.calls).toMatchObject([{ server: 'demo' }])
+  })
+
+  test.each([
+    '/.well-known/oauth-protected-resource',
+    '/.well-known/oauth-protected-resource/t/demo/mcp',
+    '/.well-known/oauth-protected-resource/demo/mcp',
+    '/.well-known/oauth-authorization-server',
+    '/.well-known/oauth-authorization-server/t/demo/mcp',
+    '/.well-known/openid-configuration',
+    '/t/demo/mcp/.well-known/openid-configuration',
+    '/t/demo/.well-known/oauth-protected-resource',
+  ])('%s is 404: no login is advertised', async (path) => {
+    for (const authorization of [undefined, `Bearer ${TOKEN}`]) {
+      const { status, headers } = await send({ method: 'GET', path, headers: { authorization } })
+      expect(status).toBe(404)
+      expect(headers).not.toHaveProperty('www-authenticate')
+    }
   })
 
   test.each([
@@ -231,6 +290,11 @@ describe('what stands beside a refusal', () => {
     '/metrics/mcp',
     '/a/demo/mcp',
     '/demo/mcp/x',
+    '/t/mcp',
+    '/t/t/mcp',
+    '/t/Demo/mcp',
+    '/t/demo/mcp/',
+    '/t/t/demo/mcp',
   ])('%s is 404', async (path) => {
     expect((await send({ path })).status).toBe(404)
     expect(pdp.calls).toEqual([])
@@ -246,9 +310,20 @@ describe('what stands beside a refusal', () => {
     await send({})
     await send({ headers: { 'content-type': 'text/plain' } })
     await send({ headers: { authorization: `Bearer ${typo}` } })
+    await send({ path: '/demo/mcp?access_token=canary-in-query&canary-in-query' })
+    await send({ path: '/demo/mcp?canary-in-query' })
     const written = `${LOGGED.join('')}${JSON.stringify([pdp.calls, sql.statements])}`
     expect(written.length).toBeGreaterThan(1_000)
     for (const token of [TOKEN, typo, TOKEN.slice(4, -9)]) expect(written).not.toContain(token)
+    expect(`${written}${JSON.stringify(server.reached)}`).not.toContain('canary')
+    const jwt = testJwt({ sub: 'alice', exp: 4_000_000_000 })
+    pdp.rule = () => ({ reject: 'unauthenticated' })
+    await send({ headers: { authorization: `Bearer ${jwt}` } })
+    pdp.rule = () => ({ allow: true, visible: EVERYTHING_VISIBLE })
+    await send({ headers: { authorization: `Bearer ${jwt}` } })
+    expect(pdp.calls.at(-1)?.jwt).toBe(jwt)
+    const elsewhere = `${LOGGED.join('')}${JSON.stringify([sql.statements, server.reached])}`
+    for (const part of jwt.split('.').slice(1)) expect(elsewhere).not.toContain(part)
   })
 
   test('2,000 poisonous requests leave the next call as it was', async () => {
@@ -261,29 +336,4 @@ describe('what stands beside a refusal', () => {
     expect(server.reached).toEqual([])
     expect((await send({})).status).toBe(200)
   })
-})
-
-test('clients that announce much and send little take nothing from others, nor from their own grant', async () => {
-  pdp.rule = () => ({ allow: true })
-  const stalled = Array.from({ length: 64 }, (_, index) => {
-    const request = httpRequest({
-      port: pep.port,
-      host: '127.0.0.1',
-      method: 'POST',
-      path: '/demo/mcp',
-      headers: {
-        authorization: `Bearer ${testToken(1 + (index % 32))}`,
-        'content-type': 'application/json',
-        accept: 'application/json, text/event-stream',
-        'content-length': String(BODY_BYTES_MAX),
-      },
-    })
-    request.on('error', () => undefined)
-    request.write('{')
-    return request
-  })
-  await Promise.all(stalled.map((request) => once(request, 'socket')))
-  await sleep(100)
-  expect((await send({})).status).toBe(200)
-  for (const request of stalled) request.destroy()
 })

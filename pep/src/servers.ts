@@ -35,7 +35,8 @@ export type Servers = {
    * start.
    */
   readonly started: (id: string) => Promise<void>
-  readonly revoke: (token: string) => void
+  /** Ends what servers hold for this grant. */
+  readonly end: (grant: string) => void
   readonly stop: () => Promise<void>
 }
 
@@ -86,8 +87,8 @@ export function createServers(ports: ServersPorts): Servers {
       return refreshing
     },
     started: async (id) => open.get(id)?.started,
-    revoke(token) {
-      for (const { server } of open.values()) server.revoke(token)
+    end(grant) {
+      for (const { server } of open.values()) server.end(grant)
     },
     async stop() {
       await refreshing.catch(() => undefined)

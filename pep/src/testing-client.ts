@@ -15,6 +15,30 @@ export function digestOf(token: string): string {
   return hash('sha256', token)
 }
 
+/** The grant that the test PDP has for a gateway token. */
+export function grantOf(token: string): string {
+  return grantOfDigest(digestOf(token))
+}
+
+/** The same by the digest of the token. */
+export function grantOfDigest(digest: string): string {
+  return digest.replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12}).*$/, '$1-$2-4$3-8$4-$5')
+}
+
+/** A JWT that nobody signed: the test PDP takes any. `exp` is in seconds since 1970. */
+export function testJwt(claims: { readonly sub: string; readonly exp?: number }): string {
+  const parts = [{ alg: 'ES256', typ: 'at+jwt' }, claims].map((part) => {
+    return Buffer.from(JSON.stringify(part)).toString('base64url')
+  })
+  return [...parts, 'c2lnbmF0dXJl'].join('.')
+}
+
+/** The grant that the test PDP has for the subject of a JWT. */
+export function grantOfJwt(jwt: string): string {
+  const claims = Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString()
+  return grantOf((JSON.parse(claims) as { sub: string }).sub)
+}
+
 export type Posted = {
   readonly status: number
   readonly headers: Record<string, string | string[] | undefined>

@@ -18,6 +18,10 @@ import {
   decideRequest,
   decideResponse,
   definitionsRequest,
+  type IdentifyRequest,
+  type IdentifyResponse,
+  identifyRequest,
+  identifyResponse,
   type ListRequest,
   listRequest,
   listResponse,
@@ -35,6 +39,7 @@ import { createPep, type Pep, type PepPorts } from './compose.ts'
 import { readDefinition } from './definition.ts'
 import { listen } from './listen.ts'
 import type { PdpPort } from './ports.ts'
+import { grantOfDigest, grantOfJwt } from './testing-client.ts'
 import { unisolated } from './upstream/child.ts'
 
 export * from './testing-client.ts'
@@ -50,6 +55,8 @@ export type Ruling =
 export type TestPdp = {
   readonly port: PdpPort
   readonly calls: DecideCall[]
+  /** Every `identify`, in order. */
+  readonly identified: IdentifyRequest[]
   readonly outcomes: Outcome[]
   readonly definitions: Map<string, readonly string[]>
   /** Every body of `definitions`, in order. */
@@ -60,6 +67,8 @@ export type TestPdp = {
   readonly kept: Set<string>
   /** What the lists of a caller show. */
   lists: (caller: ListRequest['callers'][number]) => Visible | null
+  /** Whose token it is; `decide` and `identify` go by it. */
+  identify: (asked: Pick<IdentifyRequest, 'token' | 'jwt'>) => IdentifyResponse
   /** Decides each call. */
   rule: (call: DecideCall) => Ruling
   /** Changes what is answered to `decide`; for what a broken PDP might say. */
@@ -80,12 +89,16 @@ export function createTestPdp(upstreams: readonly Upstream[]): TestPdp {
   const listeners = new Set<(event: PepEvent | undefined) => void>()
   const pdp: TestPdp = {
     calls: [],
+    identified: [],
     outcomes: [],
     definitions: new Map(),
     told: [],
     reviewed: TOOLS,
     kept: new Set(),
     lists: () => EVERYTHING_VISIBLE,
+    identify: ({ token, jwt }) => ({
+      grant: jwt === null ? grantOfDigest(token) : grantOfJwt(jwt),
+    }),
     rule: () => ({ allow: true, visible: EVERYTHING_VISIBLE }),
     corrupt: (results) => ({ results }),
     tell: (event) => listeners.forEach((listener) => listener(event)),
@@ -111,9 +124,14 @@ function take(pdp: TestPdp, path: string, text: string): { status: number; body:
   if (path === '/pep/v1/decide') {
     const { calls } = decideRequest.parse(body)
     pdp.calls.push(...calls)
-    const results = calls.map((call) => decideOne(call, pdp.rule(call)))
+    const results = calls.map((call) => decideOne(call, grantFor(pdp, call), pdp.rule(call)))
     decideResponse.parse({ results })
     return { status: 200, body: JSON.stringify(pdp.corrupt(results)) }
+  }
+  if (path === '/pep/v1/identify') {
+    const asked = identifyRequest.parse(body)
+    pdp.identified.push(asked)
+    return { status: 200, body: JSON.stringify(identifyResponse.parse(pdp.identify(asked))) }
   }
   if (path === '/pep/v1/list') {
     const { callers } = listRequest.parse(body)
@@ -182,9 +200,13 @@ async function* eventsOf(
   }
 }
 
+function grantFor(pdp: TestPdp, { token, jwt }: DecideCall): string | null {
+  return token === null ? null : pdp.identify({ token, jwt }).grant
+}
+
 let lastSequence = 0
 
-function decideOne(call: DecideCall, ruling: Ruling): DecideResult {
+function decideOne(call: DecideCall, grant: string | null, ruling: Ruling): DecideResult {
   const { requestId, server } = call
   if ('reject' in ruling) return { kind: 'rejection', requestId, reason: ruling.reject }
   const decisionId = randomUUID()
@@ -196,6 +218,7 @@ function decideOne(call: DecideCall, ruling: Ruling): DecideResult {
     requestId,
     server,
     messageDigest: hash('sha256', call.message),
+    grant,
     decisionId,
     decision: allow ? 'allow' : 'deny',
     code,

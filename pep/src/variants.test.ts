@@ -41,8 +41,8 @@ test.each([
 test('the callers of longest ago are forgotten first, whole', () => {
   const variants = createVariants()
   const half = CALLER_VARIANTS_MAX / 2
-  for (const token of ['one', 'two']) {
-    for (let at = 0; at < half; at++) variants.show(token, `t${at}`, 'X', null)
+  for (const grant of ['one', 'two']) {
+    for (let at = 0; at < half; at++) variants.show(grant, `t${at}`, 'X', null)
   }
   variants.show('one', 't0', 'Y', null)
   variants.show('three', 't0', 'X', null)

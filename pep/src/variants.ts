@@ -5,12 +5,12 @@ import { CALLER_VARIANTS_MAX } from './limits.ts'
 
 export type Variants = {
   /** Fingerprint that decides this caller's calls of the tool; undefined: that of the gateway's own look. */
-  readonly of: (token: string, tool: string) => string | undefined
+  readonly of: (grant: string, tool: string) => string | undefined
   /**
    * What a list showed this caller, beside the gateway's own look; null where that has no such
    * tool. Answers whether that is a variant not known of this caller.
    */
-  readonly show: (token: string, tool: string, shown: string, own: string | null) => boolean
+  readonly show: (grant: string, tool: string, shown: string, own: string | null) => boolean
   /**
    * After a look. A reviewed variant ends when the gateway's own look has changed: until the next
    * list nobody knows what this caller would be shown. One that is not reviewed ends when the look
@@ -28,11 +28,11 @@ type Variant = { readonly shown: string; readonly own: string | null }
 export function createVariants(): Variants {
   const callers = new Map<string, Map<string, Variant>>()
   let count = 0
-  const drop = (token: string, tool: string) => {
-    const own = callers.get(token)
+  const drop = (grant: string, tool: string) => {
+    const own = callers.get(grant)
     if (own?.delete(tool) !== true) return
     count -= 1
-    if (own.size === 0) callers.delete(token)
+    if (own.size === 0) callers.delete(grant)
   }
   const makeRoom = () => {
     for (const [oldest, variants] of callers) {
@@ -42,24 +42,24 @@ export function createVariants(): Variants {
     }
   }
   return {
-    of: (token, tool) => callers.get(token)?.get(tool)?.shown,
-    show(token, tool, shown, own) {
-      const before = callers.get(token)?.get(tool)
-      drop(token, tool)
+    of: (grant, tool) => callers.get(grant)?.get(tool)?.shown,
+    show(grant, tool, shown, own) {
+      const before = callers.get(grant)?.get(tool)
+      drop(grant, tool)
       if (shown === own) return false
       makeRoom()
-      const variants = callers.get(token) ?? new Map<string, Variant>()
-      callers.delete(token)
-      callers.set(token, variants.set(tool, { shown, own }))
+      const variants = callers.get(grant) ?? new Map<string, Variant>()
+      callers.delete(grant)
+      callers.set(grant, variants.set(tool, { shown, own }))
       count += 1
       return before?.shown !== shown
     },
     settle(own, isReviewed) {
-      for (const [token, variants] of callers) {
+      for (const [grant, variants] of callers) {
         for (const [tool, { shown, own: before }] of variants) {
           const now = own.get(tool) ?? null
           const isOver = isReviewed(tool, shown) ? now !== before : now === shown
-          if (isOver) drop(token, tool)
+          if (isOver) drop(grant, tool)
         }
       }
     },

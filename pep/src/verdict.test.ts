@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest'
 import { readVerdict } from './verdict.ts'
 
-const QUESTION = { requestId: 'r-1', server: 'demo', messageDigest: 'd'.repeat(64) }
+const QUESTION = { requestId: 'r-1', server: 'demo', messageDigest: 'd'.repeat(64), grant: 'g-1' }
 const RECORD = {
   leaf: '{}',
   hash: 'a'.repeat(64),
@@ -55,6 +55,9 @@ test.each([
   { name: 'another request', value: { ...GOOD, requestId: 'r-2' }, code: 'verdict_mismatch' },
   { name: 'a rejection of another request', value: { ...REJECTION, requestId: 'r-2' }, code: 'verdict_mismatch' },
   { name: 'another server', value: { ...GOOD, server: 'other' }, code: 'verdict_mismatch' },
+  { name: 'another grant', value: { ...GOOD, grant: 'g-2' }, code: 'verdict_mismatch' },
+  { name: 'no grant', value: { ...GOOD, grant: null }, code: 'verdict_mismatch' },
+  { name: 'a grant left out', value: { ...GOOD, grant: undefined }, code: 'verdict_mismatch' },
   { name: 'another message', value: { ...GOOD, messageDigest: 'e'.repeat(64) }, code: 'verdict_mismatch' },
 ])('$name: $code', ({ value, code }) => {
   expect(() => readVerdict(value, QUESTION)).toThrow(expect.objectContaining({ code }))

@@ -5,8 +5,11 @@ import { VERDICT_CODES } from '../../schemas/codes.ts'
 import type { DecideCall, Rejection, Verdict } from '../../schemas/pep-api.ts'
 import { GatewayError } from './gateway-error.ts'
 
-/** What a verdict must name to be ours. `messageDigest` is the SHA-256 of the text we sent. */
-export type Question = Pick<DecideCall, 'requestId' | 'server'> & { readonly messageDigest: string }
+/** What a verdict must name to be ours. `messageDigest` is the SHA-256 of the text we sent, `grant` whose call we took it for. */
+export type Question = Pick<DecideCall, 'requestId' | 'server'> & {
+  readonly messageDigest: string
+  readonly grant: string | null
+}
 
 const CODES: ReadonlySet<unknown> = new Set(VERDICT_CODES)
 const REASONS: ReadonlySet<unknown> = new Set([
@@ -33,6 +36,7 @@ export function readVerdict(value: unknown, question: Question): Verdict | Rejec
   checkShape(value)
   if (value['server'] !== question.server) throw mismatch('another server')
   if (value['messageDigest'] !== question.messageDigest) throw mismatch('another message')
+  if (value['grant'] !== question.grant) throw mismatch('the call of another grant')
   return value as Verdict
 }
 

@@ -150,6 +150,7 @@ async function straightAtPdp(n: number): Promise<void> {
   const call: DecideCall = {
     requestId: randomUUID(),
     token: hash('sha256', gateway.tokens.alice),
+    jwt: null,
     server: 'echo',
     from: 'client',
     method: 'tools/call',

@@ -26,10 +26,12 @@ export const AUTHZEN_BUNDLE = fileURLToPath(new URL('../fixtures/authzen/', impo
 const DAY_MS = 86_400_000
 const PUBLIC_URL = 'https://pdp.test'
 
+type Chosen = 'webhookSecret' | 'authFailuresMax' | 'login' | 'operatorTokenSha256' | 'log'
+
 /** A PDP with alice (engineering) and bob (interns) granted on every server of its bundle. */
 export async function startTestPdp(
   bundleDirectory: string = EXAMPLE_BUNDLE,
-  { webhookSecret }: Pick<PdpPorts, 'webhookSecret'> = {},
+  options: Partial<Pick<PdpPorts, Chosen>> = {},
 ): Promise<TestPdp> {
   const home = await mkdtemp(join(tmpdir(), 'cedargate-pdp-'))
   await createKeys(join(home, 'keys'))
@@ -47,10 +49,10 @@ export async function startTestPdp(
     }),
     operatorTokenSha256: sha256(operator),
     publicUrl: PUBLIC_URL,
-    webhookSecret,
     clock: systemClock,
     random: (bytes) => randomBytes(bytes),
     log: pino({ level: 'silent' }),
+    ...options,
   })
   const servers = [...pdp.bundle.servers.keys()]
   const grant = (user: string, team: string) => {

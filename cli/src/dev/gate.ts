@@ -1,7 +1,9 @@
 // Owns a loopback port that is taken at once, so that a taken one fails early, and answers 503 until it is opened.
+import type { Server } from 'node:http'
 import { createAdaptorServer } from '@hono/node-server'
 import { ConfigError } from '../../../pdp/src/config.ts'
 import { close } from '../../../pdp/src/main.ts'
+import { answerUnreadable } from '../../../pep/src/unreadable.ts'
 
 type Fetch = (request: Request, env: object) => Response | Promise<Response>
 
@@ -16,7 +18,8 @@ export type Gate = {
 /** Listens on 127.0.0.1. Throws ConfigError naming `setting` when the port is taken. */
 export async function listenGated(setting: string, port: number): Promise<Gate> {
   let serve: Fetch = answerStarting
-  const server = createAdaptorServer({ fetch: (request, env) => serve(request, env) })
+  const server = createAdaptorServer({ fetch: (request, env) => serve(request, env) }) as Server
+  answerUnreadable(server)
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
       reject(

@@ -1,5 +1,5 @@
 // Owns what a loaded bundle is: everything that decides, and what people want to know of it. No behaviour.
-import type { Risk, ToolsLock } from '../../../schemas/bundle.ts'
+import type { Identity, Risk, ToolsLock } from '../../../schemas/bundle.ts'
 import type { PackedGeneration } from '../../../schemas/cedar.ts'
 import type { Upstream } from '../../../schemas/pep-api.ts'
 import type { OwnBundle } from '../authorize/own.ts'
@@ -39,10 +39,14 @@ export type Bundle = {
   /** Milliseconds. */
   readonly maxAgeMs: number
   readonly requireSignedBy: readonly string[]
+  /** Whose access tokens agents may come with. The same object for as long as this bundle decides. */
+  readonly identity: Identity
   /** For the leaf, hex SHA-256: policy set and schema as RFC 8785 JSON, and the mapper's version. */
   readonly digests: { readonly policySet: string; readonly schema: string; readonly mapper: string }
   readonly servers: ReadonlyMap<string, BundleServer>
   readonly policies: ReadonlyMap<string, BundlePolicy>
+  /** The gateway's own, which hold in every bundle; their ids begin with `cedargate/`. */
+  readonly base: ReadonlyMap<string, BundlePolicy>
   /** Types beyond MCP that the bundle brings, how their actions are decided, and their entities. */
   readonly own: OwnBundle['own']
   readonly generation: PackedGeneration

@@ -52,6 +52,12 @@ test('a bundle knows its servers, tools and policies', async () => {
   expect(bundle.generation.id).toBe(bundle.id)
 }) // biome-ignore format: long rows
 
+const gatewayWith = (server: string) => `name: Test
+identity:
+  issuers:
+    - { issuer: 'https://idp.test', audience: gate, clients: { ide: { agent: ide, servers: [${server}] } } }
+`
+
 const sorted = (of: Bundle) =>
   unpackGeneration(of.generation).policySets.map(({ policies }) => Object.keys(policies).toSorted())
 
@@ -78,6 +84,7 @@ describe('the id', () => {
     { name: 'a condition', change: { 'cedar/q.cedar': FORBID.replace(';', ' when { true };') } },
     { name: 'a reason', change: { 'cedar/q.cedar': FORBID.replace('"no"', '"never"') } },
     { name: 'the name', change: { 'gateway.yaml': 'name: Other\n' } },
+    { name: 'an identity provider', change: { 'gateway.yaml': gatewayWith('files') } },
     { name: 'a url', change: { 'servers/files/server.yaml': 'url: http://127.0.0.1:2/mcp\n' } },
     {
       name: 'a transport',
@@ -251,6 +258,15 @@ test('where derived paths start from is a part of the id', async () => {
   const [one, same, other] = [await at('/a'), await at('/a'), await at('/b')]
   expect(same.id).toBe(one.id)
   expect(other.id).not.toBe(one.id)
+})
+
+test('clients of identity providers are for servers that are there', async () => {
+  const files = bundleFiles(SERVERS, {})
+  const bundle = await load({ ...files, 'gateway.yaml': gatewayWith('files') })
+  expect(bundle.identity.issuers[0]?.clients).toMatchObject({ ide: { servers: ['files'] } })
+  expect(await findings({ ...files, 'gateway.yaml': gatewayWith('file') })).toEqual([
+    'gateway.yaml:1:1: client `ide` of https://idp.test: the bundle has no server file',
+  ])
 })
 
 test('a property that Cedar would read as an escape is opaque, and its tool is there', async () => {

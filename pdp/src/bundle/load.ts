@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto'
 import canonicalize from 'canonicalize'
 import { gatewayFile } from '../../../schemas/bundle.ts'
+import type { PolicyJson } from '../../../schemas/cedar.ts'
 import { ENTITY, entityKey, packGeneration } from '../../../schemas/cedar.ts'
 import { durationMs } from '../../../schemas/duration.ts'
 import { CONNECT_ACTION } from '../../../schemas/mcp.ts'
@@ -10,7 +11,9 @@ import { MAPPER_VERSION } from '../authorize/arguments.ts'
 import type { ActionKeys } from '../authorize/types.ts'
 import type { Candidate } from '../engine/candidate.ts'
 import { startCandidate } from '../engine/candidate.ts'
+import { readBase, reservedIds } from './base.ts'
 import type { Bundle, BundlePolicy, BundleServer, BundleTool } from './bundle.ts'
+import { clientFindings } from './clients.ts'
 import type { CompiledAction, CompiledSchema } from './compile.ts'
 import { compilePolicies, compileSchema } from './compile.ts'
 import { contentText } from './content.ts'
@@ -58,6 +61,7 @@ export async function loadFiles(
 
 async function load(files: BundleFiles, env: Environment, candidate: Candidate): Promise<Bundle> {
   const { gateway, servers, own, policies } = await readSources(files, env, candidate)
+  const base = await readBase(candidate)
   const compiled = await compileSchema(servers, own, candidate)
   await assertTogether(compiled, own, files, candidate)
   const validated = await validatePolicies(compiled, policies, candidate)
@@ -69,13 +73,18 @@ async function load(files: BundleFiles, env: Environment, candidate: Candidate):
   ]
   if (warnings.some(({ severity }) => severity === 'error')) throw new BundleError(warnings)
 
-  const { actions, generation } = compilePolicies(compiled, { servers, own, policies })
-  const byId = Object.fromEntries(policies.map(({ id, policy }) => [id, policy]))
+  const { actions, generation } = compilePolicies(compiled, {
+    servers,
+    own,
+    policies: [...base, ...policies],
+  })
+  const [ours, theirs] = [jsonById(base), jsonById(policies)]
   const content = contentText({
     format: 'cedargate-bundle/v1',
     engine: candidate.identity,
     gateway,
-    policies: byId,
+    base: ours,
+    policies: theirs,
     schema: compiled.schema,
     own: { schema: own.schema, entities: [...own.entities] },
     servers: Object.fromEntries(
@@ -92,15 +101,22 @@ async function load(files: BundleFiles, env: Environment, candidate: Candidate):
     access: gateway.access,
     maxAgeMs: durationMs(gateway.maxBundleAge) ?? 0,
     requireSignedBy: gateway.requireSignedBy,
+    identity: gateway.identity,
     digests: {
       policySet: sha256(
-        canonical({ format: 'cedar-set/v2', policies: byId, templates: {}, links: [] }),
+        canonical({
+          format: 'cedar-set/v2',
+          policies: { ...ours, ...theirs },
+          templates: {},
+          links: [],
+        }),
       ),
       schema: sha256(canonical(compiled.schema)),
       mapper: sha256(MAPPER_VERSION),
     },
     servers: new Map(servers.map((server) => [server.id, bundleServer(server, compiled, actions)])),
-    policies: new Map(policies.map((policy) => [policy.id, bundlePolicy(policy)])),
+    policies: bundlePolicies(policies),
+    base: bundlePolicies(base),
     own: {
       actions: own.actions,
       types: own.types,
@@ -123,10 +139,11 @@ async function readSources(files: BundleFiles, env: Environment, candidate: Cand
   const own = await readOwnTypes(files.schemas, files.entities, candidate)
   const { policies, findings } = await readPolicies(files.policies, ids, candidate)
   const written = [
-    ...(gateway.ok ? [] : gateway.findings),
+    ...(gateway.ok ? clientFindings(gateway.value, ids) : gateway.findings),
     ...read.flatMap((it) => it.findings),
     ...own.findings,
     ...findings,
+    ...reservedIds(policies),
   ]
   if (!gateway.ok || written.length > 0) throw new BundleError(written)
   return { gateway: gateway.value, servers, own: own.own, policies }
@@ -218,6 +235,14 @@ function rootsOf(derived: ReviewedServer['derived']): Record<string, string> {
 
 function keysOf(actions: readonly CompiledAction[], of: string | null): Map<string, ActionKeys> {
   return new Map(actions.filter(({ server }) => server === of).map((it) => [it.action, it.keys]))
+}
+
+function jsonById(policies: readonly SourcePolicy[]): Record<string, PolicyJson> {
+  return Object.fromEntries(policies.map(({ id, policy }) => [id, policy]))
+}
+
+function bundlePolicies(policies: readonly SourcePolicy[]): Bundle['policies'] {
+  return new Map(policies.map((policy) => [policy.id, bundlePolicy(policy)]))
 }
 
 function bundlePolicy({ id, mode, policy, text, offset, source }: SourcePolicy): BundlePolicy {

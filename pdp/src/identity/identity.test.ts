@@ -16,7 +16,6 @@ import { onEachDatabase } from '../../../test/harness/each-database.ts'
 import { faultyAt, faultySql, testClock } from '../../../test/harness/ledger.ts'
 import { openIdentity } from './identity.ts'
 import { clientKey } from './resolve.ts'
-import { teamsOf } from './users.ts'
 
 const DAY_MS = 86_400_000
 const EVERY = SCOPES.toSorted()
@@ -44,9 +43,12 @@ onEachDatabase((database) => {
     const { sql } = store
     const open = (of: Sql = sql) => {
       const ports = { clock, random, onFailure: () => {} }
-      const { grants, resolver, peps } = openIdentity({ ...ports, store: { ...store, sql: of } })
+      const { grants, resolver, peps, users } = openIdentity({
+        ...ports,
+        store: { ...store, sql: of },
+      })
       const resolve = async (digest: string) => (await resolver.resolveGrants([digest])).get(digest)
-      return { ...grants, ...resolver, ...peps, resolve }
+      return { ...grants, ...resolver, ...peps, ...users, resolve }
     }
     return { clock, sql, open, here: open(), elsewhere: open() }
   }
@@ -93,8 +95,7 @@ onEachDatabase((database) => {
     ])
     expect((await here.resolveGrants([digest])).get(digest)?.teams).toEqual(['a', 'b', 'c'])
     expect((await here.createGrant({ ...first, teams: [] })).teams).toEqual(['a', 'b', 'c'])
-    expect(await teamsOf(sql, first.user)).toEqual(['a', 'b', 'c'])
-    expect(await teamsOf(sql, 'nobody-knows')).toEqual([])
+    expect((await here.showUser(first.user))?.teams).toEqual(['a', 'b', 'c'])
   })
 
   test('a grant ends at its expiry, to the millisecond, remembered or not', async () => {
@@ -130,7 +131,7 @@ onEachDatabase((database) => {
     const { here, elsewhere, sql } = setUp()
     const asked = request()
     await Promise.all([here.createGrant(asked), elsewhere.createGrant({ ...asked, teams: ['z'] })])
-    expect(await teamsOf(sql, asked.user)).toEqual(['a', 'b', 'z'])
+    expect((await here.showUser(asked.user))?.teams).toEqual(['a', 'b', 'z'])
     expect(await here.listGrants({ user: asked.user, limit: 9 })).toHaveLength(2)
   })
 

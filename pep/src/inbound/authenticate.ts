@@ -1,20 +1,71 @@
-// Owns turning the Authorization header into the digest that names a token. The token goes no
-// further than here. Does NOT say that the token is known, unexpired or unrevoked: the PDP does,
-// for every call.
+// Owns reading what a request authenticates with: exactly one bearer token, in the header. Does NOT say that the token
+// is known, unexpired or unrevoked: the PDP does, for every message.
 import { hash } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
 import { isWellFormedToken } from '../../../schemas/identifiers.ts'
-import { GatewayError } from '../gateway-error.ts'
+import { TOKEN_LENGTH_MAX } from '../../../schemas/limits.ts'
+import type { TokenFault } from '../../../schemas/pep-api.ts'
+
+/** Why a request is nobody's; RFC 6750 §3.1 has words for some of it (refuse.ts). */
+export type AuthFault = TokenFault | 'missing' | 'malformed' | 'repeated' | 'in_query' | 'revoked'
+
+/** A token that is spelled well. */
+export type Credential = {
+  /** Lower-case hex SHA-256 of the token. */
+  readonly token: string
+  /** The token itself where it is a JWT: the PDP verifies it. A gateway token goes no further than here. */
+  readonly jwt: string | null
+}
+
+/** The credential, or what is wrong. A token in the query refuses the request, whatever else it brings. */
+export function readCredential({
+  url,
+  headers,
+  rawHeaders,
+}: Pick<IncomingMessage, 'url' | 'headers' | 'rawHeaders'>): Credential | AuthFault {
+  if (namesToken(url ?? '')) return 'in_query'
+  if (isRepeated(rawHeaders, 'authorization')) return 'repeated'
+  const { authorization = '' } = headers
+  if (!/^bearer(?![^ \t])/i.test(authorization)) return 'missing'
+  const token = /^bearer +([\w.-]+)$/i.exec(authorization)?.[1] ?? ''
+  if (token.length > TOKEN_LENGTH_MAX) return 'malformed'
+  if (isWellFormedToken('grant', token, sha256)) return { token: sha256(token), jwt: null }
+  return isJwtShaped(token) ? { token: sha256(token), jwt: token } : 'malformed'
+}
+
+/** Whether a header is there twice: node:http keeps the first of some and drops the rest. */
+export function isRepeated(rawHeaders: readonly string[], name: string): boolean {
+  let count = 0
+  for (let index = 0; index < rawHeaders.length; index += 2)
+    if (rawHeaders[index]?.toLowerCase() === name) count += 1
+  return count > 1
+}
 
 /**
- * Lower-case hex SHA-256 of the gateway token. Throws unauthenticated unless there is exactly one
- * well-formed `Bearer` token in the header. Does NOT see a second header (receive.ts refuses that).
+ * When a JWT that the PDP has verified ends, in milliseconds since 1970; 0 where it does not say. Verifies nothing itself.
  */
-export function authenticate(authorization: string | undefined): string {
-  const token = /^bearer +([\w-]+)$/i.exec(authorization ?? '')?.[1]
-  if (token === undefined || !isWellFormedToken('grant', token, sha256)) {
-    throw new GatewayError('unauthenticated', 'no well-formed gateway token came with the request')
+export function endOfJwt(jwt: string): number {
+  try {
+    const claims: unknown = JSON.parse(
+      Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString('utf8'),
+    )
+    const end = typeof claims === 'object' && claims !== null && 'exp' in claims ? claims.exp : 0
+    return typeof end === 'number' ? end * 1000 : 0
+  } catch {
+    return 0 // The payload is no JSON.
   }
-  return sha256(token)
+}
+
+/** RFC 6750 §2.3: a query is kept in logs and histories. */
+function namesToken(url: string): boolean {
+  const start = url.indexOf('?')
+  if (start < 0) return false
+  const names = [...new URLSearchParams(url.slice(start)).keys()]
+  return names.some((name) => name.toLowerCase() === 'access_token')
+}
+
+function isJwtShaped(text: string): boolean {
+  return /^[\w-]+\.[\w-]+\.[\w-]+$/.test(text)
 }
 
 function sha256(text: string): string {

@@ -1,4 +1,4 @@
-// Bindings: what a server coined is opened for the token, server and use it was coined for, by every PEP that has the
+// Bindings: what a server coined is opened for the grant, server and use it was coined for, by every PEP that has the
 // server's keys, and for nobody else.
 import { expect, test } from 'vitest'
 import type { BindingKey } from '../../../schemas/pep-api.ts'
@@ -14,7 +14,7 @@ const withKeys = (...keys: readonly BindingKey[]): Bindings => {
   bindings.use(keys)
   return bindings
 }
-const OWNER = { server: 'demo', token: 'alice', use: 'tools/call pay' }
+const OWNER = { server: 'demo', grant: 'alice', use: 'tools/call pay' }
 const one = withKeys(keyOf('demo', 'k1'))
 const replica = withKeys(keyOf('demo', 'k1'))
 const KINDS: readonly Bound[] = ['session', 'task', 'state']
@@ -32,7 +32,7 @@ test.each(KINDS)('a %s of somebody else, for something else, or changed is refus
   const [version, id, made, value, tag = ''] = bound.split('.')
   const refused = expect.objectContaining({ code: CODES[kind] }) as AsymmetricMatcher
   const odd: [string, () => string][] = [
-    ['token', () => one.open(kind, { ...OWNER, token: 'bob' }, bound)],
+    ['grant', () => one.open(kind, { ...OWNER, grant: 'bob' }, bound)],
     ['server', () => withKeys(keyOf('demo', 'k1'), keyOf('twin', 'k1')).open(kind, { ...OWNER, server: 'twin' }, bound)],
     ['use', () => one.open(kind, { ...OWNER, use: 'tools/call' }, bound)],
     ['kind', () => one.open(kind === 'task' ? 'task' : kind, OWNER, one.bind(kind === 'task' ? 'session' : 'task', OWNER, 'abc'))],

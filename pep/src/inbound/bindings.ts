@@ -1,4 +1,4 @@
-// Owns binding what a server coins (session ids, task ids, `requestState`) to the token and server it was coined for,
+// Owns binding what a server coins (session ids, task ids, `requestState`) to the grant and server it was coined for,
 // without keeping any of it. A binding is not authentication: every request brings its token and is decided.
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { RefusalCode } from '../../../schemas/codes.ts'
@@ -11,7 +11,7 @@ export type Bound = 'session' | 'task' | 'state'
 /** Whose it is. `use`: what it may be used for beside, such as the method and name that a state belongs to. */
 export type Owner = {
   readonly server: string
-  readonly token: string
+  readonly grant: string
   readonly use?: string
 }
 
@@ -62,7 +62,7 @@ export function createBindings(now: () => number): Bindings {
         given.length === expected.length &&
         timingSafeEqual(given, expected) &&
         expected.toString('base64url') === tag
-      if (!isOurs) throw refuse(`the ${kind} is of another token, server or use`)
+      if (!isOurs) throw refuse(`the ${kind} is of another grant, server or use`)
       const age = now() - Number.parseInt(made, 36)
       if (kind === 'state' && age > REQUEST_STATE_MS_MAX) throw refuse(`the ${kind} is too old`)
       return value
@@ -80,8 +80,8 @@ export function createBindings(now: () => number): Bindings {
 }
 
 function tagOf(key: Buffer, [kind, owner, made, value]: [Bound, Owner, string, string]): Buffer {
-  const { server, token, use = '' } = owner
-  const text = JSON.stringify([kind, server, token, use, made, value])
+  const { server, grant, use = '' } = owner
+  const text = JSON.stringify([kind, server, grant, use, made, value])
   return createHmac('sha256', key).update(text).digest()
 }
 

@@ -10,9 +10,9 @@ import { parseMessage } from './parse.ts'
 
 const bindings = createBindings(() => 1_000_000)
 bindings.use([{ server: 'demo', id: 'k', key: Buffer.alloc(32, 1).toString('base64url') }])
-const OWNER = { server: 'demo', token: 'alice' }
+const OWNER = { server: 'demo', grant: 'alice' }
 const OWN = bindings.bind('task', OWNER, 't-1')
-const BOBS = bindings.bind('task', { ...OWNER, token: 'bob' }, 't-1')
+const BOBS = bindings.bind('task', { ...OWNER, grant: 'bob' }, 't-1')
 
 const declaring = (extensions: JsonObject): JsonObject => {
   return { _meta: { [META.clientCapabilities]: { extensions } } }

@@ -72,8 +72,8 @@ function openParams(
   { isTask, listened }: Tasks,
 ): JsonObject {
   const { requestState, taskId, notifications } = params
-  const { server, token } = owner
-  const openTask = (id: Json) => bindings.open('task', { server, token }, textOf(id))
+  const { server, grant } = owner
+  const openTask = (id: Json) => bindings.open('task', { server, grant }, textOf(id))
   const own = { ...openRelated(params, owner, bindings) }
   if (requestState !== undefined)
     own['requestState'] = bindings.open('state', owner, textOf(requestState))
@@ -83,12 +83,12 @@ function openParams(
   return own
 }
 
-function openRelated(of: JsonObject, { server, token }: Owner, bindings: Bindings): JsonObject {
+function openRelated(of: JsonObject, { server, grant }: Owner, bindings: Bindings): JsonObject {
   const meta = metaOf(of)
   const related = meta?.[META.relatedTask]
   if (related === undefined) return of
   const named = isObject(related) ? related : {}
-  const taskId = bindings.open('task', { server, token }, textOf(named['taskId']))
+  const taskId = bindings.open('task', { server, grant }, textOf(named['taskId']))
   return { ...of, _meta: { ...meta, [META.relatedTask]: { ...named, taskId } } }
 }
 

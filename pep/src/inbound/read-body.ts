@@ -41,6 +41,8 @@ export function readBody(
 ): Promise<Buffer> {
   if (Number(incoming.headers['content-length'] ?? 0) > BODY_BYTES_MAX)
     return Promise.reject(tooLarge())
+  // It may have gone while it was asked whose it is, and would not say so again.
+  if (incoming.destroyed) return Promise.reject(gone())
   const gathered = createGathered()
   return new Promise((resolve, reject) => {
     const stop = (error: Error) => {

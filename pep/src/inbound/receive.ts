@@ -1,13 +1,12 @@
-// Owns the way of one HTTP request to something that can be decided: each check once, in this
-// order, none skipped. Never asks anybody: everything here is known from the request alone. Nothing
-// it refuses is decided or recorded.
+// Owns the way of one HTTP request to something that can be decided: each check once, in this order, none skipped.
+// Asks whose token it is, before a byte of the body is read, and nothing else. Nothing it refuses is decided or recorded.
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
-import type { RefusalCode } from '../../../schemas/codes.ts'
 import { type Era, META } from '../../../schemas/mcp.ts'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
 import { GatewayError } from '../gateway-error.ts'
-import { authenticate } from './authenticate.ts'
+import { isRepeated } from './authenticate.ts'
 import type { Bindings } from './bindings.ts'
+import type { Authenticated, Callers } from './callers.ts'
 import { type AddressRules, checkHost, checkOrigin } from './check-origin.ts'
 import { metaOf, readEra, readHeaderEra } from './era.ts'
 import { encodeHeader } from './header-value.ts'
@@ -23,8 +22,14 @@ export type Inbound = {
   readonly server: string
   /** Whose message it is: a client's, or what a server wants of this client. */
   readonly from: 'client' | 'server'
-  /** SHA-256 of the gateway token; null for the PEP's own discovery. */
+  /** Whose it is: what lasts belongs to the grant. Null for the PEP's own discovery, as are the next three. */
+  readonly grant: string | null
+  /** SHA-256 of the token that it came with, which decides it. */
   readonly token: string | null
+  /** That token where it is a JWT: for the PDP alone, as long as something is to be decided by it. */
+  readonly jwt: string | null
+  /** When that JWT ends, in milliseconds since 1970. */
+  readonly expiresAt: number | null
   readonly era: Era
   /** A method of MCP, or `response`, `http:get`, `http:delete`. */
   readonly method: string
@@ -46,13 +51,14 @@ export type Inbound = {
 /** Whose message failed, as far as it was read: a refusal is worded by it. */
 export type Envelope = Pick<Inbound, 'kind' | 'method' | 'id' | 'era'>
 /** The same, and whose it is. */
-export type Addressed = Envelope & Pick<Inbound, 'server' | 'token'>
+export type Addressed = Envelope & Pick<Inbound, 'server' | 'grant'>
 
 export type ReceivePorts = {
   readonly bindings: Bindings
   /** Headers that the reviewed definition of a tool asks for. */
   readonly paramHeadersOf: (server: string, tool: string) => readonly ParamHeader[]
   readonly rules: AddressRules
+  readonly callerOf: Callers
   /** What this request takes is given back by whoever called. */
   readonly shares: Shares
 }
@@ -60,23 +66,13 @@ export type Address = { readonly server: string; readonly requestId: string }
 
 /**
  * Headers of which node:http keeps the first and drops the rest: a second one is refused for what
- * the first would say.
+ * the first would say. Of Authorization, callers.ts does.
  */
-const SINGLE: ReadonlyMap<string, RefusalCode> = new Map([
-  ['authorization', 'unauthenticated'],
-  ['content-type', 'wrong_content_type'],
-  ['host', 'foreign_host'],
-])
+const SINGLE = { 'content-type': 'wrong_content_type', host: 'foreign_host' } as const
 
 function checkSingle({ rawHeaders }: IncomingMessage): void {
-  const seen = new Set<string>()
-  for (let index = 0; index < rawHeaders.length; index += 2) {
-    const name = (rawHeaders[index] ?? '').toLowerCase()
-    const code = SINGLE.get(name)
-    if (code === undefined) continue
-    if (seen.has(name)) throw new GatewayError(code, `there are two ${name} headers`)
-    seen.add(name)
-  }
+  for (const [name, code] of Object.entries(SINGLE))
+    if (isRepeated(rawHeaders, name)) throw new GatewayError(code, `there are two ${name} headers`)
 }
 
 /** Refuses an address from elsewhere, before anything else of the request is looked at. */
@@ -97,16 +93,16 @@ export async function receive(
 ): Promise<Inbound> {
   const { headers } = incoming
   checkAddress(incoming, ports.rules)
-  const token = authenticate(headers.authorization)
-  if (incoming.method !== 'POST') return receiveBodiless(ports, incoming, address, token)
+  const caller = await ports.callerOf(incoming)
+  if (incoming.method !== 'POST') return receiveBodiless(ports, incoming, address, caller)
   checkMediaTypes(headers)
   // What was only announced takes no share: a slow client would hold it.
   const body = await readBody(incoming, (bytes) =>
-    ports.shares.take(address.requestId, token, bytes),
+    ports.shares.take(address.requestId, caller.grant, bytes),
   )
   const sent = parseMessage(body)
   try {
-    return readMessage(ports, incoming, address, { token, sent })
+    return readMessage(ports, incoming, address, { caller, sent })
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error
     const { code, message, cause, data } = error
@@ -119,18 +115,23 @@ function readMessage(
   ports: ReceivePorts,
   { headers, socket }: IncomingMessage,
   address: Address,
-  { token, sent }: { readonly token: string; readonly sent: Message },
+  { caller, sent }: { readonly caller: Authenticated; readonly sent: Message },
 ): Inbound {
   const era = readEra(headers, sent)
-  const message = openBound(sent, era, { server: address.server, token }, ports.bindings)
+  const message = openBound(
+    sent,
+    era,
+    { server: address.server, grant: caller.grant },
+    ports.bindings,
+  )
   const called = message.method === 'tools/call' ? message.params?.['name'] : undefined
   const tool = typeof called === 'string' ? called : undefined
   if (era === 'modern' && tool !== undefined)
     checkParamHeaders(ports.paramHeadersOf(address.server, tool), message.params, headers)
   return {
     ...address,
+    ...caller,
     from: 'client',
-    token,
     era,
     method: message.method,
     kind: message.kind,
@@ -138,7 +139,7 @@ function readMessage(
     tool,
     params: message.params,
     text: message.text,
-    session: sessionOf(ports, headers, address.server, token, era),
+    session: sessionOf(ports, headers, address.server, caller.grant, era),
     headers: headersOf(headers, message),
     client: clientOf(message),
     sourceIp: socket.remoteAddress ?? null,
@@ -149,7 +150,7 @@ function receiveBodiless(
   ports: ReceivePorts,
   incoming: IncomingMessage,
   address: Address,
-  token: string,
+  caller: Authenticated,
 ): Inbound {
   const { headers, method } = incoming
   const era = readHeaderEra(headers)
@@ -157,12 +158,12 @@ function receiveBodiless(
     throw new GatewayError('method_not_allowed', `${method} is not for this endpoint`)
   }
   if (method === 'GET') checkAccept(headers, ['text/event-stream'])
-  const session = sessionOf(ports, headers, address.server, token, era)
+  const session = sessionOf(ports, headers, address.server, caller.grant, era)
   const { 'last-event-id': resumed, ...rest } = forwardable(headers)
   return {
     ...address,
+    ...caller,
     from: 'client',
-    token,
     era,
     method: method === 'GET' ? 'http:get' : 'http:delete',
     kind: method === 'GET' ? 'stream' : 'end',
@@ -184,12 +185,12 @@ function sessionOf(
   { bindings }: ReceivePorts,
   headers: IncomingHttpHeaders,
   server: string,
-  token: string,
+  grant: string,
   era: Era,
 ): string | undefined {
   const wrapped = headers['mcp-session-id']
   if (era === 'modern' || wrapped === undefined) return undefined
-  return bindings.open('session', { server, token }, String(wrapped))
+  return bindings.open('session', { server, grant }, String(wrapped))
 }
 
 /** A task is named to the server as the server knows it; streams are resumed by GET alone. */

@@ -10,18 +10,18 @@ import { isObject, unusable } from './server-message.ts'
 
 /** The result with its own ids bound; the same object where it has none. */
 export function bindResult(result: JsonObject, inbound: Inbound, bindings: Bindings): JsonObject {
-  const { token, server, method, params } = inbound
-  if (token === null) return result
+  const { grant, server, method, params } = inbound
+  if (grant === null) return result
   const related = bindRelated(result, inbound, bindings)
   const { requestState, taskId, task } = related
   const bound: { -readonly [name in keyof JsonObject]: JsonObject[name] } = {}
   if (typeof requestState === 'string') {
-    const owner = { server, token, use: stateUse({ method, params }) }
+    const owner = { server, grant, use: stateUse({ method, params }) }
     bound['requestState'] = bindings.bind('state', owner, requestState)
   }
-  if (typeof taskId === 'string') bound['taskId'] = bindings.bind('task', { server, token }, taskId)
+  if (typeof taskId === 'string') bound['taskId'] = bindings.bind('task', { server, grant }, taskId)
   if (isObject(task) && typeof task['taskId'] === 'string') {
-    const own = bindings.bind('task', { server, token }, task['taskId'])
+    const own = bindings.bind('task', { server, grant }, task['taskId'])
     bound['task'] = { ...task, taskId: own }
   }
   return Object.keys(bound).length === 0 ? related : { ...related, ...bound }
@@ -34,13 +34,13 @@ export function bindNotification(
   bindings: Bindings,
 ): JsonObject {
   const { params, method } = message
-  const { token, server } = inbound
-  if (token === null || !isObject(params)) return message
+  const { grant, server } = inbound
+  if (grant === null || !isObject(params)) return message
   const related = bindRelated(params, inbound, bindings)
   if (method === ACKNOWLEDGED)
-    return { ...message, params: bindListened(related, { server, token }, bindings) }
+    return { ...message, params: bindListened(related, { server, grant }, bindings) }
   if (TASK_STATES.has(method) && typeof related['taskId'] === 'string') {
-    const taskId = bindings.bind('task', { server, token }, related['taskId'])
+    const taskId = bindings.bind('task', { server, grant }, related['taskId'])
     return { ...message, params: { ...related, taskId } }
   }
   return related === params ? message : { ...message, params: related }
@@ -62,12 +62,12 @@ function bindListened(params: JsonObject, owner: Owner, bindings: Bindings): Jso
 /** `_meta` may say which task a message is about. */
 export function bindRelated(
   of: JsonObject,
-  { token, server }: Pick<Inbound, 'token' | 'server'>,
+  { grant, server }: Pick<Inbound, 'grant' | 'server'>,
   bindings: Bindings,
 ): JsonObject {
   const meta = metaOf(of)
   const related = meta?.[META.relatedTask]
-  if (token === null || !isObject(related) || typeof related['taskId'] !== 'string') return of
-  const taskId = bindings.bind('task', { server, token }, related['taskId'])
+  if (grant === null || !isObject(related) || typeof related['taskId'] !== 'string') return of
+  const taskId = bindings.bind('task', { server, grant }, related['taskId'])
   return { ...of, _meta: { ...meta, [META.relatedTask]: { ...related, taskId } } }
 }

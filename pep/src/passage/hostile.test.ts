@@ -14,7 +14,7 @@ const bindings = createBindings(() => 1_000_000)
 bindings.use([{ server: 'demo', id: 'k', key: Buffer.alloc(32, 1).toString('base64url') }])
 
 const CALL: Inbound = {
-  requestId: 'r-1', server: 'demo', from: 'client', token: 'alice', era: 'legacy', method: 'tools/call',
+  requestId: 'r-1', server: 'demo', from: 'client', grant: 'alice', token: null, jwt: null, expiresAt: null, era: 'legacy', method: 'tools/call',
   kind: 'request', id: 1, tool: 'pay', params: { name: 'pay' }, text: '{}', session: undefined,
   headers: {}, client: null, sourceIp: null,
 } // biome-ignore format: a request

@@ -7,7 +7,7 @@ import { filterResult, listFilterOf, withheldList } from './list.ts'
 
 const VISIBLE: Visible = { tools: ['b', 'd'], resources: false, prompts: true }
 const filterOf = (method: string, era: 'legacy' | 'modern' = 'legacy') => {
-  const caller = { server: 'demo', token: 'a' }
+  const caller = { server: 'demo', grant: 'a' }
   const of = { method, era, ...caller }
   const filter = listFilterOf(of, { visible: VISIBLE }, (_caller, tools) => [...tools])
   if (filter === undefined) throw new Error(`${method} is no list`)
@@ -89,7 +89,7 @@ test('a result without a list is not withheld', () => {
 test('a list that was allowed without saying what it may show is refused', () => {
   expect(() =>
     listFilterOf(
-      { method: 'tools/list', era: 'legacy', server: 'demo', token: 'a' },
+      { method: 'tools/list', era: 'legacy', server: 'demo', grant: 'a' },
       { visible: null },
       () => [],
     ),

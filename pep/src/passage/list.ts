@@ -25,7 +25,7 @@ export type ListFilter = {
  * verdict_mismatch without `visible`.
  */
 export function listFilterOf(
-  { method, era, server, token }: Omit<Addressed, 'kind' | 'id'>,
+  { method, era, server, grant }: Omit<Addressed, 'kind' | 'id'>,
   { visible }: { readonly visible: Visible | null },
   showTools: ShowTools,
 ): ListFilter | undefined {
@@ -37,7 +37,7 @@ export function listFilterOf(
     listed: rule.filter,
     visible,
     tools: new Set(visible.tools),
-    showTools: (tools) => showTools({ server, token }, tools),
+    showTools: (tools) => showTools({ server, grant }, tools),
     era,
   }
 }

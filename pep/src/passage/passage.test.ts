@@ -14,7 +14,7 @@ const bindings = createBindings(() => 1_000_000)
 bindings.use([{ server: 'demo', id: 'k', key: Buffer.alloc(32, 1).toString('base64url') }])
 
 const CALL: Inbound = {
-  requestId: 'r-1', server: 'demo', from: 'client', token: 'alice', era: 'legacy', method: 'tools/call',
+  requestId: 'r-1', server: 'demo', from: 'client', grant: 'alice', token: null, jwt: null, expiresAt: null, era: 'legacy', method: 'tools/call',
   kind: 'request', id: 7, tool: 'pay', params: { name: 'pay' }, text: '{}', session: undefined,
   headers: {}, client: null, sourceIp: null,
 } // biome-ignore format: a request
@@ -173,7 +173,7 @@ describe('what an answer asks of the client', () => {
       ['b', 'elicitation/create'],
     ])
     const state = (got as { result: { requestState: string } }).result.requestState
-    const owner = { server: 'demo', token: 'alice' }
+    const owner = { server: 'demo', grant: 'alice' }
     expect(bindings.open('state', { ...owner, use: 'tools/call pay' }, state)).toBe('st')
     expect(() => bindings.open('state', { ...owner, use: 'tools/call get' }, state)).toThrow(
       GatewayError,
@@ -258,7 +258,7 @@ describe('what an answer asks of the client', () => {
 })
 
 const opened = (id: unknown) =>
-  bindings.open('task', { server: 'demo', token: 'alice' }, String(id))
+  bindings.open('task', { server: 'demo', grant: 'alice' }, String(id))
 
 describe('a task', () => {
   type Named = { readonly taskId?: string }

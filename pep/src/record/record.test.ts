@@ -16,7 +16,10 @@ const INBOUND: Inbound = {
   requestId: '',
   server: 'demo',
   from: 'client',
+  grant: 'g-1',
   token: 'a'.repeat(64),
+  jwt: null,
+  expiresAt: null,
   era: 'legacy',
   method: 'ping',
   kind: 'request',
@@ -29,6 +32,7 @@ const INBOUND: Inbound = {
   client: null,
   sourceIp: null,
 }
+const NEVER = () => false
 const SILENT = pino({ level: 'silent' })
 
 async function verdictOf(ruling: Ruling): Promise<Verdict> {
@@ -38,6 +42,7 @@ async function verdictOf(ruling: Ruling): Promise<Verdict> {
   const call: DecideCall = {
     requestId: randomUUID(),
     token: null,
+    jwt: null,
     definition: null,
     server,
     from: 'client',
@@ -83,7 +88,7 @@ onEachDatabase((database, name) => {
   }
 
   test('an allow and a deny are both there before the promise is kept', async () => {
-    const record = createRecord(writer())
+    const record = createRecord(writer(), NEVER)
     const [allow, deny] = [await verdictOf({ allow: true }), await verdictOf({ deny: 'forbid' })]
     const [call, none] = await Promise.all([record(INBOUND, allow, 0), record(INBOUND, deny, 0)])
     const { record: _, ...settled } = allow
@@ -100,7 +105,7 @@ onEachDatabase((database, name) => {
   ])('$fault with the connection: tried once more, one row', async ({ written }) => {
     const sql = faulty(writer(), 1, written, broken('ECONNRESET'))
     const verdict = await verdictOf({ allow: true })
-    expect(await createRecord(sql)(INBOUND, verdict, 0)).toBeDefined()
+    expect(await createRecord(sql, NEVER)(INBOUND, verdict, 0)).toBeDefined()
     expect(sql.asked).toBe(2)
     expect(await rowsOf(verdict)).toHaveLength(1)
   })
@@ -108,7 +113,7 @@ onEachDatabase((database, name) => {
   test('lost twice: refused, whatever is there', async () => {
     const sql = faulty(writer(), 2, true, broken('57P01'))
     const verdict = await verdictOf({ allow: true })
-    await expect(createRecord(sql)(INBOUND, verdict, 0)).rejects.toMatchObject({
+    await expect(createRecord(sql, NEVER)(INBOUND, verdict, 0)).rejects.toMatchObject({
       code: 'record_unavailable',
     })
     expect(await rowsOf(verdict)).toHaveLength(1)
@@ -117,14 +122,14 @@ onEachDatabase((database, name) => {
   test('an error of the statement itself is not tried again', async () => {
     const sql = faulty(writer(), 9, false, broken('42501'))
     const verdict = await verdictOf({ allow: true })
-    await expect(createRecord(sql)(INBOUND, verdict, 0)).rejects.toThrow('not committed')
+    await expect(createRecord(sql, NEVER)(INBOUND, verdict, 0)).rejects.toThrow('not committed')
     expect(sql.asked).toBe(1)
     expect(await rowsOf(verdict)).toEqual([])
   })
 
   test('100 at once are 100 rows in few statements', async () => {
     const sql = faulty(writer(), 0, true, broken('none'))
-    const record = createRecord(sql)
+    const record = createRecord(sql, NEVER)
     const verdicts = await Promise.all(
       Array.from({ length: 100 }, () => verdictOf({ allow: true })),
     )
@@ -138,7 +143,7 @@ onEachDatabase((database, name) => {
   test('the PEP’s own connections can insert, and nothing else', async () => {
     const sql = openRecordSql(database().url ?? '', SILENT)
     const verdict = await verdictOf({ allow: true })
-    await createRecord(sql)(INBOUND, verdict, 0)
+    await createRecord(sql, NEVER)(INBOUND, verdict, 0)
     expect(await rowsOf(verdict)).toHaveLength(1)
     for (const forbidden of [
       'select * from record',
@@ -162,7 +167,7 @@ test('a commit that does not come in time is a refusal', async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   const never: Sql = { dialect: 'pglite', query: () => new Promise(() => {}) }
   const verdict = await verdictOf({ allow: true })
-  const ended = createRecord(never)(INBOUND, verdict, 0).catch((error: unknown) => error)
+  const ended = createRecord(never, NEVER)(INBOUND, verdict, 0).catch((error: unknown) => error)
   await new Promise((resolve) => setImmediate(resolve))
   await vi.advanceTimersByTimeAsync(RECORD_TIMEOUT_MS)
   expect(await ended).toMatchObject({ code: 'record_unavailable' })
@@ -171,7 +176,7 @@ test('a commit that does not come in time is a refusal', async () => {
 
 test('a recorded call opens until its verdict is too old', async () => {
   const fine: Sql = { dialect: 'pglite', query: () => Promise.resolve([]) }
-  const call = await createRecord(fine)(INBOUND, await verdictOf({ allow: true }), 1_000)
+  const call = await createRecord(fine, NEVER)(INBOUND, await verdictOf({ allow: true }), 1_000)
   expect(call?.open(1_000 + VERDICT_AGE_MS_MAX - 1)).toBe(INBOUND)
   expect(() => call?.open(1_000 + VERDICT_AGE_MS_MAX)).toThrow(
     expect.objectContaining({ code: 'verdict_expired' }),

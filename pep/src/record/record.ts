@@ -13,27 +13,37 @@ import { RECORD_BYTES_MAX, RECORDS_IN_FLIGHT_MAX, WAITING_MAX } from '../limits.
 /** A verdict whose record is committed. The record is gone from it: it is long, and a stream keeps its verdict. */
 export type Settled = Omit<Verdict, 'record'>
 
+/** Whether the revocation of this grant was heard. Not hearing of one allows nothing. */
+export type IsRevoked = (grant: string | null) => boolean
+
 /** A call that was allowed and whose record is committed. Only `record` below makes one. */
 class Recorded {
   readonly #inbound: Inbound
   readonly #askedAt: number
+  readonly #isRevoked: IsRevoked
   readonly verdict: Settled
   readonly of: Addressed
 
-  constructor(inbound: Inbound, verdict: Verdict, askedAt: number) {
-    const { kind, method, id, era, server, token } = inbound
-    this.of = { kind, method, id, era, server, token }
+  constructor(inbound: Inbound, verdict: Verdict, askedAt: number, isRevoked: IsRevoked) {
+    const { kind, method, id, era, server, grant } = inbound
+    this.of = { kind, method, id, era, server, grant }
     this.#inbound = inbound
     this.#askedAt = askedAt
+    this.#isRevoked = isRevoked
     const { record: _, ...settled } = verdict
     this.verdict = settled
   }
 
   /**
    * What to send, at the last moment before sending it. Throws verdict_expired when the verdict is
-   * VERDICT_AGE_MS_MAX old; `now` is of the clock that `askedAt` was of.
+   * VERDICT_AGE_MS_MAX old, unauthenticated when its grant was revoked meanwhile; `now` is of the clock that `askedAt`
+   * was of.
    */
   open(now: number): Inbound {
+    if (this.#isRevoked(this.of.grant))
+      throw new GatewayError('unauthenticated', 'the grant was revoked meanwhile', {
+        fault: 'revoked',
+      })
     if (now - this.#askedAt < VERDICT_AGE_MS_MAX) return this.#inbound
     throw new GatewayError('verdict_expired', 'the call was allowed too long ago to be sent now')
   }
@@ -52,7 +62,7 @@ export type RecordVerdict = (
  * Writes in self-clocking batches through `sql`. Throws record_unavailable when no commit was seen
  * within RECORD_TIMEOUT_MS: the record may be there all the same, and the call is refused.
  */
-export function createRecord(sql: Sql): RecordVerdict {
+export function createRecord(sql: Sql, isRevoked: IsRevoked): RecordVerdict {
   const append = createBatcher<SignedRecord, undefined>({
     countMax: RECORD_ROWS_MAX,
     weightMax: RECORD_BYTES_MAX,
@@ -64,7 +74,8 @@ export function createRecord(sql: Sql): RecordVerdict {
   })
   return async (inbound, verdict, askedAt) => {
     await append(verdict.record)
-    return verdict.decision === 'allow' ? new Recorded(inbound, verdict, askedAt) : undefined
+    if (verdict.decision === 'deny') return undefined
+    return new Recorded(inbound, verdict, askedAt, isRevoked)
   }
 }
 

@@ -56,8 +56,9 @@ export class ChannelServer implements UpstreamServer {
     return connectChannel(this.#kind.open, call.open(this.#ports.monotonic()))
   }
 
-  readonly revoke = (token: string): void => {
-    for (const { session } of this.#open.values()) if (session.token === token) void session.close()
+  readonly end = (grant: string): void => {
+    for (const { session } of this.#open.values())
+      if (session.grant === grant) void session.close(true)
   }
 
   readonly stop = async (): Promise<void> => {
@@ -79,18 +80,19 @@ export class ChannelServer implements UpstreamServer {
       if (inbound.kind === 'end' || isRefused) await session.close()
       return await answerOfSession(handled, { inbound, call, sending }, this.#ports)
     } catch (error) {
-      if (call.of.method === 'initialize') await session.close()
+      // Its grant may be gone.
+      if (call.of.method === 'initialize') await session.close(true)
       throw error
     }
   }
 
   /** The session a message belongs to; `initialize` makes one. */
-  async #hold({ method, session: sessionId, token }: Inbound): Promise<Held> {
-    if (method === 'initialize') return this.#start(token)
+  async #hold({ method, session: sessionId, grant }: Inbound): Promise<Held> {
+    if (method === 'initialize') return this.#start(grant)
     if (sessionId?.startsWith(this.#prefix()) === false)
       throw new GatewayError('unknown_session', 'another PEP holds the session, or did')
     const held = sessionId === undefined ? undefined : this.#open.get(sessionId)
-    if (held === undefined || held.session.token !== token || held.session.isOver())
+    if (held === undefined || held.session.grant !== grant || held.session.isOver())
       throw new GatewayError('unknown_session', 'the session is over, or never was')
     held.usedAt = this.#ports.monotonic()
     return held
@@ -100,15 +102,15 @@ export class ChannelServer implements UpstreamServer {
     return `${this.#ports.instance}.`
   }
 
-  async #start(token: string | null): Promise<Held> {
-    this.#starting.push(token)
+  async #start(grant: string | null): Promise<Held> {
+    this.#starting.push(grant)
     try {
-      await this.#makeRoom(token)
+      await this.#makeRoom(grant)
       const { log, monotonic, uuid } = this.#ports
       const sessionId = `${this.#prefix()}${uuid()}`
       const session = await ChannelSession.open({
         sessionId,
-        token,
+        grant,
         server: this.id,
         kind: this.#kind,
         monotonic,
@@ -121,7 +123,7 @@ export class ChannelServer implements UpstreamServer {
       await session.close()
       throw new GatewayError('upstream_unavailable', 'the PEP stops')
     } finally {
-      this.#starting.splice(this.#starting.indexOf(token), 1)
+      this.#starting.splice(this.#starting.indexOf(grant), 1)
     }
   }
 
@@ -129,14 +131,14 @@ export class ChannelServer implements UpstreamServer {
    * Nobody's sessions shut others out: a grant that has its share gives up its oldest idle one, or gets no more. Room
    * is there when that one's channel is gone.
    */
-  async #makeRoom(token: string | null): Promise<void> {
-    const own = [...this.#open.values()].filter(({ session }) => session.token === token)
-    const starting = this.#starting.filter((of) => of === token).length
+  async #makeRoom(grant: string | null): Promise<void> {
+    const own = [...this.#open.values()].filter(({ session }) => session.grant === grant)
+    const starting = this.#starting.filter((of) => of === grant).length
     if (own.length + starting > SESSIONS_PER_GRANT_MAX) {
       const idle = own.filter(({ session }) => session.isIdle() && !session.isOver())
       const [oldest] = idle.toSorted((a, b) => a.usedAt - b.usedAt)
       if (oldest === undefined) {
-        const message = `${SESSIONS_PER_GRANT_MAX} sessions of ${this.id} are busy for this token`
+        const message = `${SESSIONS_PER_GRANT_MAX} sessions of ${this.id} are busy for this grant`
         throw new GatewayError('too_many_requests', message)
       }
       await oldest.session.close()

@@ -23,7 +23,7 @@ import type { Ended, Sending } from './upstream.ts'
 export type SessionOptions = {
   readonly sessionId: string
   /** Whose it is; null never is a client's. */
-  readonly token: string | null
+  readonly grant: string | null
   readonly server: string
   readonly kind: ChannelKind
   readonly monotonic: Monotonic
@@ -63,7 +63,7 @@ const LOST = {
 
 /** A session over an open channel, before its `initialize`. Owns the channel: it ends with the session. */
 export class ChannelSession {
-  readonly token: string | null
+  readonly grant: string | null
   readonly #options: SessionOptions
   readonly #transport: WebStandardStreamableHTTPServerTransport
   readonly #inFlight = new Map<string, InFlight>()
@@ -80,7 +80,7 @@ export class ChannelSession {
   #hasStream = false
 
   private constructor(options: SessionOptions) {
-    this.token = options.token
+    this.grant = options.grant
     this.#options = options
     this.#transport = new WebStandardStreamableHTTPServerTransport({
       sessionIdGenerator: () => options.sessionId,
@@ -138,15 +138,16 @@ export class ChannelSession {
     return this.#closing !== undefined
   }
 
-  /** Resolves when the channel is gone. */
-  close(): Promise<void> {
-    this.#closing ??= this.#close()
+  /** Resolves when the channel is gone. `isUrgent` as of a channel: hastens an end that has begun, too. */
+  close(isUrgent = false): Promise<void> {
+    if (isUrgent && this.#closing !== undefined) void this.#channel?.close(true)
+    this.#closing ??= this.#close(isUrgent)
     return this.#closing
   }
 
-  async #close(): Promise<void> {
+  async #close(isUrgent: boolean): Promise<void> {
     await this.#transport.close()
-    await this.#channel?.close()
+    await this.#channel?.close(isUrgent)
     this.#failAll()
     this.#options.onClosed()
   }

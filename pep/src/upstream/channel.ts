@@ -11,8 +11,8 @@ export type Channel = {
   readonly send: (text: string) => Promise<void>
   /** Resolves with the reason, for the log, when nothing more will come. Never rejects. */
   readonly gone: Promise<string>
-  /** Resolves when it is gone. */
-  readonly close: () => Promise<void>
+  /** Resolves when it is gone. `isUrgent`: it may not live on for a while to put itself in order. */
+  readonly close: (isUrgent?: boolean) => Promise<void>
 }
 
 export type ChannelPorts = {

@@ -61,9 +61,9 @@ function overChild(
         throw new GatewayError('upstream_unavailable', 'the server does not read what it is sent')
       send(text)
     },
-    async close() {
+    async close(isUrgent) {
       isAsked = true
-      await stopChild(child)
+      await stopChild(child, isUrgent)
     },
   }
 }

@@ -97,17 +97,20 @@ export async function startChild(own: Command, isolation: Isolation): Promise<Ch
 }
 
 /**
- * Ends a child and its whole group: its input closes, then SIGTERM, then SIGKILL, CHILD_STOP_MS
- * apart.
+ * Ends a child and its whole group: its input closes, then SIGTERM, then SIGKILL, CHILD_STOP_MS apart; `isUrgent`: all
+ * within a quarter of that.
  */
-export async function stopChild(child: ChildProcess): Promise<void> {
+export async function stopChild(child: ChildProcess, isUrgent = false): Promise<void> {
   const exited = hasExited(child)
     ? Promise.resolve()
     : new Promise((resolve) => child.once('exit', resolve))
   child.stdin?.end()
+  const politeMs = CHILD_STOP_MS / 4
+  const patience = isUrgent
+    ? { SIGTERM: 0, SIGKILL: politeMs }
+    : { SIGTERM: politeMs, SIGKILL: CHILD_STOP_MS }
   for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
-    if (await isSettledWithin(exited, signal === 'SIGTERM' ? CHILD_STOP_MS / 4 : CHILD_STOP_MS))
-      break
+    if (await isSettledWithin(exited, patience[signal])) break
     signalGroup(child, signal)
   }
   await exited

@@ -11,7 +11,7 @@ import {
   clientHeaders,
   countingSql,
   createTestPdp,
-  digestOf,
+  grantOf,
   modern,
   openTestUpstream,
   type Posted,
@@ -307,7 +307,7 @@ describe('streams', () => {
     }
     const seed = message ? 11 : 12
     const [cut, kept] = [await open(seed), await open(seed + 10)]
-    const event: PepEvent = { kind: 'revoked', token: digestOf(testToken(seed)) }
+    const event: PepEvent = { kind: 'revoked', grant: grantOf(testToken(seed)) }
     pdp.tell(event)
     await until(isClosed(cut.response))
     await sleep(50)

@@ -75,7 +75,7 @@ export function openHttpServer(id: string, url: URL, ports: HttpPorts): Upstream
       }
     },
     connect: (call) => connectHttp(pool, path, call.open(ports.monotonic())),
-    revoke: () => undefined,
+    end: () => undefined,
     async stop() {
       await Promise.all([pool.destroy(), lasting.destroy()])
     },
@@ -189,9 +189,9 @@ async function withoutMessage(exchange: Exchange, head: Head): Promise<Answer> {
 async function shapeJson(exchange: Exchange, head: Head, streams: Streams): Promise<Answer> {
   const { inbound, sending, response, tellServer } = exchange
   const text = await readText(response.body, SERVER_MESSAGE_BYTES_MAX)
-  // As `streams.add` refuses an event stream that begins when its token is gone.
-  if (streams.isRevoked(inbound.token))
-    throw new GatewayError('unauthenticated', 'the token was revoked meanwhile')
+  // As `streams.add` refuses an event stream that begins when its grant is gone.
+  if (streams.isRevoked(inbound.grant))
+    throw new GatewayError('unauthenticated', 'the grant was revoked meanwhile')
   const message = parse(text)
   if (!isObject(message) || message['jsonrpc'] !== '2.0') return withoutMessage(exchange, head)
   checkOneReading(text)
@@ -229,9 +229,9 @@ function responseHeaders(
   const cached = headers['cache-control']
   if (cached !== undefined && SHARING.test(cached)) headers['cache-control'] = 'no-store'
   const session = response.headers['mcp-session-id']
-  if (typeof session === 'string' && inbound.era === 'legacy' && inbound.token !== null) {
-    const { server, token } = inbound
-    headers['mcp-session-id'] = bindings.bind('session', { server, token }, session)
+  if (typeof session === 'string' && inbound.era === 'legacy' && inbound.grant !== null) {
+    const { server, grant } = inbound
+    headers['mcp-session-id'] = bindings.bind('session', { server, grant }, session)
   }
   return headers
 }

@@ -29,6 +29,8 @@ export class KeptChannel {
   readonly #ports: KeptChannelPorts
   #channel: Channel | undefined
   #reopening: Promise<void> | undefined
+  /** Opened in the place of a lost one, and not yet greeted. */
+  #greeting: Channel | undefined
   #isClosing = false
   /** When channels were lost. */
   #losses: number[] = []
@@ -85,11 +87,12 @@ export class KeptChannel {
     await this.#channel.send(text)
   }
 
-  /** Resolves when it is gone, and no other one comes. */
-  async close(): Promise<void> {
+  /** Resolves when it is gone, and no other one comes. `isUrgent` as of a channel. */
+  async close(isUrgent = false): Promise<void> {
     this.#isClosing = true
+    await this.#greeting?.close(isUrgent)
     await this.#reopening?.catch(() => undefined) // It closes what it opened.
-    await this.#channel?.close()
+    await this.#channel?.close(isUrgent)
   }
 
   #connect(receiver: Receiver): Promise<Channel> {
@@ -126,6 +129,8 @@ export class KeptChannel {
     let channel: Channel | undefined
     try {
       channel = await this.#connect(receiver)
+      this.#greeting = channel
+      if (this.#isClosing) throw OVER
       const answer = await answerOn(channel, text, greeted.promise, CHANNEL_REOPEN_TIMEOUT_MS)
       if (!isObject(answer['result']))
         throw new GatewayError('upstream_invalid', 'the server refuses to begin the session anew')
@@ -137,6 +142,8 @@ export class KeptChannel {
       await channel?.close()
       if (!this.#isClosing) this.#noteLoss()
       throw error
+    } finally {
+      this.#greeting = undefined
     }
     this.#ports.onReopened()
   }

@@ -48,7 +48,8 @@ export async function answerOfSession(
   let write: ((bytes: Buffer) => void) | undefined
   const release = addOrDestroy(ports.streams, stream, {
     server: inbound.server,
-    token: inbound.token,
+    grant: inbound.grant,
+    expiresAt: inbound.expiresAt,
     lasting,
     close: (why) => stream.destroy(why),
     sayToolsChanged: () => {
@@ -79,7 +80,7 @@ const PASSED = ['content-type', 'cache-control', 'allow'] as const
 
 function headersOf(
   response: Response,
-  { token, server }: Inbound,
+  { grant, server }: Inbound,
   { verdict }: RecordedCall,
   bindings: Bindings,
 ): Record<string, string> {
@@ -89,8 +90,8 @@ function headersOf(
     if (value !== null) headers[name] = value
   }
   const sessionId = response.headers.get('mcp-session-id')
-  if (sessionId !== null && token !== null) {
-    headers['mcp-session-id'] = bindings.bind('session', { server, token }, sessionId)
+  if (sessionId !== null && grant !== null) {
+    headers['mcp-session-id'] = bindings.bind('session', { server, grant }, sessionId)
   }
   return headers
 }

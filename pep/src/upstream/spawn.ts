@@ -101,7 +101,7 @@ export function openSpawnedServer(
     started,
     forward: async (call, sending) => server().forward(call, sending),
     connect: async (call) => server().connect(call),
-    revoke: (token) => current?.revoke(token),
+    end: (grant) => current?.end(grant),
     async stop() {
       stopping.abort()
       if (child !== undefined) await stopChild(child)

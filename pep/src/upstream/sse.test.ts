@@ -15,7 +15,7 @@ import {
   clientHeaders,
   countingSql,
   createTestPdp,
-  digestOf,
+  grantOf,
   type Posted,
   post,
   type RunningTestPep,
@@ -263,7 +263,7 @@ describe('a server that', () => {
     await deleted.body.dump()
     await until(() => ofOne?.destroyed === true)
     expect(ofTwo?.destroyed).toBe(false)
-    pdp.tell({ kind: 'revoked', token: digestOf(testToken(2)) })
+    pdp.tell({ kind: 'revoked', grant: grantOf(testToken(2)) })
     await until(() => ofTwo?.destroyed === true)
   })
 

@@ -19,6 +19,7 @@ import {
   countingSql,
   createTestPdp,
   digestOf,
+  grantOf,
   modern,
   post,
   type RunningTestPep,
@@ -229,7 +230,7 @@ describe('a session', () => {
     if (how === 'DELETE') {
       const deleted = await request(session.url, { method: 'DELETE', headers })
       await deleted.body.dump()
-    } else pdp.tell({ kind: 'revoked', token: digestOf(testToken(seed)) })
+    } else pdp.tell({ kind: 'revoked', grant: grantOf(testToken(seed)) })
     await until(() => !isRunning(pid))
     const { status } = await post(session.url, toolCall('env'), session.headers)
     expect(status).toBe(how === 'DELETE' ? 404 : 401)

@@ -15,7 +15,7 @@ import { faultOf, streamAnswer } from './stream-answer.ts'
 import type { Ended } from './upstream.ts'
 
 const CALL: Inbound = {
-  requestId: 'r-1', server: 'demo', from: 'client', token: 'alice', era: 'modern', method: 'tools/call',
+  requestId: 'r-1', server: 'demo', from: 'client', grant: 'alice', token: null, jwt: null, expiresAt: null, era: 'modern', method: 'tools/call',
   kind: 'request', id: 1, tool: 'pay', params: { name: 'pay' }, text: '{}', session: undefined,
   headers: {}, client: null, sourceIp: null,
 } // biome-ignore format: a request
@@ -56,7 +56,7 @@ function opened(inbound: Inbound): { readonly stream: PassThrough; readonly stre
     onEnded: (of: Ended) => void ended.push(of),
     passage: createPassage(ports, inbound, VERDICT),
   }
-  const streams = createStreams()
+  const streams = createStreams(Date.now)
   streams.watched(true)
   const of = { inbound, sending, status: 200, stream, tellServer: () => undefined }
   return { stream, streamed: streamAnswer(of, streams) }

@@ -45,7 +45,8 @@ export function streamAnswer(of: StreamOf, streams: Streams): Streamed {
   }
   const release = addOrDestroy(streams, stream, {
     server: inbound.server,
-    token: inbound.token,
+    grant: inbound.grant,
+    expiresAt: inbound.expiresAt,
     lasting,
     close: (why) => stream.destroy(why),
     ...(changed === undefined ? {} : { sayToolsChanged }),

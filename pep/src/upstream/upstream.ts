@@ -33,8 +33,8 @@ export type UpstreamServer = {
    * GatewayError.
    */
   readonly connect: (call: RecordedCall) => Promise<Connection>
-  /** Ends the sessions of this token that live here. */
-  readonly revoke: (token: string) => void
+  /** Ends the sessions of this grant that live here, at once and with what they run on. */
+  readonly end: (grant: string) => void
   readonly stop: () => Promise<void>
 }
 

@@ -1,0 +1,129 @@
+// Owns the public keys of identity providers: discovery, fetching, how long they are used, how often we ask. Our own
+// clock and limits stand around jose's key set: its remote one asks without a pause while a provider is down.
+// Never follows a redirect or anything that a token says.
+import { createLocalJWKSet, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose'
+import { isHttpsOrLoopback } from '../../../schemas/hosts.ts'
+import {
+  JWKS_AGE_MS_MAX,
+  JWKS_BYTES_MAX,
+  JWKS_COOLDOWN_MS,
+  JWKS_TIMEOUT_MS,
+} from '../../../schemas/limits.ts'
+import type { Clock } from '../../../schemas/ports.ts'
+
+export type Fetch = (url: string, init: RequestInit) => Promise<Response>
+
+/** Where keys come from; without `jwksUri`, where the discovery document of the issuer says. */
+export type KeySource = { readonly issuer: string; readonly jwksUri?: string | undefined }
+
+/** One key set. The same object for as long as the provider shows the same keys. */
+export type KeySet = { readonly find: JWTVerifyGetKey; readonly text: string }
+
+export type KeySets = {
+  /**
+   * The keys, fetched no longer than JWKS_AGE_MS_MAX ago. From half of that on they are fetched anew meanwhile. Throws
+   * when they cannot be had; then nobody asks the provider again within JWKS_COOLDOWN_MS.
+   */
+  readonly current: (source: KeySource) => Promise<KeySet>
+  /** The keys now, for a token whose key is not among them: fetched unless we asked within JWKS_COOLDOWN_MS. */
+  readonly renewed: (source: KeySource) => Promise<KeySet>
+}
+
+type Held = {
+  set: KeySet | undefined
+  /** When the fetch of `set` began, and when we last asked at all, monotonic. */
+  asOf: number
+  askedAt: number
+  /** Wall clock of `asOf`: a machine that slept has keys as old as its sleep. */
+  asOfWall: number
+  underWay: Promise<KeySet> | undefined
+}
+
+export function openKeySets({ fetch, clock }: { fetch: Fetch; clock: Clock }): KeySets {
+  const held = new Map<string, Held>()
+  return {
+    async current(source) {
+      const one = heldFor(source)
+      const age = ageOf(one)
+      if (one.set === undefined || age >= JWKS_AGE_MS_MAX) return await ask(one, source)
+      // A failure is told by the call that finds them too old.
+      if (age >= JWKS_AGE_MS_MAX / 2 && !isCoolingDown(one)) ask(one, source).catch(() => undefined)
+      return one.set
+    },
+    async renewed(source) {
+      const one = heldFor(source)
+      if (one.set !== undefined && one.underWay === undefined && isCoolingDown(one)) return one.set
+      return await ask(one, source)
+    },
+  }
+
+  function heldFor({ issuer, jwksUri = '' }: KeySource): Held {
+    const key = `${issuer} ${jwksUri}`
+    const one = held.get(key)
+    if (one !== undefined) return one
+    const never = Number.NEGATIVE_INFINITY
+    const made: Held = { set: undefined, asOf: never, askedAt: never, asOfWall: 0, underWay: undefined } // biome-ignore format: short
+    held.set(key, made)
+    return made
+  }
+
+  function ageOf({ asOf, asOfWall }: Held): number {
+    return Math.max(clock.monotonic() - asOf, Math.abs(clock.now() - asOfWall))
+  }
+
+  function isCoolingDown({ askedAt }: Held): boolean {
+    return clock.monotonic() - askedAt < JWKS_COOLDOWN_MS
+  }
+
+  function ask(one: Held, source: KeySource): Promise<KeySet> {
+    if (one.underWay !== undefined) return one.underWay
+    if (isCoolingDown(one)) return Promise.reject(new Error('the last attempt failed just now'))
+    const [asOf, asOfWall] = [clock.monotonic(), clock.now()]
+    one.askedAt = asOf
+    one.underWay = fetchKeys(fetch, source)
+      .then((keys) => {
+        const text = JSON.stringify(keys)
+        if (one.set?.text !== text) one.set = { find: createLocalJWKSet(keys), text }
+        one.asOf = asOf
+        one.asOfWall = asOfWall
+        return one.set
+      })
+      .finally(() => {
+        one.underWay = undefined
+      })
+    return one.underWay
+  }
+}
+
+async function fetchKeys(fetch: Fetch, { issuer, jwksUri }: KeySource): Promise<JSONWebKeySet> {
+  const init: RequestInit = {
+    redirect: 'manual',
+    signal: AbortSignal.timeout(JWKS_TIMEOUT_MS),
+    headers: { accept: 'application/json' },
+  }
+  const keys = await fetchJson(fetch, jwksUri ?? (await discover(fetch, issuer, init)), init)
+  return keys as JSONWebKeySet // createLocalJWKSet checks it.
+}
+
+/** OpenID Connect Discovery §4: the document must name the very issuer that was asked for. */
+async function discover(fetch: Fetch, issuer: string, init: RequestInit): Promise<string> {
+  const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`
+  const document = (await fetchJson(fetch, url, init)) as { issuer?: unknown; jwks_uri?: unknown }
+  if (document?.issuer !== issuer) throw new Error('its discovery document names another issuer')
+  const { jwks_uri: uri } = document
+  if (typeof uri === 'string' && isHttpsOrLoopback(uri)) return uri
+  throw new Error('its discovery document has no https jwks_uri')
+}
+
+async function fetchJson(fetch: Fetch, url: string, init: RequestInit): Promise<unknown> {
+  const response = await fetch(url, init)
+  if (response.status !== 200) throw new Error(`${url} answers ${response.status}`)
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for await (const chunk of response.body ?? []) {
+    bytes += chunk.byteLength
+    if (bytes > JWKS_BYTES_MAX) throw new Error(`${url} answers more than ${JWKS_BYTES_MAX} bytes`)
+    chunks.push(chunk)
+  }
+  return JSON.parse(Buffer.concat(chunks).toString('utf8'))
+}
