@@ -152,13 +152,8 @@ export const offboarded = z.strictObject({
 })
 export type Offboarded = z.infer<typeof offboarded>
 
-/** `PUT /admin/v1/users/:id/roles` */
+/** `PUT /admin/v1/users/:id/roles`, answered by a userRow. */
 export const rolesRequest = z.strictObject({ roles: z.array(z.enum(OPERATOR_ROLES)).max(16) })
-/** What it answers: those that operators gave; groups of the identity provider may give more. */
-export const userRoles = z.strictObject({
-  user: z.string(),
-  roles: z.array(z.enum(OPERATOR_ROLES)),
-})
 
 /** `PUT /admin/v1/agents/:id`: makes the agent, or changes what is named here. */
 export const agentRequest = z.strictObject({

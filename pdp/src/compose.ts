@@ -17,6 +17,7 @@ import { createSearch } from './decide/search.ts'
 import type { Decider } from './decider.ts'
 import { watchEvents } from './events.ts'
 import { type Identity, openIdentity } from './identity/identity.ts'
+import type { Fetch } from './identity/jwks.ts'
 import type { Peps } from './identity/peps.ts'
 import type { ResolveGrants } from './identity/resolve.ts'
 import { standingOf } from './identity/standing.ts'
@@ -46,6 +47,8 @@ export type PdpPorts = OperatorPorts & {
   readonly webhookSecret?: string | undefined
   readonly clock: Clock
   readonly random: Random
+  /** How identity providers are reached. */
+  readonly fetch: Fetch
   readonly log: Logger
 }
 
@@ -72,8 +75,7 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
   const { engine } = ports.decider
   const bundles = openBundles(store.sql, clock.now)
   const activation = await activate(ports, bundles)
-  const onFailure = logged(log, 'the database did not say who may call')
-  const identity = openIdentity({ store, clock, random, onFailure })
+  const identity = whoMayCall(ports, activation)
   const { feed, peps, resolver } = identity
   const ledger = await openLedger({ store, keys, engine: engine.identity, clock, random })
   const metrics = createMetrics({
@@ -94,16 +96,7 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
   await feed.start()
   const core = decisionCore(ports, { activation, identity, ledger, metrics })
   const admin = administration(ports, { activation, bundles, ...identity })
-  const operators = joinOperators(ports, {
-    store,
-    clock,
-    random,
-    ledger,
-    vault: keys.vault,
-    peps,
-    users: identity.users,
-    log,
-  })
+  const operators = joinOperators(ports, { ...identity, ...ports, ledger })
   const routes = [
     ...operationsRoutes({
       registry: metrics.registry,
@@ -144,6 +137,15 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
   }
 }
 
+function whoMayCall(ports: PdpPorts, activation: Activation): Identity {
+  return openIdentity({
+    ...ports,
+    settings: () => activation.active().bundle.identity,
+    onFailure: logged(ports.log, 'the database did not say who may call'),
+    onRefused: (error) => ports.log.info({ err: error }, 'an access token was not taken'),
+  })
+}
+
 type Core = {
   readonly activation: Activation
   readonly identity: Identity
@@ -156,25 +158,18 @@ function decisionCore(
   { store, clock }: PdpPorts,
   { activation, identity, ledger, metrics }: Core,
 ): Pick<PepPorts, 'decide' | 'identify' | 'list'> & Pick<AccessPorts, 'advise' | 'search'> {
-  const { feed, resolver, lastUse } = identity
+  const { feed, resolver, callers, lastUse } = identity
   const active = () =>
     feed.isClockWrong() ? withWrongClock(activation.active()) : activation.active()
   const standing: AdvisePorts['standingOf'] = (user, agent) => standingOf(store.sql, user, agent)
   const onDecided = metrics.countAuthorization
   const core = { active, ledger, clock, standingOf: standing, onDecided }
-  const decide = createDecide({
-    ...core,
-    ...resolver,
-    // A JWT is nobody's yet.
-    resolveCallers: (credentials) =>
-      resolver.resolveGrants(credentials.flatMap(({ token, jwt }) => (jwt === null ? token : []))),
-    onUsed: lastUse.note,
-  })
+  const { resolveCallers } = callers
+  const decide = createDecide({ ...core, ...resolver, resolveCallers, onUsed: lastUse.note })
   return {
     decide: counted(decide, metrics, clock),
-    identify: async ({ token, jwt }) =>
-      jwt === null ? resolver.identifyToken(token) : { grant: null, fault: 'unknown' },
-    list: createList({ active, resolveById: resolver.resolveById, clock }),
+    identify: callers.identify,
+    list: createList({ active, resolveById: callers.resolveById, clock }),
     advise: createAdvise(core),
     search: createSearch(core),
   }
@@ -192,7 +187,7 @@ async function stopAll(
   for (const end of ends) await end()
 }
 
-type Administered = Pick<Identity, 'grants' | 'peps' | 'users' | 'agents'> & {
+type Administered = Pick<Identity, 'grants' | 'clientGrants' | 'peps' | 'users' | 'agents'> & {
   readonly activation: Activation
   readonly bundles: Bundles
 }
@@ -200,11 +195,15 @@ type Administered = Pick<Identity, 'grants' | 'peps' | 'users' | 'agents'> & {
 /** What an operator may do. */
 function administration(
   { store, keys, clock }: PdpPorts,
-  { activation, bundles, grants, peps, users, agents }: Administered,
+  { activation, bundles, grants, clientGrants, peps, users, agents }: Administered,
 ): AdminPorts {
   const vaulted = { store, vault: keys.vault }
   return {
     ...grants,
+    async createClientGrant(request) {
+      const { identity } = activation.active().bundle
+      return await grants.showGrant(await clientGrants.createClientGrant(request, identity))
+    },
     ...users,
     ...agents,
     enrollPep: (servers) => peps.enrollPep(servers),

@@ -1,13 +1,13 @@
 // What PEPs are told, on both databases: each change by its grants, and the end when nothing can be known.
-import { randomBytes, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { expect, test } from 'vitest'
 import type { Sql } from '../../schemas/database/sql.ts'
 import { EVENTS_LOOKBACK_MS, GRANT_AGE_MS_MAX } from '../../schemas/limits.ts'
 import type { PepEvent } from '../../schemas/pep-api.ts'
 import { onEachDatabase } from '../../test/harness/each-database.ts'
+import { openTestIdentity } from '../../test/harness/identity.ts'
 import { testClock } from '../../test/harness/ledger.ts'
 import { watchEvents } from './events.ts'
-import { openIdentity } from './identity/identity.ts'
 
 const byGrant = (a: unknown, b: unknown) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1)
 
@@ -25,7 +25,7 @@ onEachDatabase((database) => {
       },
     })
     const own = { ...store, prompt: failing('fail', store.prompt) }
-    const identity = openIdentity({ store: own, clock, random: randomBytes, onFailure: () => {} })
+    const identity = openTestIdentity(own, clock)
     const activated = new Set<(bundle: string) => void>()
     const events = watchEvents({
       sql: failing('failEvents', store.sql),

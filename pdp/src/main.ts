@@ -28,7 +28,7 @@ export async function startPdp(
   config: PdpConfig,
   { logTo }: { readonly logTo: DestinationStream },
 ): Promise<RunningPdp> {
-  const file = await readLogin(config.loginFile)
+  const login = await readLogin(config.loginFile)
   const log = pino({ level: config.logLevel, base: { service: 'pdp' } }, logTo)
   const keys = await loadKeys(join(config.home, 'keys'))
   const store = await openPostgres(config.databaseUrl)
@@ -49,11 +49,12 @@ export async function startPdp(
       store,
       keys,
       decider,
-      login: file === undefined ? undefined : { file, fetch },
+      login,
       webhookSecret: config.bundle.webhookSecret,
       publicUrl: config.publicUrl ?? `http://${config.host}:${config.port}`,
       clock: systemClock,
       random: (bytes) => randomBytes(bytes),
+      fetch,
       log,
     })
     const closing: (() => Promise<void>)[] = []

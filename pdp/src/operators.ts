@@ -5,15 +5,14 @@ import type { Clock, Random } from '../../schemas/ports.ts'
 import { type Bootstrap, openBootstrap } from './identity/bootstrap.ts'
 import { userOf } from './identity/claims.ts'
 import { createIdentify } from './identity/identify.ts'
-import type { Fetch } from './identity/jwks.ts'
 import { createLogin } from './identity/login.ts'
 import type { LoginFile } from './identity/login-file.ts'
 import type { Peps } from './identity/peps.ts'
 import { openSessions, type Sessions } from './identity/sessions.ts'
-import { openSignIn } from './identity/sign-in.ts'
+import type { SignIn } from './identity/sign-in.ts'
 import type { Users } from './identity/users.ts'
-import { createTokenVerifier } from './identity/verify-jwt.ts'
-import type { Vault } from './keys/vault.ts'
+import type { TokenVerifier } from './identity/verify-jwt.ts'
+import type { Keys } from './keys/keys.ts'
 import { createActs, listActs } from './ledger/acts.ts'
 import type { Ledger } from './ledger/types.ts'
 import { actRoutes } from './routes/acts.ts'
@@ -25,8 +24,8 @@ import { type SessionPorts, sessionRoutes } from './routes/sessions.ts'
 export type OperatorPorts = {
   /** SHA-256 (hex) of the operator token of `dev`, which has every role; undefined: there is none. */
   readonly operatorTokenSha256?: string | undefined
-  /** Where operators sign in, and how its keys are fetched; undefined: nobody can. */
-  readonly login?: { readonly file: LoginFile; readonly fetch: Fetch } | undefined
+  /** Where operators sign in; undefined: nobody can. */
+  readonly login?: LoginFile | undefined
   /** Default AUTH_FAILURES_MAX. */
   readonly authFailuresMax?: number | undefined
 }
@@ -36,9 +35,11 @@ type Joined = {
   readonly clock: Clock
   readonly random: Random
   readonly ledger: Ledger
-  readonly vault: Vault
+  readonly keys: Pick<Keys, 'vault'>
   readonly peps: Peps
   readonly users: Pick<Users, 'showUser'>
+  readonly verifier: Pick<TokenVerifier, 'verifyIdToken'>
+  readonly signIn: SignIn
   readonly log: Logger
 }
 
@@ -50,7 +51,7 @@ export type Operators = {
 }
 
 export function joinOperators(ports: OperatorPorts, joined: Joined): Operators {
-  const { store, clock, random, ledger, vault, peps, users, log } = joined
+  const { store, clock, random, ledger, keys, peps, users, log } = joined
   const identity = { sql: store.sql, clock, random }
   const sessions = openSessions(identity)
   const bootstrap = openBootstrap(identity)
@@ -70,30 +71,26 @@ export function joinOperators(ports: OperatorPorts, joined: Joined): Operators {
         record,
         failures,
       ),
-      ...actRoutes({ listActs: (query) => listActs({ store, vault }, query) }),
+      ...actRoutes({ listActs: (query) => listActs({ store, vault: keys.vault }, query) }),
     ],
     sessions,
     bootstrap,
   }
 }
 
-function loginOf(
-  { login }: OperatorPorts,
-  { store: { sql }, clock, log }: Joined,
-): SessionPorts['login'] {
-  if (login === undefined) return undefined
-  const { file, fetch } = login
+function loginOf({ login: file }: OperatorPorts, joined: Joined): SessionPorts['login'] {
+  if (file === undefined) return undefined
+  const { store, verifier, signIn, log } = joined
   const { issuer, clientId, scope, jwksUri } = file
-  const { verifyIdToken } = createTokenVerifier({ fetch, clock })
-  const signIn = createLogin({
-    sql,
+  const login = createLogin({
+    sql: store.sql,
     file,
-    verify: (idToken) => verifyIdToken(idToken, { issuer, clientId, jwksUri }),
-    signIn: openSignIn({ sql, clock, onChanged: () => undefined }),
+    verify: (idToken) => verifier.verifyIdToken(idToken, { issuer, clientId, jwksUri }),
+    signIn,
     userOf: ({ claims, subject }) => userOf(claims, file, subject),
     onRefused: (error) => log.warn({ err: error }, 'somebody could not sign in'),
   })
-  return { info: { issuer, clientId, scope }, signIn }
+  return { info: { issuer, clientId, scope }, signIn: login }
 }
 
 /** What somebody known may not do is a matter for the log: it is not recorded as an act. */

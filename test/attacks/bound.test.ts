@@ -88,15 +88,18 @@ const refused = (code: string): Tried => {
   return { code, isLeaked: false, recorded: 0, reached: 0, decision: undefined }
 }
 const PASSED = { code: undefined, recorded: 1, reached: 1 }
-const another = async (): Promise<string> => {
-  const wanted = {
-    user: 'alice',
-    agent: 'demo',
-    servers: ['echo', 'twin'],
-    teams: [],
-    expiresInMs: 60_000,
-  }
-  return (await gateway.pdp.admin.createGrant(wanted)).token
+const WANTED = {
+  user: 'alice',
+  agent: 'demo',
+  servers: ['echo', 'twin'],
+  teams: [],
+  expiresInMs: 60_000,
+}
+const another = async (): Promise<string> => (await gateway.pdp.admin.createGrant(WANTED)).token
+/** The token of a new grant, and what gives it the next one. */
+const rotating = async (): Promise<[string, () => Promise<string>]> => {
+  const { id, token } = await gateway.pdp.admin.createGrant(WANTED)
+  return [token, async () => (await gateway.pdp.admin.rotateGrant(id))?.token ?? '']
 }
 /** With another letter in the middle of the part at `at`. */
 const changed = (bound: string, at: number): string => {
@@ -143,11 +146,17 @@ describe.each<{ method: string; era: Era }>([
 
   test.each<{ whose: string; request: (taskId: string) => Request | Promise<Request> }>([
     { whose: 'somebody else', request: (id) => about(id, { token: gateway.tokens.bob }) },
-    { whose: 'another token', request: async (id) => about(id, { token: await another() }) },
+    { whose: 'another grant', request: async (id) => about(id, { token: await another() }) },
     { whose: 'another server', request: (id) => about(id, { path: '/twin/mcp' }) },
   ])('of the task of $whose is refused', async ({ request }) => {
     const { taskId } = await coined(era)
     expect(await tried(await request(taskId))).toEqual(refused('unknown_task'))
+  })
+
+  test('goes on with the next token of its grant', async () => {
+    const [token, rotate] = await rotating()
+    const { taskId } = await coined(era, 'tools/call', ECHO, token)
+    expect(await tried(about(taskId, { token: await rotate() }))).toMatchObject(PASSED)
   })
 
   test.each(FORGED)('of $name is refused', async ({ forge }) => {
@@ -201,7 +210,7 @@ describe.each<{ method: string; params: Params }>([
     expect(second.decision).not.toBe(first.decision)
   })
 
-  test('of somebody else, of another token, of another server: refused', async () => {
+  test('of somebody else, of another grant, of another server: refused', async () => {
     const { requestState } = await coined('modern', method, params)
     expect(await tried(again(requestState, { token: gateway.tokens.bob }))).toEqual(
       refused('invalid_state'),
@@ -212,6 +221,12 @@ describe.each<{ method: string; params: Params }>([
     expect(await tried(again(requestState, { path: '/twin/mcp' }))).toEqual(
       refused('invalid_state'),
     )
+  })
+
+  test('goes on with the next token of its grant', async () => {
+    const [token, rotate] = await rotating()
+    const { requestState } = await coined('modern', method, params, token)
+    expect(await tried(again(requestState, { token: await rotate() }))).toMatchObject(PASSED)
   })
 
   test('for something else of the same server: refused', async () => {

@@ -1,5 +1,6 @@
-// A legacy session belongs to the token and the server it was opened with: no other token, server,
+// A legacy session belongs to the grant and the server it was opened with: no other grant, server,
 // or spelling of its id gets into it, over HTTP and over stdio alike.
+import { readdir, readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type Gateway, startGateway } from '../harness/gateway.ts'
@@ -76,30 +77,93 @@ describe.each(['echo', 'files'] as const)('%s', (server) => {
   })
 })
 
-test('a session ends with its token: another token of the same person does not inherit it', async () => {
-  const grant = { user: 'alice', agent: 'demo', servers: ['files'], teams: [], expiresInMs: 60_000 }
-  const first = await gateway.pdp.admin.createGrant(grant)
+const grantOn = (server: string) =>
+  gateway.pdp.admin.createGrant({
+    user: 'alice',
+    agent: 'demo',
+    servers: [server],
+    teams: [],
+    expiresInMs: 60_000,
+  })
+
+test('a session ends with its grant: another grant of the same person does not inherit it', async () => {
+  const first = await grantOn('files')
   const session = await openSession('files', first.token)
   await gateway.pdp.admin.revokeGrant(first.id)
-  const { token } = await gateway.pdp.admin.createGrant(grant)
+  const { token } = await grantOn('files')
   const request = { path: '/files/mcp', headers: { 'mcp-session-id': session }, ...CALLS['files'] }
   expect((await tell(gateway, { ...request, token: first.token })).status).toBe(401)
   expect((await tell(gateway, { ...request, token })).status).toBe(404)
 })
 
-test('a stream that is open when its token is revoked ends within a second', async () => {
-  gateway.upstream.answer = (_request, response) => {
-    response.writeHead(200, { 'content-type': 'text/event-stream' }).write(': open\n\n')
-  }
-  const wanted = { user: 'alice', agent: 'demo', servers: ['echo'], teams: [] }
-  const { id, token } = await gateway.pdp.admin.createGrant({ ...wanted, expiresInMs: 60_000 })
-  const stream = await open(sentOf(gateway, { method: 'GET', token }))
-  const ended = new Promise((resolve) => stream.once('close', resolve))
-  stream.on('error', () => undefined).resume()
-  await gateway.pdp.admin.revokeGrant(id)
-  const late = sleep(1_000).then(() => 'still open')
-  expect(await Promise.race([ended, late])).not.toBe('still open')
+type Act = (id: string) => Promise<{ readonly token: string } | undefined>
+const ACTS: readonly { readonly name: string; readonly act: Act }[] = [
+  {
+    name: 'revoked',
+    act: (id) => gateway.pdp.admin.revokeGrant(id).then(() => undefined),
+  },
+  { name: 'rotated', act: (id) => gateway.pdp.admin.rotateGrant(id) },
+]
+
+describe.each(ACTS)('$name', ({ act }) => {
+  test('a stream that is open ends within a second, and the token is 401', async () => {
+    gateway.upstream.answer = (_request, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).write(': open\n\n')
+    }
+    const { id, token } = await grantOn('echo')
+    const stream = await open(sentOf(gateway, { method: 'GET', token }))
+    const ended = new Promise((resolve) => stream.once('close', resolve))
+    stream.on('error', () => undefined).resume()
+    await act(id)
+    const late = sleep(1_000).then(() => 'still open')
+    expect(await Promise.race([ended, late])).not.toBe('still open')
+    expect((await tell(gateway, { ...CALLS['echo'], token })).status).toBe(401)
+  })
+
+  test('a child that is open is gone within a second', async () => {
+    const { id, token } = await grantOn('files')
+    const before = await childrenOf(process.pid)
+    const session = await openSession('files', token)
+    const own = (await childrenOf(process.pid)).filter((pid) => !before.includes(pid))
+    expect(own).toHaveLength(1)
+    const next = await act(id)
+    const start = performance.now()
+    for (let left = own; left.length > 0; await sleep(10)) {
+      left = (await childrenOf(process.pid)).filter((pid) => own.includes(pid))
+      expect(performance.now() - start).toBeLessThan(1_000)
+    }
+    const request = {
+      path: '/files/mcp',
+      headers: { 'mcp-session-id': session },
+      ...CALLS['files'],
+    }
+    expect((await tell(gateway, { ...request, token })).status).toBe(401)
+    if (next !== undefined)
+      expect((await tell(gateway, { ...request, token: next.token })).status).toBe(404)
+  })
 })
+
+test('a session of a server over HTTP goes on with the next token of its grant', async () => {
+  gateway.upstream.answer = (_request, response) => {
+    response.setHeader('mcp-session-id', 'session-of-the-server')
+    response.setHeader('content-type', 'application/json')
+    response.end('{"jsonrpc":"2.0","id":1,"result":{}}')
+  }
+  const { id, token } = await grantOn('echo')
+  const session = await openSession('echo', token)
+  const next = await gateway.pdp.admin.rotateGrant(id)
+  gateway.upstream.reset()
+  const request = { headers: { 'mcp-session-id': session }, ...CALLS['echo'] }
+  expect((await tell(gateway, { ...request, token: next?.token ?? '' })).status).toBe(200)
+  expect(gateway.upstream.reached[0]?.headers['mcp-session-id']).toBe('session-of-the-server')
+})
+
+/** Ids of processes that are running or not yet waited for. */
+async function childrenOf(pid: number): Promise<string[]> {
+  const tasks = await readdir(`/proc/${pid}/task`)
+  const lists = tasks.map((task) => readFile(`/proc/${pid}/task/${task}/children`, 'utf8'))
+  return (await Promise.all(lists)).flatMap((list) => list.split(' ').filter((id) => id !== ''))
+}
 
 /** The same text with another letter at `at`. */
 function changed(text: string, at: number): string {

@@ -67,6 +67,7 @@ async function openPdp(home: string, store: Store): Promise<Pdp> {
     publicUrl: 'http://pdp.invalid',
     clock: systemClock,
     random: (bytes) => randomBytes(bytes),
+    fetch,
     log,
   })
 }

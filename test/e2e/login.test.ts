@@ -7,7 +7,13 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
 import { actRow, createdGrant, createdSession } from '../../schemas/admin-api.ts'
 import type { OperatorRole } from '../../schemas/roles.ts'
-import { type Ended, endCommand, type Running, startCommand } from '../harness/command.ts'
+import {
+  type Ended,
+  endCommand,
+  type Running,
+  runCommandWith,
+  startCommand,
+} from '../harness/command.ts'
 import { CLIENTS, type Idp, startIdp } from '../harness/idp.ts'
 import { jsonHere, runHere, startHere } from '../harness/in-process.ts'
 import { EXAMPLE_BUNDLE } from '../harness/pdp.ts'
@@ -86,11 +92,9 @@ describe.runIf(inject('postgresUrl') !== null)('operators of `cedargate pdp`', (
     const printed = pdp.stderr().match(/cgb_\S+/g) ?? []
     expect(printed.length).toBe(1)
     const words = ['login', '--url', url, '--bootstrap', '-', '--user', 'first']
-    const withToken = (home: string) => {
-      const running = startCommand(words, homeOf(home))
-      running.child.stdin?.end(`${printed[0]}\n`)
-      return running.ended
-    }
+    const withToken = (home: string, line = `${printed[0]}\n`) =>
+      runCommandWith(line, words, homeOf(home))
+    expect(await withToken('first', '')).toMatchObject({ code: 2, stderr: expect.stringMatching(/no token came on stdin/) })
     const ended = await withToken('first')
     expect(ended).toMatchObject({ code: 0, stdout: '', stderr: expect.stringContaining('as first (admin)') })
     expect(await rolesOf('first')).toEqual(['admin'])
@@ -147,9 +151,9 @@ describe.runIf(inject('postgresUrl') !== null)('operators of `cedargate pdp`', (
       { words: 'users add carol --team engineering', roles: ['admin'] },
       { words: 'users roles carol viewer', roles: ['admin'] },
       { words: 'users offboard carol', roles: ['admin', 'approver'] },
-      { words: 'agents disable codex', roles: ['admin', 'approver'] },
+      { words: 'agents disable codex', roles: ['admin'] },
       { words: 'peps enroll --server files', roles: ['admin'] },
-      { words: 'bundles activate --follow', roles: ['admin', 'policy-author'] },
+      { words: 'bundles activate --follow', roles: ['policy-author'] },
       { words: 'acts ls', roles: ['admin', 'auditor'] },
       { words: 'ledger fsck', roles: ['admin', 'auditor'] },
     ])('$words', async ({ words, roles }) => {
@@ -163,7 +167,7 @@ describe.runIf(inject('postgresUrl') !== null)('operators of `cedargate pdp`', (
 
     test('revoking is for an admin, and at night for an approver', async () => {
       const create = async () =>
-        createdGrant.parse(await json('admin', 'grants', 'create', '--user', 'dave', '--agent', 'codex', '--server', 'files')) // biome-ignore format: long
+        createdGrant.parse(await json('admin', 'grants', 'create', '--user', 'dave', '--agent', 'pager', '--server', 'files')) // biome-ignore format: long
       const { id } = await create()
       for (const role of ['viewer', 'auditor', 'policy-author', 'credential-admin'])
         expect(await as(role, 'grants', 'revoke', id)).toMatchObject({ code: 2, stderr: expect.stringMatching(/admin or approver/) }) // biome-ignore format: long
@@ -218,9 +222,9 @@ describe.runIf(inject('postgresUrl') !== null)('operators of `cedargate pdp`', (
     }
 
     test('is good once', async () => {
-      const idToken = await idp.idToken({ ...ASKED, account: 'viewer' })
+      const idToken = await idp.idToken({ ...ASKED, account: 'viewer', nonce: 'one' })
       expect([await send(idToken), await send(idToken)]).toEqual([201, 401])
-      const raced = await idp.idToken({ ...ASKED, account: 'viewer' })
+      const raced = await idp.idToken({ ...ASKED, account: 'viewer', nonce: 'two' })
       const all = await Promise.all(Array.from({ length: 8 }, () => send(raced)))
       expect(all.toSorted()).toEqual([201, ...Array.from({ length: 7 }, () => 401)])
     })

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { getRequestListener } from '@hono/node-server'
-import { pino } from 'pino'
+import { type Logger, pino } from 'pino'
 import { makeToolsLock, toolsLockText } from '../../pdp/src/catalog/lock.ts'
 import { createPdp, type Pdp } from '../../pdp/src/compose.ts'
 import { openDecider } from '../../pdp/src/decider.ts'
@@ -76,8 +76,11 @@ export type GatewayOptions = {
   readonly serves?: readonly ToolDefinition[]
   /** What was reviewed of that server. Default: TOOLS. */
   readonly reviewed?: readonly ToolDefinition[]
-  /** More lines of its server.yaml. */
+  /** More lines of its server.yaml, and of gateway.yaml. */
   readonly serverLines?: string
+  readonly gatewayLines?: string
+  /** Of PDP and PEP. Default: nothing is logged. */
+  readonly log?: Logger
   /** Stands around the connection that the PEP writes records through. */
   readonly around?: (sql: Sql) => Sql
   /** The PEP's clocks: one that never runs back, and milliseconds since 1970. */
@@ -127,10 +130,11 @@ export type Gateway = {
 
 const DAY_MS = 86_400_000
 const BIN_DIRECTORY = fileURLToPath(new URL('../../node_modules/.bin', import.meta.url))
-const log = pino({ level: 'silent' })
+const silent = pino({ level: 'silent' })
 
 /** Starts all of it and waits until the servers were looked at. Each has its own database. */
 export async function startGateway(options: GatewayOptions = {}): Promise<Gateway> {
+  const { log = silent } = options
   const home = await mkdtemp(join(tmpdir(), 'cedargate-gateway-'))
   const upstream = await openTestUpstream(options.serves ?? TOOLS)
   const env = {
@@ -141,7 +145,7 @@ export async function startGateway(options: GatewayOptions = {}): Promise<Gatewa
   await seedDemo(join(home, 'demo'))
   const database = await openDatabase(options.around)
   const { store } = database
-  const { pdp, keys, engine } = await startPdp(home, store, env)
+  const { pdp, keys, engine } = await startPdp(home, store, env, log)
   const served = [...pdp.bundle.servers.keys()]
   const pepKey = (await pdp.peps.enrollPep(served)).key
   const front: Front = { fault: undefined, asked: [] }
@@ -206,7 +210,8 @@ function tool(name: string, properties: Record<string, object>): ToolDefinition 
   return { name, inputSchema, annotations: { readOnlyHint: name !== 'erase' } }
 }
 
-async function writeBundle(
+/** A bundle of these options, with the server behind `url`. */
+export async function writeBundle(
   directory: string,
   url: string,
   {
@@ -215,13 +220,14 @@ async function writeBundle(
     concealment,
     reviewed = TOOLS,
     serverLines = '',
+    gatewayLines = '',
   }: GatewayOptions,
 ): Promise<void> {
   const write = async (file: string, text: string): Promise<void> => {
     await mkdir(dirname(join(directory, file)), { recursive: true })
     await writeFile(join(directory, file), text)
   }
-  await write('gateway.yaml', 'name: Test\n')
+  await write('gateway.yaml', `name: Test\n${gatewayLines}`)
   const concealed = concealment === undefined ? '' : `concealment: ${concealment}\n`
   for (const id of ['echo', 'twin']) {
     await write(`servers/${id}/server.yaml`, `url: ${url}/${id}\n${concealed}${serverLines}`)
@@ -260,7 +266,7 @@ async function openDatabase(around: (sql: Sql) => Sql = (sql) => sql): Promise<D
   }
   const store = closedOnce(await openPostgres(url))
   await store.migrate()
-  const records = openRecordSql(url, log)
+  const records = openRecordSql(url, silent)
   const close = async (): Promise<void> => {
     await records.close()
     await store.close()
@@ -280,7 +286,7 @@ function closedOnce(store: Store): Store {
   }
 }
 
-async function startPdp(home: string, store: Store, env: Record<string, string>) {
+async function startPdp(home: string, store: Store, env: Record<string, string>, log: Logger) {
   await createKeys(join(home, 'keys'))
   const keys = await loadKeys(join(home, 'keys'))
   const decider = await openDecider({
@@ -298,6 +304,7 @@ async function startPdp(home: string, store: Store, env: Record<string, string>)
     publicUrl: 'http://127.0.0.1:8181',
     clock: systemClock,
     random: (bytes) => randomBytes(bytes),
+    fetch,
     log,
   })
   return { pdp, keys, engine: decider.engine }

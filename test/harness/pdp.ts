@@ -26,7 +26,13 @@ export const AUTHZEN_BUNDLE = fileURLToPath(new URL('../fixtures/authzen/', impo
 const DAY_MS = 86_400_000
 const PUBLIC_URL = 'https://pdp.test'
 
-type Chosen = 'webhookSecret' | 'authFailuresMax' | 'login' | 'operatorTokenSha256' | 'log'
+type Chosen =
+  | 'webhookSecret'
+  | 'authFailuresMax'
+  | 'login'
+  | 'operatorTokenSha256'
+  | 'clock'
+  | 'log'
 
 /** A PDP with alice (engineering) and bob (interns) granted on every server of its bundle. */
 export async function startTestPdp(
@@ -45,12 +51,13 @@ export async function startTestPdp(
       trust: { signers: [], unsignedDirectory: 'accept' },
       env: { CEDARGATE_HOME: home },
       engineWorkers: 2,
-      clock: systemClock,
+      clock: options.clock ?? systemClock,
     }),
     operatorTokenSha256: sha256(operator),
     publicUrl: PUBLIC_URL,
     clock: systemClock,
     random: (bytes) => randomBytes(bytes),
+    fetch,
     log: pino({ level: 'silent' }),
     ...options,
   })

@@ -70,6 +70,7 @@ async function start(
     publicUrl: 'http://127.0.0.1:8181',
     clock,
     random: (bytes) => randomBytes(bytes),
+    fetch,
     log: pino({}, { write: (line) => void logged.push(JSON.parse(line) as Logged) }),
   })
   running.push({ pdp, logged })

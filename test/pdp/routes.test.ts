@@ -45,6 +45,7 @@ const ROUTES: Readonly<Record<string, { readonly role: Wanted; readonly act?: st
   'GET /admin/v1/grants/:id': { role: EVERY },
   'POST /admin/v1/grants/:id/rotate': { role: ['admin'], act: 'grants.rotate' },
   'DELETE /admin/v1/grants/:id': { role: ['admin', 'approver'], act: 'grants.revoke' },
+  'POST /admin/v1/client-grants': { role: ['admin'], act: 'client-grants.create' },
   'GET /admin/v1/users': { role: EVERY },
   'GET /admin/v1/users/:id': { role: EVERY },
   'PUT /admin/v1/users/:id': { role: ['admin'], act: 'users.put' },

@@ -19,6 +19,8 @@ type Filters = {
 }
 type ListOptions = Filters & { limit: number; before?: string; format: Format }
 
+/** Where argument values are not printed they are not asked for: showing them to an auditor is recorded. */
+const NO_ARGUMENTS = { arguments: 'false' } as const
 /** How often `tail` asks for what is new. */
 const TAIL_INTERVAL_MS = 500
 const page = z.object({ decisions: z.array(decisionRow) })
@@ -34,7 +36,8 @@ export function addDecisions(program: Command, { io, admin }: Context): void {
     .option('--before <id>', 'only older ones than this decision: the next page')
     .addOption(formatOption())
     .action(async ({ format, ...query }: ListOptions) => {
-      const answer = await (await admin()).get(`/admin/v1/decisions?${queryOf(query)}`, page)
+      const asked = queryOf({ ...query, ...(format === 'json' ? {} : NO_ARGUMENTS) })
+      const answer = await (await admin()).get(`/admin/v1/decisions?${asked}`, page)
       printRows(io, format, answer.decisions, COLUMNS, 'no decisions match')
     })
 
@@ -71,7 +74,10 @@ async function tail(
   format: Format,
   filters: Filters,
 ): Promise<never> {
-  const { decisions } = await admin.get(`/admin/v1/decisions?${queryOf({ limit: 1 })}`, page)
+  const { decisions } = await admin.get(
+    `/admin/v1/decisions?${queryOf({ limit: 1, ...NO_ARGUMENTS })}`,
+    page,
+  )
   let newest = timeOf(decisions[0])
   let known: ReadonlySet<string> | undefined
   for (;;) {
@@ -93,7 +99,7 @@ async function since(admin: AdminClient, filters: Filters, time: number): Promis
   const found: DecisionRow[] = []
   let after = uuidV7(time, 0, new Uint8Array(8))
   for (;;) {
-    const query = queryOf({ ...filters, after, limit: DECISIONS_PAGE_MAX })
+    const query = queryOf({ ...filters, after, limit: DECISIONS_PAGE_MAX, ...NO_ARGUMENTS })
     const { decisions } = await admin.get(`/admin/v1/decisions?${query}`, page)
     found.push(...decisions)
     if (decisions.length < DECISIONS_PAGE_MAX) return found

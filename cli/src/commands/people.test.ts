@@ -52,7 +52,6 @@ const USER = {
   createdAt: AT,
   offboardedAt: null,
 }
-const ROLES = { user: 'carol', roles: ['viewer'] }
 const AGENT = { id: 'codex', scopes: [], grants: 3, createdAt: AT, disabledAt: null }
 const CLIENT = { issuer: 'https://login.example.com', subject: '7', client: 'portal' }
 const ACT = {
@@ -135,8 +134,8 @@ describe('what a command asks, and what it says', () => {
       says: /^\S+1\n\|carol is offboarded since \S+\nended now: 1 grants, 2 login sessions\n$/,
     },
     { words: 'users reinstate carol', route: { on: 'POST /admin/v1/users/carol/reinstate', answers: USER }, sends: {}, says: /^id +carol\n/ },
-    { words: 'users roles carol viewer auditor', route: { on: 'PUT /admin/v1/users/carol/roles', takes: rolesRequest, answers: ROLES }, sends: { roles: ['viewer', 'auditor'] }, says: /^user +carol\n/ },
-    { words: 'users roles carol --none', route: { on: 'PUT /admin/v1/users/carol/roles', takes: rolesRequest, answers: ROLES }, sends: { roles: [] }, says: /^user +carol\n/ },
+    { words: 'users roles carol viewer auditor', route: { on: 'PUT /admin/v1/users/carol/roles', takes: rolesRequest, answers: USER }, sends: { roles: ['viewer', 'auditor'] }, says: /^id +carol\n/ },
+    { words: 'users roles carol --none', route: { on: 'PUT /admin/v1/users/carol/roles', takes: rolesRequest, answers: USER }, sends: { roles: [] }, says: /^id +carol\n/ },
     { words: 'agents ls', route: { on: 'GET /admin/v1/agents', answers: { agents: [AGENT] } }, says: /^ID +SCOPES +GRANTS +DISABLED\ncodex +none +3\n$/ },
     { words: 'agents set codex --scope mcp:read', route: { on: 'PUT /admin/v1/agents/codex', takes: agentRequest, answers: AGENT }, sends: { scopes: ['mcp:read'] }, says: /^id +codex\n/ },
     { words: 'agents set codex --no-scope', route: { on: 'PUT /admin/v1/agents/codex', takes: agentRequest, answers: AGENT }, sends: { scopes: [] }, says: /^id +codex\n/ },

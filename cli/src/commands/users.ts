@@ -1,13 +1,7 @@
 // Owns `cedargate users`: the people, their teams, ceilings and roles, and their leaving.
 import type { Command } from 'commander'
 import { z } from 'zod'
-import {
-  offboarded,
-  type UserRequest,
-  type UserRow,
-  userRoles,
-  userRow,
-} from '../../../schemas/admin-api.ts'
+import { offboarded, type UserRequest, type UserRow, userRow } from '../../../schemas/admin-api.ts'
 import { ROWS_PAGE_MAX } from '../../../schemas/limits.ts'
 import { OPERATOR_ROLES } from '../../../schemas/roles.ts'
 import type { Scope } from '../../../schemas/scopes.ts'
@@ -122,7 +116,7 @@ function addRoles(users: Command, io: Context['io'], admin: Context['admin']): v
       if ((roles.length === 0) !== (none === true))
         throw new CommandError('name the roles, or --none')
       const path = `${pathOf(id)}/roles`
-      printFields(io, format, await (await admin()).put(path, { roles }, userRoles))
+      printFields(io, format, await (await admin()).put(path, { roles }, userRow))
     })
 }
 

@@ -82,6 +82,7 @@ async function start(config: DevConfig, io: Terminal, ending: Ending): Promise<v
     publicUrl: pdpGate.url,
     clock: systemClock,
     random: (bytes) => randomBytes(bytes),
+    fetch,
     log: log.child({ service: 'pdp' }),
   })
   ending.push(pdp.stop)

@@ -9,7 +9,7 @@ import type { Grant } from '../identity/grant.ts'
 import type { Active } from './decide.ts'
 import { createList } from './list.ts'
 
-const GRANT: Grant = { id: 'g', user: 'ada', agent: 'demo', teams: [], servers: ['files'], scopes: NO_CEILINGS, expiresAt: 2 } // biome-ignore format: a grant
+const GRANT: Grant = { id: 'g', user: 'ada', agent: 'demo', teams: [], servers: ['files'], scopes: NO_CEILINGS, expiresAt: 2, client: null } // biome-ignore format: a grant
 const SHOWN: Visible = { tools: ['read'], resources: false, prompts: false }
 
 function listing(codes: Readonly<Record<string, VerdictCode>>) {

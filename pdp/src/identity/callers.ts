@@ -1,13 +1,15 @@
 // Owns who a bearer token speaks for, of both kinds: a gateway token by its digest, an access token of an identity
 // provider by what it says. Never says what they may do: that is policy.
 import { hash } from 'node:crypto'
-import type { Identity } from '../../../schemas/bundle.ts'
+import type { Identity, IdentityClient } from '../../../schemas/bundle.ts'
 import { JWT_TOLERANCE_SECONDS } from '../../../schemas/limits.ts'
 import type { IdentifyRequest, IdentifyResponse } from '../../../schemas/pep-api.ts'
 import type { Clock } from '../../../schemas/ports.ts'
+import type { Scope } from '../../../schemas/scopes.ts'
+import { clientIn } from './claims.ts'
 import type { ClientGrants } from './client-grants.ts'
 import type { Credential, Grant, ResolveCallers } from './grant.ts'
-import { clientKey, type GrantResolver } from './resolve.ts'
+import { clientKey, type GrantResolver, type ResolveGrants } from './resolve.ts'
 import type { SignIn } from './sign-in.ts'
 import { TokenError } from './token-error.ts'
 import type { VerifiedToken } from './verified.ts'
@@ -16,16 +18,21 @@ import type { TokenVerifier } from './verify-jwt.ts'
 export type Callers = {
   /** An access token that is good for nothing is absent, whatever the reason; the others are answered all the same. */
   readonly resolveCallers: ResolveCallers
+  /** By id, for what is shown: within what gateway.yaml says of their clients now. */
+  readonly resolveById: ResolveGrants
   readonly identify: (asked: IdentifyRequest) => Promise<IdentifyResponse>
 }
 
 type CallerPorts = {
   readonly verifier: Pick<TokenVerifier, 'verifyAccessToken'>
-  readonly grants: Pick<GrantResolver, 'resolveGrants' | 'resolveByClient' | 'identifyToken'>
+  readonly grants: Pick<
+    GrantResolver,
+    'resolveGrants' | 'resolveById' | 'resolveByClient' | 'identifyToken'
+  >
   readonly signIn: SignIn
   readonly clientGrants: Pick<ClientGrants, 'admit'>
   /** Of the bundle that decides now. */
-  readonly identity: () => Identity
+  readonly settings: () => Identity
   readonly clock: Clock
   /** Told why a token was not taken, when its PEP asks whose it is. */
   readonly onRefused: (error: TokenError) => void
@@ -50,6 +57,14 @@ export function openCallers(ports: CallerPorts): Callers {
       return all
     },
 
+    async resolveById(ids) {
+      const found = await grants.resolveById(ids)
+      const isClients = [...found.values()].some(({ client }) => client !== null)
+      if (!isClients) return found
+      const within = [...found].map(([id, grant]) => [id, underSettings(grant)] as const)
+      return new Map(within.flatMap(([id, grant]) => (grant === undefined ? [] : [[id, grant]])))
+    },
+
     async identify(asked) {
       if (!isJwt(asked)) return await grants.identifyToken(asked.token)
       try {
@@ -66,7 +81,7 @@ export function openCallers(ports: CallerPorts): Callers {
   async function grantOf({ token: digest, jwt }: JwtCredential): Promise<Grant> {
     if (hash('sha256', jwt) !== digest)
       throw new TokenError('unknown', 'it is another token than its PEP names')
-    const token = await verifier.verifyAccessToken(jwt, ports.identity())
+    const token = await verifier.verifyAccessToken(jwt, ports.settings())
     const found = await grantFor(token)
     if (found !== undefined) return found
     // It has expired meanwhile, or somebody ended it: that is told as to who comes first.
@@ -82,8 +97,16 @@ export function openCallers(ports: CallerPorts): Callers {
     const key = clientKey(token)
     const grant = (await grants.resolveByClient([key])).get(key)
     if (grant === undefined || clock.now() >= grant.expiresAt) return undefined
-    if (grant.user !== user || grant.agent !== token.settings.agent) return undefined
-    return narrowed(grant, token)
+    if (grant.user !== user || !isFor(grant, token.settings)) return undefined
+    const expiresAt = token.expiresAt + JWT_TOLERANCE_SECONDS * 1000
+    const within = narrowed(grant, { servers: token.settings.servers, scopes: token.scopes })
+    return { ...within, expiresAt: Math.min(grant.expiresAt, expiresAt) }
+  }
+
+  function underSettings(grant: Grant): Grant | undefined {
+    if (grant.client === null) return grant
+    const settings = clientIn(ports.settings(), grant.client)
+    return settings && isFor(grant, settings) ? narrowed(grant, settings) : undefined
   }
 
   function admittedUser(token: VerifiedToken): Promise<string | null> {
@@ -113,13 +136,17 @@ function nobody(error: unknown): undefined {
   if (!(error instanceof TokenError)) throw error
 }
 
-/** What grant, client and token all have. A token lives as much longer as clocks may differ. */
-function narrowed(grant: Grant, { settings, scopes, expiresAt }: VerifiedToken): Grant {
-  const { servers } = settings
+/** Whether it was made for what the client is now. */
+function isFor(grant: Grant, { agent, headless }: IdentityClient): boolean {
+  return grant.agent === agent && (grant.user === null) === headless
+}
+
+type Within = { readonly servers: readonly string[]; readonly scopes: readonly Scope[] }
+
+function narrowed(grant: Grant, { servers, scopes }: Within): Grant {
   return {
     ...grant,
     servers: grant.servers.filter((server) => servers.includes(server)),
     scopes: { ...grant.scopes, grant: grant.scopes.grant.filter((one) => scopes.includes(one)) },
-    expiresAt: Math.min(grant.expiresAt, expiresAt + JWT_TOLERANCE_SECONDS * 1000),
   }
 }

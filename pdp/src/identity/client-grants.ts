@@ -25,13 +25,11 @@ export type ClientGrants = {
   readonly createClientGrant: (request: ClientGrantRequest, identity: Identity) => Promise<string>
 }
 
-type ClientGrantPorts = IdentityPorts & {
-  /** Told when a grant was made or changed, before the promise resolves. */
-  readonly onChanged: () => void
-}
-
-export function openClientGrants(ports: ClientGrantPorts): ClientGrants {
-  const { sql, clock, random, onChanged } = ports
+export function openClientGrants({ sql, clock, random, feed }: IdentityPorts): ClientGrants {
+  // A write whose answer is lost may have been made.
+  const change = (text: string, params: unknown[]): Promise<Row[]> => {
+    return sql.query(text, params).finally(() => feed.distrust())
+  }
   return {
     async admit(token, user) {
       const { issuer, subject, client, settings } = token
@@ -42,8 +40,7 @@ export function openClientGrants(ports: ClientGrantPorts): ClientGrants {
       if (!settings.firstUse) throw notAdmitted(row, token)
       const id = row === undefined ? newId() : row['id']
       const values = [id, issuer, subject, client, user, ...written(settings)]
-      await sql.query(row === undefined ? FIRST_USE : RENEW, values)
-      onChanged()
+      await change(row === undefined ? FIRST_USE : RENEW, values)
     },
 
     async createClientGrant({ user, issuer, client, expiresInMs }, identity) {
@@ -52,14 +49,15 @@ export function openClientGrants(ports: ClientGrantPorts): ClientGrants {
         throw new Refused(`gateway.yaml does not list the client ${client} of ${issuer}`)
       if (settings.headless)
         throw new Refused(`the client ${client} acts for nobody, not for ${user}`)
-      const [row] = await sql.query('select issuer, subject, offboarded from users where id = $1', [user]) // biome-ignore format: one line
+      const [row] = await sql.query(WHOSE, [user, settings.agent])
       if (row === undefined || row['issuer'] !== issuer)
-        throw new Refused(`user ${user} is not linked to ${issuer}; see \`cedargate users add\``)
+        throw new Refused(`user ${user} is not linked to ${issuer}; \`cedargate users add\` links`)
       if (row['offboarded'] !== null)
         throw new Refused(`user ${user} is offboarded; see \`cedargate users reinstate\``)
+      if (row['disabled'] !== null)
+        throw new Refused(`agent ${settings.agent} is disabled; see \`cedargate agents enable\``)
       const known = [newId(), issuer, row['subject'], client, user]
-      const [made] = await sql.query(ORDERED, [...known, ...written(settings, expiresInMs)])
-      onChanged()
+      const [made] = await change(ORDERED, [...known, ...written(settings, expiresInMs)])
       return String(made?.['id'])
     },
   }
@@ -95,6 +93,9 @@ function notAdmitted(row: Row | undefined, { client, subject }: VerifiedToken): 
   const message = `gateway.yaml lets nobody in by the first use of ${client}, and ${subject} has no grant`
   return new TokenError('client_not_allowed', message)
 }
+
+const WHOSE = `select issuer, subject, offboarded,
+    (select disabled from agents where id = $2) as disabled from users where id = $1`
 
 /** The one that is not revoked, else the last. */
 const LAST = `select id, user_id, agent, servers, scopes, expires, revoked from grants

@@ -15,6 +15,15 @@ export type Grant = {
   readonly scopes: Ceilings
   /** Milliseconds since 1970. */
   readonly expiresAt: number
+  /** Whose access tokens it stands for; null: it has a token of its own. */
+  readonly client: ClientKey | null
+}
+
+/** Who a client of an identity provider speaks for: `issuer`, `subject` and `client` of its access tokens. */
+export type ClientKey = {
+  readonly issuer: string
+  readonly subject: string
+  readonly client: string
 }
 
 /** What a caller showed. `token` is the SHA-256 (hex) of what stood in the header; `jwt` that itself where it is one. */
@@ -43,12 +52,15 @@ export const TEAMS = `(select coalesce(array_agg(distinct team order by team), '
 
 /** A grant with its user and agent, the columns of grantOf; `g`, `u` and `a` are the rows. */
 export const SELECT_GRANT = `select g.id, g.user_id, g.agent, g.servers, g.scopes, g.expires,
+    g.issuer, g.subject, g.client,
     u.scopes as user_scopes, a.scopes as agent_scopes, ${TEAMS} as teams`
 export const FROM_GRANTS = `from grants g join agents a on a.id = g.agent
   left join users u on u.id = g.user_id`
 export const IN_FORCE = 'g.revoked is null and u.offboarded is null and a.disabled is null'
 
 export function grantOf(row: Row): Grant {
+  const { issuer, subject, client } = row as Partial<ClientKey>
+  const isClients = issuer && subject && client
   return {
     id: row['id'] as string,
     user: row['user_id'] as string | null,
@@ -61,6 +73,7 @@ export function grantOf(row: Row): Grant {
       grant: scopesOf(row['scopes']),
     },
     expiresAt: (row['expires'] as Date).getTime(),
+    client: isClients ? { issuer, subject, client } : null,
   }
 }
 

@@ -4,15 +4,16 @@ import type { Row, Sql } from '../../../schemas/database/sql.ts'
 import type { IdentifyResponse } from '../../../schemas/pep-api.ts'
 import type { Clock } from '../../../schemas/ports.ts'
 import type { ChangeFeed } from './change-feed.ts'
-import { FROM_GRANTS, type Grant, grantOf, IN_FORCE, originsOf, SELECT_GRANT } from './grant.ts'
+import {
+  type ClientKey,
+  FROM_GRANTS,
+  type Grant,
+  grantOf,
+  IN_FORCE,
+  originsOf,
+  SELECT_GRANT,
+} from './grant.ts'
 import { type Remembered, remembered } from './remembered.ts'
-
-/** Who a client of an identity provider speaks for: `issuer`, `subject` and `client` of its access tokens. */
-export type ClientKey = {
-  readonly issuer: string
-  readonly subject: string
-  readonly client: string
-}
 
 /** Absent: unknown, expired, revoked, offboarded or disabled. Throws when the database does not answer in time. */
 export type ResolveGrants = (keys: readonly string[]) => Promise<ReadonlyMap<string, Grant>>
@@ -43,7 +44,7 @@ export function openResolver({ prompt, clock, feed }: ResolverPorts): GrantResol
       feed,
       originsOf,
       lookup: async (keys) => {
-        const text = `${SELECT_GRANT}, g.token_sha256, g.issuer, g.subject, g.client
+        const text = `${SELECT_GRANT}, g.token_sha256
           ${FROM_GRANTS} where ${where} and ${IN_FORCE}`
         const rows = await prompt.query(text, [keys], name)
         return new Map(rows.map((row) => [keyOf(row), grantOf(row)]))

@@ -2,6 +2,7 @@
 // their newest claims name. Never links anybody to a user by name alone.
 import type { Row, Sql } from '../../../schemas/database/sql.ts'
 import type { Clock } from '../../../schemas/ports.ts'
+import type { ChangeFeed } from './change-feed.ts'
 import { TokenError } from './token-error.ts'
 
 /** Somebody as verified claims say. */
@@ -25,11 +26,10 @@ export type SignIn = (person: Person) => Promise<string>
 type SignInPorts = {
   readonly sql: Sql
   readonly clock: Clock
-  /** Told when teams have changed, before signIn resolves. */
-  readonly onChanged: () => void
+  readonly feed: Pick<ChangeFeed, 'distrust'>
 }
 
-export function openSignIn({ sql, clock, onChanged }: SignInPorts): SignIn {
+export function openSignIn({ sql, clock, feed }: SignInPorts): SignIn {
   return async function signIn(person) {
     const { issuer, subject, teams, issuedAt } = person
     const found = (await find(person)) ?? (await make(person))
@@ -37,8 +37,11 @@ export function openSignIn({ sql, clock, onChanged }: SignInPorts): SignIn {
     if (found['offboarded'] !== null) throw new TokenError('unknown', `user ${id} is offboarded`)
     const claimsAt = found['claims_at'] as Date | null
     if (teams === null || (claimsAt !== null && claimsAt.getTime() >= issuedAt)) return id
-    const [row] = await sql.query(NEWER_CLAIMS, [issuer, subject, teams, new Date(issuedAt)])
-    if (row !== undefined && !isSame(found['claim_teams'] as string[], teams)) onChanged()
+    const isSame = sameList(found['claim_teams'] as string[], teams)
+    // A write whose answer is lost may have been made.
+    await sql
+      .query(NEWER_CLAIMS, [issuer, subject, teams, new Date(issuedAt)])
+      .finally(() => (isSame ? undefined : feed.distrust()))
     return id
   }
 
@@ -65,9 +68,8 @@ const MAKE = `insert into users (id, teams, created, issuer, subject) values ($1
   on conflict do nothing`
 
 const NEWER_CLAIMS = `update users set claim_teams = $3, claims_at = $4
-  where issuer = $1 and subject = $2 and (claims_at is null or claims_at < $4) and offboarded is null
-  returning id`
+  where issuer = $1 and subject = $2 and (claims_at is null or claims_at < $4) and offboarded is null`
 
-function isSame(before: readonly string[], now: readonly string[]): boolean {
+function sameList(before: readonly string[], now: readonly string[]): boolean {
   return before.length === now.length && before.every((team, index) => team === now[index])
 }

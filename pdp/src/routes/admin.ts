@@ -10,6 +10,7 @@ import {
 } from '../../../schemas/admin-api.ts'
 import { type AgentPorts, agentRoutes } from './agents.ts'
 import { type BundlePorts, bundleRoutes } from './bundles.ts'
+import { type ClientGrantPorts, clientGrantRoutes } from './client-grants.ts'
 import { type DecisionPorts, decisionRoutes } from './decisions.ts'
 import { type GrantPorts, grantRoutes, unknownServers } from './grants.ts'
 import { missing } from './missing.ts'
@@ -21,6 +22,7 @@ import { type UserPorts, userRoutes } from './users.ts'
 export type AdminPorts = BundlePorts &
   DecisionPorts &
   GrantPorts &
+  ClientGrantPorts &
   UserPorts &
   AgentPorts & {
     readonly enrollPep: (servers: readonly string[]) => Promise<CreatedPep>
@@ -51,6 +53,7 @@ export function adminRoutes(ports: AdminPorts, record: Recorder): GuardedRoute[]
     ...decisionRoutes(ports, record),
     ...bundleRoutes(ports),
     ...grantRoutes(ports),
+    ...clientGrantRoutes(ports),
     ...userRoutes(ports),
     ...agentRoutes(ports),
   ]

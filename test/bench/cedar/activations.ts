@@ -116,6 +116,7 @@ async function openPdp(home: string, directory: string) {
     publicUrl: 'http://127.0.0.1:8181',
     clock: systemClock,
     random: (bytes) => randomBytes(bytes),
+    fetch,
     log: pino({ level: 'silent' }),
   })
   const servers = [serverOf(0)]
