@@ -9,32 +9,31 @@ import { bundleAdministration, bundleState } from './activation/state.ts'
 import { createApp } from './app.ts'
 import type { Bundle } from './bundle/bundle.ts'
 import { type Catalog, openCatalog } from './catalog/catalog.ts'
-import { createAdvise } from './decide/advise.ts'
+import { type AdvisePorts, createAdvise } from './decide/advise.ts'
 import { withWrongClock } from './decide/clock-fault.ts'
 import { createDecide, type Decide } from './decide/decide.ts'
 import { createList } from './decide/list.ts'
 import { createSearch } from './decide/search.ts'
 import type { Decider } from './decider.ts'
 import { watchEvents } from './events.ts'
-import type { ClientGrants } from './identity/client-grants.ts'
 import { type Identity, openIdentity } from './identity/identity.ts'
 import type { Fetch } from './identity/jwks.ts'
 import type { Peps } from './identity/peps.ts'
-import { openProviders } from './identity/providers.ts'
+import { openProviders, type Providers } from './identity/providers.ts'
 import type { ResolveGrants } from './identity/resolve.ts'
-import { teamsOf } from './identity/users.ts'
+import { standingOf } from './identity/standing.ts'
 import { bindingKeys } from './keys/binding.ts'
 import type { Keys } from './keys/keys.ts'
 import { listDecisions, showDecision } from './ledger/decisions.ts'
 import { fsck } from './ledger/fsck.ts'
-import { openLedger } from './ledger/ledger.ts'
+import { type Ledger, openLedger } from './ledger/ledger.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { joinOperators, type OperatorPorts, type Operators } from './operators.ts'
-import { accessRoutes } from './routes/access.ts'
+import { type AccessPorts, accessRoutes } from './routes/access.ts'
 import { type AdminPorts, adminRoutes } from './routes/admin.ts'
 import { hookRoutes } from './routes/hook.ts'
 import { operationsRoutes } from './routes/operations.ts'
-import { pepRoutes } from './routes/pep.ts'
+import { type PepPorts, pepRoutes } from './routes/pep.ts'
 import type { GuardedRoute, PdpEnv } from './routes/roles.ts'
 import { toolRoutes } from './routes/tools.ts'
 import { type Bundles, openBundles } from './store/bundles.ts'
@@ -77,76 +76,45 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
   const { engine } = ports.decider
   const bundles = openBundles(store.sql, clock.now)
   const activation = await activate(ports, bundles)
-  const identity = openIdentity({
-    store,
-    clock,
-    random,
-    onFailure: (error) => log.warn({ err: error }, 'the database did not say who may call'),
-  })
+  const identity = whoMayCall(ports, activation)
   const { feed, peps, resolver } = identity
-  const providers = openProviders(identity, {
-    sql: store.sql,
-    clock,
-    random,
-    fetch: ports.fetch,
-    settings: () => activation.active().bundle.identity,
-    onRefused: (error) => log.info({ err: error }, 'an access token was not taken'),
-  })
-  const { callers, clientGrants } = providers
-  const active = () =>
-    feed.isClockWrong() ? withWrongClock(activation.active()) : activation.active()
   const ledger = await openLedger({ store, keys, engine: engine.identity, clock, random })
   const metrics = createMetrics({
     ledger: ledger.stats,
     bundle: activation.status,
     heldCounts: () => catalog.heldCounts(),
   })
-  const current = { bundle: () => active().bundle, onFresh: metrics.countSighting }
+  const bundle = () => activation.active().bundle
+  const current = { bundle, onFresh: metrics.countSighting }
   const catalog: Catalog = openCatalog({ sql: store.sql, clock, ...current, log })
   const events = watchEvents({
     sql: store.sql,
     feed,
     activated: activation.subscribe,
     clock,
-    onFailure: (error) => log.warn({ err: error }, 'what changed could not be told'),
+    onFailure: logged(log, 'what changed could not be told'),
   })
   await feed.start()
-  const core = { active, ledger, clock }
-  const onDecided = metrics.countAuthorization
-  const decide = createDecide({
-    ...core,
-    ...resolver,
-    resolveCallers: callers.resolveCallers,
-    onUsed: identity.lastUse.note,
-    onDecided,
-  })
-  const teams = (user: string) => teamsOf(store.sql, user)
-  const advise = createAdvise({ ...core, teamsOf: teams, onDecided })
-  const admin = administration(ports, { activation, bundles, clientGrants, ...identity })
-  const operators = joinOperators(ports, { ...identity, ...providers, ...ports, ledger })
+  const core = decisionCore(ports, { activation, identity, ledger, metrics })
+  const admin = administration(ports, { activation, bundles, ...identity })
+  const operators = joinOperators(ports, { ...identity, ...ports, ledger })
   const routes = [
     ...operationsRoutes({
       registry: metrics.registry,
       unready: () => lackOf(store),
       bundle: () => bundleState(activation.status()),
     }),
-    ...accessRoutes({
-      advise,
-      search: createSearch({ active, teamsOf: teams, clock }),
-      publicUrl: ports.publicUrl,
-    }),
+    ...accessRoutes({ ...core, publicUrl: ports.publicUrl }),
     ...adminRoutes(admin, operators.guard.record),
     ...operators.routes,
     ...toolRoutes(catalog),
     ...hookRoutes({ secret: ports.webhookSecret, refresh: activation.refresh }),
     ...pepRoutes({
-      decide: counted(decide, metrics, clock),
+      ...core,
       sealOutcomes: ledger.sealOutcomes,
       ...catalog,
-      servers: () => serversOf(active().bundle),
+      servers: () => serversOf(bundle()),
       bindingKeys: (servers) => bindingKeys(keys.vault, servers, clock.now()),
-      identify: callers.identify,
-      list: createList({ active, resolveById: callers.resolveById, clock }),
       events,
     }),
   ]
@@ -155,7 +123,7 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
     app,
     routes,
     get bundle() {
-      return active().bundle
+      return bundle()
     },
     activation,
     admin,
@@ -170,6 +138,54 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
   }
 }
 
+type WhoMayCall = Identity & Providers
+
+function whoMayCall(ports: PdpPorts, activation: Activation): WhoMayCall {
+  const { store, log } = ports
+  const onFailure = logged(log, 'the database did not say who may call')
+  const identity = openIdentity({ ...ports, onFailure })
+  const providers = openProviders(identity, {
+    ...ports,
+    sql: store.sql,
+    settings: () => activation.active().bundle.identity,
+    onRefused: (error) => log.info({ err: error }, 'an access token was not taken'),
+  })
+  return { ...identity, ...providers }
+}
+
+type Core = {
+  readonly activation: Activation
+  readonly identity: WhoMayCall
+  readonly ledger: Ledger
+  readonly metrics: Metrics
+}
+
+/** What decides, whoever asks: one bundle, one clock, one way to know a caller. */
+function decisionCore(
+  { store, clock }: PdpPorts,
+  { activation, identity, ledger, metrics }: Core,
+): Pick<PepPorts, 'decide' | 'identify' | 'list'> & Pick<AccessPorts, 'advise' | 'search'> {
+  const { feed, resolver, callers, lastUse } = identity
+  const active = () =>
+    feed.isClockWrong() ? withWrongClock(activation.active()) : activation.active()
+  const standing: AdvisePorts['standingOf'] = (user, agent) => standingOf(store.sql, user, agent)
+  const onDecided = metrics.countAuthorization
+  const core = { active, ledger, clock, standingOf: standing, onDecided }
+  const { resolveCallers } = callers
+  const decide = createDecide({ ...core, ...resolver, resolveCallers, onUsed: lastUse.note })
+  return {
+    decide: counted(decide, metrics, clock),
+    identify: callers.identify,
+    list: createList({ active, resolveById: callers.resolveById, clock }),
+    advise: createAdvise(core),
+    search: createSearch(core),
+  }
+}
+
+function logged(log: Logger, what: string): (error: unknown) => void {
+  return (error) => log.warn({ err: error }, what)
+}
+
 async function stopAll(
   events: { readonly stop: () => void },
   ends: readonly (() => Promise<void>)[],
@@ -178,8 +194,7 @@ async function stopAll(
   for (const end of ends) await end()
 }
 
-type Administered = Pick<Identity, 'grants' | 'peps' | 'users' | 'agents'> & {
-  readonly clientGrants: ClientGrants
+type Administered = Pick<WhoMayCall, 'grants' | 'clientGrants' | 'peps' | 'users' | 'agents'> & {
   readonly activation: Activation
   readonly bundles: Bundles
 }
