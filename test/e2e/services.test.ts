@@ -267,7 +267,7 @@ describe.runIf(inject('postgresUrl') !== null)('on PostgreSQL', () => {
     expect(await client.call(...NOTES)).toMatchObject({ isError: false })
     expect(await runHere(['grants', 'revoke', id], admin(urls.a))).toMatchObject({ code: 0 })
     await sleep(1_000)
-    await expect(client.call(...NOTES)).rejects.toThrow(/401|gateway token/)
+    await expect(client.call(...NOTES)).rejects.toThrow(/unauthenticated/)
     await client.close()
   })
 
