@@ -41,8 +41,7 @@ export async function openEnforcer(
   const log = pino({ level: 'silent' })
   const pdp = openPdp({ socketPath: socket }, key)
   const sql = openRecordSql(database, log)
-  const monotonic = () => performance.now()
-  const decide = createDecide({ pdp, monotonic })
+  const decide = createDecide({ pdp, monotonic: () => performance.now() })
   const append = createBatcher<SignedRecord, undefined>({
     countMax: RECORD_ROWS_MAX,
     weightMax: RECORD_BYTES_MAX,

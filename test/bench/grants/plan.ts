@@ -25,4 +25,4 @@ export const FULL: Plan = {
   watchedMs: 1_500,
   lookups: 50_000,
 }
-export const QUICK: Plan = { ...FULL, grants: 2_000, perSecond: 200, revocations: 20, lookups: 5_000 } // biome-ignore format: a plan
+export const QUICK: Plan = { ...FULL, grants: 2_000, perSecond: 300, revocations: 20, lookups: 5_000 } // biome-ignore format: a plan
