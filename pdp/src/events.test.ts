@@ -28,7 +28,7 @@ onEachDatabase((database) => {
     const identity = openTestIdentity(own, clock)
     const activated = new Set<(bundle: string) => void>()
     const events = watchEvents({
-      sql: failing('failEvents', store.sql),
+      prompt: failing('failEvents', store.prompt),
       feed: identity.feed,
       activated: (onActivated) => void activated.add(onActivated),
       clock,

@@ -26,7 +26,8 @@ export type Events = {
 }
 
 type Ports = {
-  readonly sql: Sql
+  /** Answers in time or not at all: what cannot be told ends subscriptions. */
+  readonly prompt: Sql
   readonly feed: Pick<ChangeFeed, 'subscribe' | 'refresh'>
   /** Calls back with each bundle that becomes active, until the signal aborts. */
   readonly activated: (onActivated: (bundle: string) => void, signal: AbortSignal) => void
@@ -34,7 +35,7 @@ type Ports = {
   readonly onFailure: (error: unknown) => void
 }
 
-export function watchEvents({ sql, feed, activated, clock, onFailure }: Ports): Events {
+export function watchEvents({ prompt, feed, activated, clock, onFailure }: Ports): Events {
   const subscribers = new Set<Subscriber>()
   const endAll = (): void => {
     const ended = [...subscribers]
@@ -45,13 +46,13 @@ export function watchEvents({ sql, feed, activated, clock, onFailure }: Ports): 
     to: ReadonlySet<Subscriber>,
     changed: () => Promise<readonly Origin[]>,
   ): Promise<void> => {
-    const events = await eventsOf(sql, await changed(), new Date(clock.now()))
+    const events = await eventsOf(prompt, await changed(), new Date(clock.now()))
     for (const event of events) for (const { onEvent } of to) onEvent(event)
   }
   const hear = (heard: Heard): void => {
     if (heard === 'lost') endAll()
     if (heard === 'lost' || heard.length === 0 || subscribers.size === 0) return
-    const changed = async () => (heard === 'all' ? changedLately(sql) : heard)
+    const changed = async () => (heard === 'all' ? changedLately(prompt) : heard)
     tellTo(subscribers, changed).catch((error: unknown) => {
       onFailure(error)
       endAll()
@@ -67,7 +68,7 @@ export function watchEvents({ sql, feed, activated, clock, onFailure }: Ports): 
     async subscribe(subscriber, signal) {
       subscribers.add(subscriber)
       signal.addEventListener('abort', () => subscribers.delete(subscriber), { once: true })
-      await tellTo(new Set([subscriber]), () => changedLately(sql)).catch((error: unknown) => {
+      await tellTo(new Set([subscriber]), () => changedLately(prompt)).catch((error: unknown) => {
         onFailure(error)
         if (subscribers.delete(subscriber)) subscriber.onEnd()
       })
