@@ -15,7 +15,7 @@ import { createDecide, type Decide } from './decide/decide.ts'
 import { createList } from './decide/list.ts'
 import { createSearch } from './decide/search.ts'
 import type { Decider } from './decider.ts'
-import { watchEvents } from './events.ts'
+import { type Events, watchEvents } from './events.ts'
 import { type Identity, openIdentity } from './identity/identity.ts'
 import type { Fetch } from './identity/jwks.ts'
 import type { Peps } from './identity/peps.ts'
@@ -28,12 +28,13 @@ import { fsck } from './ledger/fsck.ts'
 import { openLedger } from './ledger/ledger.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { joinOperators, type OperatorPorts, type Operators } from './operators.ts'
-import { accessRoutes } from './routes/access.ts'
+import { type Advise, accessRoutes } from './routes/access.ts'
 import { type AdminPorts, adminRoutes } from './routes/admin.ts'
 import { hookRoutes } from './routes/hook.ts'
 import { operationsRoutes } from './routes/operations.ts'
 import { pepRoutes } from './routes/pep.ts'
 import type { GuardedRoute, PdpEnv } from './routes/roles.ts'
+import type { Search } from './routes/search.ts'
 import { toolRoutes } from './routes/tools.ts'
 import { type Bundles, openBundles } from './store/bundles.ts'
 import type { Store } from './store/open.ts'
@@ -75,15 +76,7 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
   const { engine } = ports.decider
   const bundles = openBundles(store.sql, clock.now)
   const activation = await activate(ports, bundles)
-  const identity = openIdentity({
-    store,
-    clock,
-    random,
-    fetch: ports.fetch,
-    settings: () => activation.active().bundle.identity,
-    onFailure: (error) => log.warn({ err: error }, 'the database did not say who may call'),
-    onRefused: (error) => log.info({ err: error }, 'an access token was not taken'),
-  })
+  const identity = whoMayCall(ports, activation)
   const { feed, peps, resolver, callers } = identity
   const active = () =>
     feed.isClockWrong() ? withWrongClock(activation.active()) : activation.active()
@@ -95,13 +88,7 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
   })
   const current = { bundle: () => active().bundle, onFresh: metrics.countSighting }
   const catalog: Catalog = openCatalog({ sql: store.sql, clock, ...current, log })
-  const events = watchEvents({
-    sql: store.sql,
-    feed,
-    activated: activation.subscribe,
-    clock,
-    onFailure: (error) => log.warn({ err: error }, 'what changed could not be told'),
-  })
+  const events = whatChanged(ports, activation, feed)
   await feed.start()
   const core = { active, ledger, clock }
   const onDecided = metrics.countAuthorization
@@ -114,23 +101,14 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
   })
   const teams = (user: string) => teamsOf(store.sql, user)
   const advise = createAdvise({ ...core, teamsOf: teams, onDecided })
+  const search = createSearch({ active, teamsOf: teams, clock })
   const admin = administration(ports, { activation, bundles, ...identity })
   const operators = joinOperators(ports, { ...identity, ...ports, ledger })
   const routes = [
-    ...operationsRoutes({
-      registry: metrics.registry,
-      unready: () => lackOf(store),
-      bundle: () => bundleState(activation.status()),
-    }),
-    ...accessRoutes({
-      advise,
-      search: createSearch({ active, teamsOf: teams, clock }),
-      publicUrl: ports.publicUrl,
-    }),
+    ...outsideRoutes(ports, { advise, search, metrics, activation }),
     ...adminRoutes(admin, operators.guard.record),
     ...operators.routes,
     ...toolRoutes(catalog),
-    ...hookRoutes({ secret: ports.webhookSecret, refresh: activation.refresh }),
     ...pepRoutes({
       decide: counted(decide, metrics, clock),
       sealOutcomes: ledger.sealOutcomes,
@@ -160,6 +138,58 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
       return stopAll(events, [...ends, engine.stop])
     },
   }
+}
+
+function whoMayCall(
+  { store, clock, random, fetch, log }: PdpPorts,
+  activation: Activation,
+): Identity {
+  return openIdentity({
+    store,
+    clock,
+    random,
+    fetch,
+    settings: () => activation.active().bundle.identity,
+    onFailure: (error) => log.warn({ err: error }, 'the database did not say who may call'),
+    onRefused: (error) => log.info({ err: error }, 'an access token was not taken'),
+  })
+}
+
+function whatChanged(
+  { store, clock, log }: PdpPorts,
+  activation: Activation,
+  feed: Identity['feed'],
+): Events {
+  return watchEvents({
+    sql: store.sql,
+    feed,
+    activated: activation.subscribe,
+    clock,
+    onFailure: (error) => log.warn({ err: error }, 'what changed could not be told'),
+  })
+}
+
+type Outside = {
+  readonly advise: Advise
+  readonly search: Search
+  readonly metrics: Metrics
+  readonly activation: Activation
+}
+
+/** What is neither for operators nor for our own PEPs: orchestrators, other enforcement points, the bundle's host. */
+function outsideRoutes(
+  { store, publicUrl, webhookSecret }: PdpPorts,
+  { advise, search, metrics, activation }: Outside,
+): GuardedRoute[] {
+  return [
+    ...operationsRoutes({
+      registry: metrics.registry,
+      unready: () => lackOf(store),
+      bundle: () => bundleState(activation.status()),
+    }),
+    ...accessRoutes({ advise, search, publicUrl }),
+    ...hookRoutes({ secret: webhookSecret, refresh: activation.refresh }),
+  ]
 }
 
 async function stopAll(
