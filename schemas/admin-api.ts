@@ -152,7 +152,7 @@ export const offboarded = z.strictObject({
 })
 export type Offboarded = z.infer<typeof offboarded>
 
-/** `PUT /admin/v1/users/:id/roles` */
+/** `PUT /admin/v1/users/:id/roles`, answered by a userRow. */
 export const rolesRequest = z.strictObject({ roles: z.array(z.enum(OPERATOR_ROLES)).max(16) })
 
 /** `PUT /admin/v1/agents/:id`: makes the agent, or changes what is named here. */
@@ -243,8 +243,12 @@ export const decisionsQuery = z.strictObject({
   tool: z.string().optional(),
   verdict: z.enum(['allow', 'deny']).optional(),
   code: z.enum(VERDICT_CODES).optional(),
+  /** `false`: without argument values. Showing them to who may see them is recorded as an act. */
+  arguments: z.stringbool().optional(),
 })
 export type DecisionsQuery = z.infer<typeof decisionsQuery>
+/** `GET /admin/v1/decisions/:id` */
+export const decisionQuery = decisionsQuery.pick({ arguments: true })
 
 /**
  * One decision as people read it. `arguments` is null where there were none (`argumentsLength` 0), where their text is

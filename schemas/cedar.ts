@@ -1,6 +1,8 @@
 // Owns the Cedar vocabulary: names, base types, and the words between authorize and the engine. No I/O, no Cedar.
 // Every name here can stand in a platform team's policies, so it changes only with a new bundle format.
 
+import { SCOPES, type Scope } from './scopes.ts'
+
 /** The namespace of every entity type and action. */
 export const NAMESPACE = 'MCP'
 export const ENTITY = {
@@ -27,7 +29,7 @@ export type CedarRecord = {
   readonly type: 'Record'
   readonly attributes: { readonly [name: string]: CedarAttribute }
 }
-type CommonType = 'ArgsMeta' | 'Grant' | 'Request' | 'Tool'
+type CommonType = 'ArgsMeta' | 'Grant' | 'Request' | 'Scopes' | 'Tool'
 
 const STRING = { type: 'String' } as const
 const DATETIME = { type: 'Extension', name: 'datetime' } as const
@@ -42,6 +44,8 @@ export function optional(attribute: CedarType): CedarAttribute {
 export function record(attributes: Iterable<readonly [string, CedarAttribute]>): CedarRecord {
   return { type: 'Record', attributes: Object.fromEntries(attributes) }
 }
+
+const HOLDERS = ['user', 'agent', 'grant'].map((of) => [of, { type: 'Boolean' }] as const)
 
 export const COMMON_TYPES: { readonly [name in CommonType]: CedarRecord } = {
   /** Of `params.arguments` as one JSON text. The sets hold JSON pointers of what is not in `args`, and why. */
@@ -62,6 +66,8 @@ export const COMMON_TYPES: { readonly [name in CommonType]: CedarRecord } = {
     ['era', STRING],
     ['sourceIp', optional({ type: 'Extension', name: 'ipaddr' })],
   ]),
+  /** Of each scope, whether user, agent and grant have it. Booleans: a set of strings costs the engine four times as much. */
+  Scopes: record(SCOPES.map((scope) => [scopeAttribute(scope), record(HOLDERS)])),
   Tool: record([
     ['sha256', STRING],
     ['reviewed', { type: 'Boolean' }],
@@ -75,11 +81,17 @@ export const ENTITY_TYPES = {
   User: { memberOfTypes: ['Team'] },
 } as const
 
+/** What `scope` is called in `context.scopes`, and in the id of its base policy: `mcp:read` is `read`. */
+export function scopeAttribute(scope: Scope): string {
+  return scope.slice(scope.indexOf(':') + 1)
+}
+
 /** What every context holds, also when a list is filtered. */
 export const LISTING_CONTEXT: readonly (readonly [string, CedarAttribute])[] = [
   ['agent', { type: 'Entity', name: 'Agent' }],
   ['grant', optional({ type: 'Grant' })],
   ['request', { type: 'Request' }],
+  ['scopes', { type: 'Scopes' }],
 ]
 
 /** Groups of tools, each with the groups it is in; `server:<id>` is in `all` too. */

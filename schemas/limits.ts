@@ -74,6 +74,8 @@ export const ID_TOKEN_AGE_MS_MAX = 10 * 60_000
 /** How long an operator stays signed in, and how long the bootstrap token waits for its one use. */
 export const SESSION_LIFETIME_MS = 8 * 60 * 60_000
 export const BOOTSTRAP_LIFETIME_MS = 24 * 60 * 60_000
+/** How long `cedargate login` waits for the person in the browser. */
+export const SIGN_IN_WAIT_MS = 10 * 60_000
 /** Requests of one source that may fail to authenticate in this time; those beyond are answered 429. IPv6: a /64 is one source. */
 export const AUTH_FAILURES_MAX = 60
 export const AUTH_FAILURES_MS = 60_000

@@ -28,6 +28,7 @@ const ENTRIES = {
 const ASSETS = [
   'schemas/database/migrations',
   'pep/src/upstream/preload.mjs',
+  'pdp/src/bundle/base.cedar',
   'policies',
   'README.md',
   'CHANGELOG.md',

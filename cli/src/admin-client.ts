@@ -1,23 +1,26 @@
-// Owns talking to the running gateway's admin API: where it is, with which token, and what went wrong.
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+// Owns talking to the running gateway's admin API: how it is asked, how its answers are read, and what went wrong.
 import { z } from 'zod'
 import { EXIT } from '../../schemas/codes.ts'
 import type { CliConfig } from './config.ts'
 import { CommandError } from './errors.ts'
+import { findGateway, type Gateway } from './gateway.ts'
+import { parseJson } from './parse-json.ts'
 
+type Ask = <Schema extends z.ZodType>(path: string, schema: Schema) => Promise<z.infer<Schema>>
+type Send = <Schema extends z.ZodType>(
+  path: string,
+  body: object,
+  schema: Schema,
+) => Promise<z.infer<Schema>>
+
+/** Every answer is read by its schema. All throw CommandError for what a person can act on. */
 export type AdminClient = {
-  readonly get: <Schema extends z.ZodType>(path: string, schema: Schema) => Promise<z.infer<Schema>>
-  readonly post: <Schema extends z.ZodType>(
-    path: string,
-    body: object,
-    schema: Schema,
-  ) => Promise<z.infer<Schema>>
+  readonly get: Ask
+  readonly post: Send
+  readonly put: Send
+  readonly deleteFor: Ask
+  /** For routes that answer nothing. */
   readonly delete: (path: string) => Promise<void>
-  readonly deleteFor: <Schema extends z.ZodType>(
-    path: string,
-    schema: Schema,
-  ) => Promise<z.infer<Schema>>
   /** Lines of an NDJSON answer as they come. */
   readonly lines: <Schema extends z.ZodType>(
     path: string,
@@ -25,32 +28,39 @@ export type AdminClient = {
   ) => AsyncIterable<z.infer<Schema>>
 }
 
-const devFacts = z.object({ pdpUrl: z.url(), operatorToken: z.string() })
-
-/**
- * A client of CEDARGATE_URL with CEDARGATE_TOKEN, else of the `dev` gateway whose facts stand in
- * `$CEDARGATE_HOME/dev.json`. Throws CommandError (exit 2) when there is neither.
- */
+/** A client of the gateway that `findGateway` finds. */
 export async function connectAdmin(config: CliConfig): Promise<AdminClient> {
-  const { url, token } = await locate(config)
+  return adminClient(await findGateway(config))
+}
+
+/** Without a token for the routes that need none. Never follows a redirect: what it sends is for `url` alone. */
+export function adminClient(gateway: Gateway | { readonly url: string }): AdminClient {
+  const { url } = gateway
   const request = async (method: string, path: string, body?: object): Promise<Response> => {
-    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
-    const init =
-      body === undefined ? { method, headers } : { method, headers, body: JSON.stringify(body) }
-    const answer = await fetch(`${url}${path}`, init).catch((cause: unknown) => {
+    const headers: Record<string, string> = { 'content-type': 'application/json' }
+    if ('token' in gateway) headers['authorization'] = `Bearer ${gateway.token}`
+    const init = { method, headers, redirect: 'manual' as const }
+    const answer = await fetch(
+      `${url}${path}`,
+      body === undefined ? init : { ...init, body: JSON.stringify(body) },
+    ).catch((cause: unknown) => {
       throw new CommandError(`no gateway answers at ${url}`, {
         hint: 'start one with `npm start`',
         cause,
       })
     })
-    if (answer.status === 401) throw unknownToken(url)
+    if (answer.status === 401 && 'token' in gateway) throw notKnown(gateway)
     if (!answer.ok) throw await refusal(answer)
     return answer
   }
+  const send =
+    (method: string): Send =>
+    async (path, body, schema) =>
+      read(schema, await textOf(await request(method, path, body)), url)
   return {
     get: async (path, schema) => read(schema, await textOf(await request('GET', path)), url),
-    post: async (path, body, schema) =>
-      read(schema, await textOf(await request('POST', path, body)), url),
+    post: send('POST'),
+    put: send('PUT'),
     delete: async (path) => void (await request('DELETE', path)),
     deleteFor: async (path, schema) =>
       read(schema, await textOf(await request('DELETE', path)), url),
@@ -58,25 +68,6 @@ export async function connectAdmin(config: CliConfig): Promise<AdminClient> {
       for await (const line of linesOf(await request('GET', path))) yield read(schema, line, url)
     },
   }
-}
-
-async function locate({ url, token, home }: CliConfig): Promise<{ url: string; token: string }> {
-  if (url !== undefined && token !== undefined) return { url: url.replace(/\/$/, ''), token }
-  if (url !== undefined || token !== undefined) {
-    throw new CommandError(
-      'CEDARGATE_URL and CEDARGATE_TOKEN belong together: one of them is not set',
-    )
-  }
-  const path = join(home, 'dev.json')
-  const text = await readFile(path, 'utf8').catch(() => undefined)
-  if (text === undefined) {
-    throw new CommandError(`no running gateway found: ${path} does not exist`, {
-      hint: 'start one with `npm start`, or set CEDARGATE_URL and CEDARGATE_TOKEN',
-    })
-  }
-  const facts = devFacts.safeParse(parseJson(text))
-  if (facts.success) return { url: facts.data.pdpUrl, token: facts.data.operatorToken }
-  throw new CommandError(`${path} is damaged`, { hint: 'stop the gateway and start it again' })
 }
 
 function read<Schema extends z.ZodType>(schema: Schema, text: string, url: string) {
@@ -97,26 +88,39 @@ function tooEarly(cause?: unknown): CommandError {
   return new CommandError('the gateway ended its answer too early', { cause })
 }
 
-/** Undefined for what is not JSON. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
-}
+/** The gateway answered 401: the token is good for nothing there. */
+export class NotKnown extends CommandError {}
 
-function unknownToken(url: string): CommandError {
-  return new CommandError(`the gateway at ${url} does not know this operator token`, {
-    hint: 'set CEDARGATE_TOKEN to the one that `cedargate keys create` printed for it',
+function notKnown({ url, from }: Gateway): NotKnown {
+  if (from === 'login') {
+    return new NotKnown(`${url} no longer knows your login session`, {
+      hint: 'you were signed out, or it expired: `cedargate login` signs in again',
+    })
+  }
+  return new NotKnown(`the gateway at ${url} does not know this operator token`, {
+    hint:
+      from === 'dev'
+        ? 'stop the gateway and start it again'
+        : 'set CEDARGATE_TOKEN to one that is good there, or unset both and `cedargate login --url`',
   })
 }
+
+const ROLES_HINT = '`cedargate whoami` says which roles you have'
 
 async function refusal(answer: Response): Promise<CommandError> {
   const body: unknown = await answer.json().catch(() => undefined)
   const said = z.object({ message: z.string() }).safeParse(body)
   const message = said.success ? said.data.message : `the gateway answered ${answer.status}`
-  return new CommandError(message, { exit: answer.status >= 500 ? EXIT.internal : EXIT.usage })
+  const hint = answer.status === 403 ? { hint: ROLES_HINT } : retryHint(answer)
+  return new CommandError(message, {
+    exit: answer.status >= 500 ? EXIT.internal : EXIT.usage,
+    ...hint,
+  })
+}
+
+function retryHint(answer: Response): { hint?: string } {
+  const seconds = answer.headers.get('retry-after')
+  return seconds === null ? {} : { hint: `try again in ${seconds} seconds` }
 }
 
 async function* linesOf(answer: Response): AsyncIterable<string> {

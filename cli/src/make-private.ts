@@ -1,6 +1,6 @@
-// Owns making a directory for one user alone.
+// Owns making directories and files for one user alone.
 import { existsSync } from 'node:fs'
-import { chmod, mkdir, stat } from 'node:fs/promises'
+import { chmod, mkdir, rename, stat, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 /**
@@ -13,6 +13,13 @@ export async function makePrivateDirectory(path: string): Promise<void> {
     if (!existsSync(path) || !(await stat(path)).isDirectory()) throw error
   })
   await chmod(path, 0o700)
+}
+
+/** Mode 0600 from its first byte on, renamed into place: a reader sees all of it or none. */
+export async function writePrivate(path: string, text: string): Promise<void> {
+  const draft = `${path}.${process.pid}.tmp`
+  await writeFile(draft, text, { mode: 0o600, flush: true })
+  await rename(draft, path)
 }
 
 async function makeMissing(path: string): Promise<void> {

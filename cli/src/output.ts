@@ -39,6 +39,38 @@ export function printRows<Row>(
   for (const row of cells) io.out(line(row))
 }
 
+type Page<Row> = {
+  readonly rows: readonly Row[]
+  readonly columns: readonly Column<Row>[]
+  readonly empty: string
+  /** How many were asked for; with so many there may be more, behind the last one. */
+  readonly limit: number
+  /** The option that asks for those. */
+  readonly next: string
+}
+
+/** As printRows; where there may be more, how to see them, on stderr. */
+export function printPage<Row extends { readonly id: string }>(
+  io: Terminal,
+  format: Format,
+  { rows, columns, empty, limit, next }: Page<Row>,
+): void {
+  printRows(io, format, rows, columns, empty)
+  const last = rows.at(-1)
+  if (rows.length === limit && last !== undefined) io.err(`more: ${next} ${printable(last.id)}`)
+}
+
+/** One thing whole: as JSON, or a line for each of its fields. */
+export function printFields(io: Terminal, format: Format, fields: object): void {
+  if (format === 'json') return io.out(JSON.stringify(fields, null, 2))
+  const entries = Object.entries(fields)
+  const width = Math.max(...entries.map(([name]) => name.length))
+  for (const [name, value] of entries) {
+    const text = typeof value === 'string' ? value : JSON.stringify(value)
+    io.out(`${name.padEnd(width)} ${printable(text)}`)
+  }
+}
+
 /** Text that came from a client or a server: control, bidi and line-breaking characters made visible. */
 export function printable(text: string): string {
   return text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (char) => {

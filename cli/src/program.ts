@@ -2,16 +2,20 @@
 import { Command, CommanderError } from 'commander'
 import { EXIT, type ExitCode } from '../../schemas/codes.ts'
 import { connectAdmin } from './admin-client.ts'
+import { addActs } from './commands/acts.ts'
+import { addAgents } from './commands/agents.ts'
 import { addBundles } from './commands/bundles.ts'
 import type { Context } from './commands/context.ts'
 import { addDecisions } from './commands/decisions.ts'
 import { addGrants } from './commands/grants.ts'
 import { addLedger } from './commands/ledger.ts'
+import { addLogin } from './commands/login.ts'
 import { addPeps } from './commands/peps.ts'
 import { addPolicy } from './commands/policy.ts'
 import { addServices } from './commands/services.ts'
 import { addSetup } from './commands/setup.ts'
 import { addTools } from './commands/tools.ts'
+import { addUsers } from './commands/users.ts'
 import type { CliConfig } from './config.ts'
 import { CommandError } from './errors.ts'
 import type { Terminal } from './output.ts'
@@ -46,7 +50,11 @@ function createProgram(context: Context, version: string): Command {
     })
     .addHelpText('after', HELP)
   addServices(program, context)
+  addLogin(program, context)
   addGrants(program, context)
+  addUsers(program, context)
+  addAgents(program, context)
+  addActs(program, context)
   addPeps(program, context)
   addBundles(program, context)
   addDecisions(program, context)
@@ -69,6 +77,6 @@ function report(error: unknown, io: Terminal): ExitCode {
 }
 
 const HELP = `
-Commands that list or show take --format json. They talk to the gateway of CEDARGATE_URL with CEDARGATE_TOKEN,
-else to the one \`cedargate dev\` runs (facts in $CEDARGATE_HOME/dev.json, default .cedargate/).
+Commands that list, show or change take --format json. They talk to the gateway of CEDARGATE_URL with CEDARGATE_TOKEN,
+else to the one of \`cedargate login\`, else to the one \`cedargate dev\` runs (facts in $CEDARGATE_HOME/dev.json, default .cedargate/).
 Exit codes: 0 ok, 1 internal, 2 usage or could not check, 3 invalid, 4 tests failed, 5 drift, 6 verification failed.`

@@ -2,10 +2,10 @@
 import { type Context, Hono, type MiddlewareHandler } from 'hono'
 import type { Logger } from 'pino'
 import { LOOPBACK_HOSTS, readHost } from '../../schemas/hosts.ts'
-import { type GuardedRoute, type Identify, type PdpEnv, registerRoutes } from './routes/roles.ts'
+import { type Guard, type GuardedRoute, type PdpEnv, registerRoutes } from './routes/roles.ts'
 
 type AppPorts = {
-  readonly identify: Identify
+  readonly guard: Guard
   readonly routes: readonly GuardedRoute[]
   /** Base URL outside callers use: its host may be named beside loopback. */
   readonly publicUrl: string
@@ -13,12 +13,12 @@ type AppPorts = {
 }
 
 /** The app; `app.fetch` is also how `cedargate dev` calls its PDP, without a socket. */
-export function createApp({ identify, routes, publicUrl, log }: AppPorts): Hono<PdpEnv> {
+export function createApp({ guard, routes, publicUrl, log }: AppPorts): Hono<PdpEnv> {
   const app = new Hono<PdpEnv>()
   app.use(refuseForeignHost(new URL(publicUrl).host))
   app.use('/pep/*', refusePlaintextFromAfar)
   app.use('/access/*', echoRequestId)
-  registerRoutes(app, identify, routes)
+  registerRoutes(app, guard, routes)
   app.notFound((c) => c.json({ code: 'not_found', message: 'there is no such route' }, 404))
   app.onError((error, c) => {
     log.error({ err: error, path: c.req.path }, 'a request failed')

@@ -1,9 +1,7 @@
 // Owns how the rooms of the PDP are joined. Starts nothing that listens: main.ts and `cedargate dev` do.
-import { hash, timingSafeEqual } from 'node:crypto'
 import type { Hono } from 'hono'
 import type { Logger } from 'pino'
 import type { BundleInfo } from '../../schemas/admin-api.ts'
-import { isWellFormedToken } from '../../schemas/identifiers.ts'
 import type { Clock, Random } from '../../schemas/ports.ts'
 import type { Activation } from './activation/activation.ts'
 import { startActivation } from './activation/activation.ts'
@@ -11,42 +9,39 @@ import { bundleAdministration, bundleState } from './activation/state.ts'
 import { createApp } from './app.ts'
 import type { Bundle } from './bundle/bundle.ts'
 import { type Catalog, openCatalog } from './catalog/catalog.ts'
-import { createAdvise } from './decide/advise.ts'
+import { type AdvisePorts, createAdvise } from './decide/advise.ts'
 import { withWrongClock } from './decide/clock-fault.ts'
 import { createDecide, type Decide } from './decide/decide.ts'
 import { createList } from './decide/list.ts'
 import { createSearch } from './decide/search.ts'
 import type { Decider } from './decider.ts'
 import { watchEvents } from './events.ts'
-import type { ClientGrants } from './identity/client-grants.ts'
 import { type Identity, openIdentity } from './identity/identity.ts'
 import type { Fetch } from './identity/jwks.ts'
 import type { Peps } from './identity/peps.ts'
-import { openProviders } from './identity/providers.ts'
 import type { ResolveGrants } from './identity/resolve.ts'
-import { teamsOf } from './identity/users.ts'
+import { standingOf } from './identity/standing.ts'
 import { bindingKeys } from './keys/binding.ts'
 import type { Keys } from './keys/keys.ts'
 import { listDecisions, showDecision } from './ledger/decisions.ts'
 import { fsck } from './ledger/fsck.ts'
-import { openLedger } from './ledger/ledger.ts'
+import { type Ledger, openLedger } from './ledger/ledger.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
-import { accessRoutes } from './routes/access.ts'
+import { joinOperators, type OperatorPorts, type Operators } from './operators.ts'
+import { type AccessPorts, accessRoutes } from './routes/access.ts'
 import { type AdminPorts, adminRoutes } from './routes/admin.ts'
 import { hookRoutes } from './routes/hook.ts'
 import { operationsRoutes } from './routes/operations.ts'
-import { pepRoutes } from './routes/pep.ts'
-import type { Identify, PdpEnv } from './routes/roles.ts'
+import { type PepPorts, pepRoutes } from './routes/pep.ts'
+import type { GuardedRoute, PdpEnv } from './routes/roles.ts'
 import { toolRoutes } from './routes/tools.ts'
 import { type Bundles, openBundles } from './store/bundles.ts'
 import type { Store } from './store/open.ts'
 
-export type PdpPorts = {
+export type PdpPorts = OperatorPorts & {
   readonly store: Store
   readonly keys: Keys
   readonly decider: Decider
-  /** SHA-256 (hex) of the one operator token. */
-  readonly operatorTokenSha256: string
   readonly publicUrl: string
   /** What signs calls of the bundle's webhook; undefined: there is none. */
   readonly webhookSecret?: string | undefined
@@ -59,12 +54,16 @@ export type PdpPorts = {
 
 export type Pdp = {
   readonly app: Hono<PdpEnv>
+  /** All that the app serves. */
+  readonly routes: readonly GuardedRoute[]
   /** The bundle that decides now. */
   readonly bundle: Bundle
   readonly activation: Activation
   /** The same acts as `/admin/v1`, for the process that holds this PDP. */
   readonly admin: AdminPorts
   readonly peps: Peps
+  readonly sessions: Operators['sessions']
+  readonly bootstrap: Operators['bootstrap']
   readonly resolveGrants: ResolveGrants
   /** Ends the instance in order: its last leaf says how many it issued. The store stays open. */
   readonly stop: () => Promise<void>
@@ -76,95 +75,108 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
   const { engine } = ports.decider
   const bundles = openBundles(store.sql, clock.now)
   const activation = await activate(ports, bundles)
-  const identity = openIdentity({
-    store,
-    clock,
-    random,
-    onFailure: (error) => log.warn({ err: error }, 'the database did not say who may call'),
-  })
+  const identity = whoMayCall(ports, activation)
   const { feed, peps, resolver } = identity
-  const { callers, clientGrants } = openProviders(identity, {
-    sql: store.sql,
-    clock,
-    random,
-    fetch: ports.fetch,
-    settings: () => activation.active().bundle.identity,
-    onRefused: (error) => log.info({ err: error }, 'an access token was not taken'),
-  })
-  const active = () =>
-    feed.isClockWrong() ? withWrongClock(activation.active()) : activation.active()
   const ledger = await openLedger({ store, keys, engine: engine.identity, clock, random })
   const metrics = createMetrics({
     ledger: ledger.stats,
     bundle: activation.status,
     heldCounts: () => catalog.heldCounts(),
   })
-  const current = { bundle: () => active().bundle, onFresh: metrics.countSighting }
+  const bundle = () => activation.active().bundle
+  const current = { bundle, onFresh: metrics.countSighting }
   const catalog: Catalog = openCatalog({ sql: store.sql, clock, ...current, log })
   const events = watchEvents({
     sql: store.sql,
     feed,
     activated: activation.subscribe,
     clock,
-    onFailure: (error) => log.warn({ err: error }, 'what changed could not be told'),
+    onFailure: logged(log, 'what changed could not be told'),
   })
   await feed.start()
-  const core = { active, ledger, clock }
-  const onDecided = metrics.countAuthorization
-  const decide = createDecide({
-    ...core,
-    ...resolver,
-    resolveCallers: callers.resolveCallers,
-    onUsed: identity.lastUse.note,
-    onDecided,
-  })
-  const teams = (user: string) => teamsOf(store.sql, user)
-  const advise = createAdvise({ ...core, teamsOf: teams, onDecided })
-  const admin = administration(ports, { activation, bundles, clientGrants, ...identity })
-  const app = createApp({
-    identify: createIdentify(ports.operatorTokenSha256, peps),
-    routes: [
-      ...operationsRoutes({
-        registry: metrics.registry,
-        unready: () => lackOf(store),
-        bundle: () => bundleState(activation.status()),
-      }),
-      ...accessRoutes({
-        advise,
-        search: createSearch({ active, teamsOf: teams, clock }),
-        publicUrl: ports.publicUrl,
-      }),
-      ...adminRoutes(admin),
-      ...toolRoutes(catalog),
-      ...hookRoutes({ secret: ports.webhookSecret, refresh: activation.refresh }),
-      ...pepRoutes({
-        decide: counted(decide, metrics, clock),
-        sealOutcomes: ledger.sealOutcomes,
-        ...catalog,
-        servers: () => serversOf(active().bundle),
-        bindingKeys: (servers) => bindingKeys(keys.vault, servers, clock.now()),
-        identify: callers.identify,
-        list: createList({ active, resolveById: callers.resolveById, clock }),
-        events,
-      }),
-    ],
-    publicUrl: ports.publicUrl,
-    log,
-  })
+  const core = decisionCore(ports, { activation, identity, ledger, metrics })
+  const admin = administration(ports, { activation, bundles, ...identity })
+  const operators = joinOperators(ports, { ...identity, ...ports, ledger })
+  const routes = [
+    ...operationsRoutes({
+      registry: metrics.registry,
+      unready: () => lackOf(store),
+      bundle: () => bundleState(activation.status()),
+    }),
+    ...accessRoutes({ ...core, publicUrl: ports.publicUrl }),
+    ...adminRoutes(admin, operators.guard.record),
+    ...operators.routes,
+    ...toolRoutes(catalog),
+    ...hookRoutes({ secret: ports.webhookSecret, refresh: activation.refresh }),
+    ...pepRoutes({
+      ...core,
+      sealOutcomes: ledger.sealOutcomes,
+      ...catalog,
+      servers: () => serversOf(bundle()),
+      bindingKeys: (servers) => bindingKeys(keys.vault, servers, clock.now()),
+      events,
+    }),
+  ]
+  const app = createApp({ guard: operators.guard, routes, publicUrl: ports.publicUrl, log })
   return {
     app,
+    routes,
     get bundle() {
-      return active().bundle
+      return bundle()
     },
     activation,
     admin,
     peps,
+    sessions: operators.sessions,
+    bootstrap: operators.bootstrap,
     resolveGrants: resolver.resolveGrants,
     stop: () => {
       const ends = [() => feed.stop(), identity.lastUse.stop, activation.stop, ledger.close]
       return stopAll(events, [...ends, engine.stop])
     },
   }
+}
+
+function whoMayCall(ports: PdpPorts, activation: Activation): Identity {
+  return openIdentity({
+    ...ports,
+    settings: () => activation.active().bundle.identity,
+    onFailure: logged(ports.log, 'the database did not say who may call'),
+    onRefused: (error) => ports.log.info({ err: error }, 'an access token was not taken'),
+  })
+}
+
+type Core = {
+  readonly activation: Activation
+  readonly identity: Identity
+  readonly ledger: Ledger
+  readonly metrics: Metrics
+}
+
+/** What decides, whoever asks: one bundle, one clock, one way to know a caller. */
+function decisionCore(
+  { store, clock }: PdpPorts,
+  { activation, identity, ledger, metrics }: Core,
+): Pick<PepPorts, 'decide' | 'identify' | 'list'> & Pick<AccessPorts, 'advise' | 'search'> {
+  const { feed, resolver, callers, lastUse } = identity
+  const active = () =>
+    feed.isClockWrong() ? withWrongClock(activation.active()) : activation.active()
+  const standing: AdvisePorts['standingOf'] = (user, agent) => standingOf(store.sql, user, agent)
+  const onDecided = metrics.countAuthorization
+  const core = { active, ledger, clock, standingOf: standing, onDecided }
+  const { resolveCallers } = callers
+  const decide = createDecide({ ...core, ...resolver, resolveCallers, onUsed: lastUse.note })
+  return {
+    decide: counted(decide, metrics, clock),
+    identify: callers.identify,
+    list: createList({ active, resolveById: callers.resolveById, clock }),
+    advise: createAdvise(core),
+    search: createSearch(core),
+  }
+}
+
+function logged(log: Logger, what: string): (error: unknown) => void {
+  return (error) => log.warn({ err: error }, what)
 }
 
 async function stopAll(
@@ -175,8 +187,7 @@ async function stopAll(
   for (const end of ends) await end()
 }
 
-type Administered = Pick<Identity, 'grants' | 'peps' | 'users' | 'agents'> & {
-  readonly clientGrants: ClientGrants
+type Administered = Pick<Identity, 'grants' | 'clientGrants' | 'peps' | 'users' | 'agents'> & {
   readonly activation: Activation
   readonly bundles: Bundles
 }
@@ -218,18 +229,6 @@ async function activate({ decider, clock, log }: PdpPorts, bundles: Bundles): Pr
   return await startActivation({ ...decider, bundles, clock, log }, started)
 }
 
-/** Who a bearer token speaks for. An operator token is compared by digest, in constant time. */
-function createIdentify(operatorTokenSha256: string, peps: Peps): Identify {
-  const operator = Buffer.from(operatorTokenSha256, 'hex')
-  return async function identify(bearer) {
-    const digest = sha256(bearer)
-    if (timingSafeEqual(Buffer.from(digest, 'hex'), operator)) return { kind: 'operator' }
-    if (!isWellFormedToken('pep', bearer, sha256)) return undefined
-    const pep = await peps.resolvePep(digest)
-    return pep === undefined ? undefined : { kind: 'pep', ...pep }
-  }
-}
-
 function counted(decide: Decide, metrics: Metrics, clock: Clock): Decide {
   return async function countedDecide(pep, calls) {
     const started = clock.monotonic()
@@ -259,8 +258,4 @@ function describeBundle(bundle: Bundle): BundleInfo {
     source: upstream.url ?? [upstream.command, ...upstream.args].join(' '),
   }))
   return { id: bundle.id, name: bundle.name, policies: bundle.policies.size, servers }
-}
-
-function sha256(text: string): string {
-  return hash('sha256', text)
 }

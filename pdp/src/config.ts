@@ -1,6 +1,5 @@
 // Owns the PDP's settings: the one file of pdp/ that reads the environment.
 import { z } from 'zod'
-import { sha256Hex } from '../../schemas/identifiers.ts'
 import { numberSetting, portSetting, unknownSettings } from '../../schemas/settings.ts'
 
 type Env = Readonly<Record<string, string | undefined>>
@@ -33,8 +32,8 @@ const settings = z.object({
   CEDARGATE_PDP_SOCKET: z.string().optional(),
   /** Base URL outside callers use; AuthZEN discovery repeats it. Default `http://host:port`. */
   CEDARGATE_PDP_PUBLIC_URL: z.url().optional(),
-  /** SHA-256 of the operator token, as `cedargate keys create` printed it. */
-  CEDARGATE_OPERATOR_TOKEN_SHA256: sha256Hex,
+  /** YAML file that says where operators sign in, and which groups give which roles; without it nobody can. */
+  CEDARGATE_LOGIN_FILE: z.string().optional(),
   /** Worker threads that run Cedar. */
   CEDARGATE_ENGINE_WORKERS: numberSetting(1, 64).default(2),
   CEDARGATE_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
@@ -58,7 +57,7 @@ export type PdpConfig = {
   readonly port: number
   readonly socket: string | undefined
   readonly publicUrl: string | undefined
-  readonly operatorTokenSha256: string
+  readonly loginFile: string | undefined
   readonly engineWorkers: number
   readonly logLevel: string
   readonly env: Env
@@ -91,7 +90,7 @@ export function readPdpConfig(env: Env = process.env): PdpConfig {
     port: read.CEDARGATE_PDP_PORT,
     socket: read.CEDARGATE_PDP_SOCKET,
     publicUrl: read.CEDARGATE_PDP_PUBLIC_URL?.replace(/\/$/, ''),
-    operatorTokenSha256: read.CEDARGATE_OPERATOR_TOKEN_SHA256,
+    loginFile: read.CEDARGATE_LOGIN_FILE,
     engineWorkers: read.CEDARGATE_ENGINE_WORKERS,
     logLevel: read.CEDARGATE_LOG_LEVEL,
     env,

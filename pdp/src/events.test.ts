@@ -1,13 +1,15 @@
 // What PEPs are told, on both databases: each change by its grants, and the end when nothing can be known.
-import { randomBytes, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { expect, test } from 'vitest'
 import type { Sql } from '../../schemas/database/sql.ts'
 import { EVENTS_LOOKBACK_MS, GRANT_AGE_MS_MAX } from '../../schemas/limits.ts'
 import type { PepEvent } from '../../schemas/pep-api.ts'
 import { onEachDatabase } from '../../test/harness/each-database.ts'
+import { openTestIdentity } from '../../test/harness/identity.ts'
 import { testClock } from '../../test/harness/ledger.ts'
 import { watchEvents } from './events.ts'
-import { openIdentity } from './identity/identity.ts'
+
+const byGrant = (a: unknown, b: unknown) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1)
 
 onEachDatabase((database) => {
   const setUp = async () => {
@@ -22,23 +24,20 @@ onEachDatabase((database) => {
         return sql.query(...asked)
       },
     })
-    const random = (bytes: number): Uint8Array => randomBytes(bytes)
     const own = { ...store, prompt: failing('fail', store.prompt) }
-    const identity = openIdentity({ store: own, clock, random, onFailure: () => {} })
-    let activate: (bundle: string) => void = () => {}
+    const identity = openTestIdentity(own, clock)
+    const activated = new Set<(bundle: string) => void>()
     const events = watchEvents({
       sql: failing('failEvents', store.sql),
       feed: identity.feed,
-      activated: (onActivated) => {
-        activate = onActivated
-      },
+      activated: (onActivated) => void activated.add(onActivated),
       clock,
       onFailure: () => {},
     })
     await identity.feed.pollNow()
-    const subscribe = (signal = new AbortController().signal) => {
+    const subscribe = async (signal = new AbortController().signal) => {
       const heard: (PepEvent | 'end')[] = []
-      events.subscribe(
+      await events.subscribe(
         { onEvent: (event) => heard.push(event), onEnd: () => heard.push('end') },
         signal,
       )
@@ -46,14 +45,13 @@ onEachDatabase((database) => {
     }
     const grant = async (user: string | null, agent: string, expiresInMs = 86_400_000) =>
       (await identity.grants.createGrant({ user, agent, servers: ['files'], expiresInMs })).id
-    const name = (): string => randomUUID()
-    return { clock, state, identity, events, subscribe, grant, name, sql: store.sql, activate: (id: string) => activate(id) }
+    return { clock, state, identity, events, subscribe, grant, sql: store.sql, activate: (id: string) => activated.forEach((tell) => tell(id)) }
   } // biome-ignore format: long lines
 
   test('a revocation is told as such; a new token, servers or scopes as a change', async () => {
-    const { subscribe, grant, name, identity, sql } = await setUp()
-    const [first, second, third] = [await grant(name(), name()), await grant(null, name()), await grant(null, name())]
-    const heard = subscribe()
+    const { subscribe, grant, identity, sql } = await setUp()
+    const [first, second, third] = [await grant(randomUUID(), randomUUID()), await grant(null, randomUUID()), await grant(null, randomUUID())]
+    const heard = await subscribe()
     const told = async (want: PepEvent[]) => {
       await expect.poll(() => heard).toEqual(want)
       await identity.feed.pollNow()
@@ -75,23 +73,22 @@ onEachDatabase((database) => {
   }) // biome-ignore format: long lines
 
   test('what happens to a user or an agent is told of each grant that it is about, and of no other', async () => {
-    const { subscribe, grant, name, identity, clock } = await setUp()
-    const [ann, ci] = [name(), name()]
-    const [both, anns, cis] = [await grant(ann, ci), await grant(ann, name()), await grant(null, ci)]
-    await grant(name(), name())
+    const { subscribe, grant, identity, clock } = await setUp()
+    const [ann, ci] = [randomUUID(), randomUUID()]
+    const [both, anns, cis] = [await grant(ann, ci), await grant(ann, randomUUID()), await grant(null, ci)]
+    await grant(randomUUID(), randomUUID())
     const expired = await grant(ann, ci, 1)
     await identity.grants.revokeGrant(await grant(ann, ci))
     clock.advance(1)
     await identity.feed.pollNow()
-    const heard = subscribe()
-    await expect.poll(() => heard.splice(0).length).toBeGreaterThan(0)
+    const heard = await subscribe()
+    expect(heard.splice(0).length).toBeGreaterThan(0)
     const told = async (kind: 'changed' | 'revoked', grants: string[]) => {
       await expect.poll(() => heard.length).toBeGreaterThan(0)
       await identity.feed.pollNow()
       const want = grants.map((id) => ({ kind, grant: id }))
       expect(heard.splice(0).toSorted(byGrant)).toEqual(want.toSorted(byGrant))
     }
-    const byGrant = (a: unknown, b: unknown) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1)
     await identity.users.putUser(ann, { teams: ['new'] })
     await told('changed', [both, anns])
     await identity.agents.putAgent(ci, { scopes: [] })
@@ -105,21 +102,21 @@ onEachDatabase((database) => {
   }) // biome-ignore format: long lines
 
   test('who connects hears what was lately revoked, and nothing older', async () => {
-    const { subscribe, grant, name, identity, sql } = await setUp()
-    const [old, recent] = [await grant(null, name()), await grant(null, name())]
+    const { subscribe, grant, identity, sql } = await setUp()
+    const [old, recent] = [await grant(null, randomUUID()), await grant(null, randomUUID())]
     for (const id of [old, recent]) await identity.grants.revokeGrant(id)
     const move = `update identity_change set at = now() - make_interval(secs => $2) where id = $1`
     await sql.query(move, [old, EVENTS_LOOKBACK_MS / 1_000 + 5])
     await sql.query(move, [recent, EVENTS_LOOKBACK_MS / 1_000 - 5])
     await identity.feed.pollNow()
-    const heard = subscribe()
-    await expect.poll(() => heard).toEqual([{ kind: 'revoked', grant: recent }])
+    const heard = await subscribe()
+    expect(heard).toEqual([{ kind: 'revoked', grant: recent }])
   })
 
   test('everything at once is told as far back as for one who connects', async () => {
-    const { subscribe, grant, name, identity, sql } = await setUp()
-    const heard = subscribe()
-    const revoked = await grant(null, name())
+    const { subscribe, grant, identity, sql } = await setUp()
+    const heard = await subscribe()
+    const revoked = await grant(null, randomUUID())
     await sql.query('update grants set revoked = now() where id = $1', [revoked])
     await sql.query('truncate login_sessions')
     await identity.feed.pollNow()
@@ -127,9 +124,9 @@ onEachDatabase((database) => {
   })
 
   test('forged rows tell nothing of anybody else, and break nothing', async () => {
-    const { subscribe, grant, name, identity, sql } = await setUp()
-    const alive = await grant(null, name())
-    const heard = subscribe()
+    const { subscribe, grant, identity, sql } = await setUp()
+    const alive = await grant(null, randomUUID())
+    const heard = await subscribe()
     await sql.query(
       `insert into identity_change (kind, id) values ('grant', 'no-uuid'), ('grant', ''), ('user', ''),
        ('unheard-of', $1), ('grant', $1)`,
@@ -142,7 +139,7 @@ onEachDatabase((database) => {
   test('bundles are told; nothing is after the signal', async () => {
     const { subscribe, activate, events } = await setUp()
     const leaving = new AbortController()
-    const [gone, there] = [subscribe(leaving.signal), subscribe()]
+    const [gone, there] = [await subscribe(leaving.signal), await subscribe()]
     leaving.abort()
     activate('b'.repeat(64))
     expect([gone, there]).toEqual([[], [{ kind: 'bundle', bundle: 'b'.repeat(64) }]])
@@ -151,7 +148,7 @@ onEachDatabase((database) => {
 
   test('when it cannot be known what was revoked, subscriptions end and none begins', async () => {
     const { subscribe, state, identity, clock, events } = await setUp()
-    const heard = subscribe()
+    const heard = await subscribe()
     state.fail = true
     clock.advance(GRANT_AGE_MS_MAX - 1)
     await expect(identity.feed.pollNow()).rejects.toThrow('connection lost')
@@ -165,10 +162,9 @@ onEachDatabase((database) => {
   })
 
   test('when what changed cannot be told, subscriptions end', async () => {
-    const { subscribe, state, identity, grant, name } = await setUp()
-    const id = await grant(null, name())
-    const heard = subscribe()
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    const { subscribe, state, identity, grant } = await setUp()
+    const id = await grant(null, randomUUID())
+    const heard = await subscribe()
     state.failEvents = true
     await identity.grants.revokeGrant(id)
     await expect.poll(() => heard).toEqual(['end'])

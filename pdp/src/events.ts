@@ -17,8 +17,11 @@ export type Subscriber = {
 export type Events = {
   /** Resolves when what was revoked is known up to now; throws when it cannot be. Ask before anybody subscribes. */
   readonly ready: () => Promise<void>
-  /** Calls back for each event until the signal aborts; first with what changed in the last minute. */
-  readonly subscribe: (subscriber: Subscriber, signal: AbortSignal) => void
+  /**
+   * Calls back for each event until the signal aborts. Resolves when what changed in the last minute has been told. Never
+   * rejects: what cannot be told ends it.
+   */
+  readonly subscribe: (subscriber: Subscriber, signal: AbortSignal) => Promise<void>
   readonly stop: () => void
 }
 
@@ -61,10 +64,10 @@ export function watchEvents({ sql, feed, activated, clock, onFailure }: Ports): 
   }, stopping.signal)
   return {
     ready: () => feed.refresh(),
-    subscribe(subscriber, signal) {
+    async subscribe(subscriber, signal) {
       subscribers.add(subscriber)
       signal.addEventListener('abort', () => subscribers.delete(subscriber), { once: true })
-      tellTo(new Set([subscriber]), () => changedLately(sql)).catch((error: unknown) => {
+      await tellTo(new Set([subscriber]), () => changedLately(sql)).catch((error: unknown) => {
         onFailure(error)
         if (subscribers.delete(subscriber)) subscriber.onEnd()
       })

@@ -1,13 +1,15 @@
 // Owns the process of `cedargate pdp`: opens what it needs, listens, and ends in order.
 import { randomBytes } from 'node:crypto'
-import { rm } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createAdaptorServer, type ServerType } from '@hono/node-server'
 import { type DestinationStream, pino } from 'pino'
 import type { Clock } from '../../schemas/ports.ts'
-import { createPdp } from './compose.ts'
+import { createPdp, type Pdp } from './compose.ts'
 import { ConfigError, type PdpConfig } from './config.ts'
 import { openDecider } from './decider.ts'
+import { bootstrapNotice } from './identity/bootstrap.ts'
+import { type LoginFile, readLoginFile } from './identity/login-file.ts'
 import { loadKeys } from './keys/keys.ts'
 import { openSource, readSigners } from './source/open-source.ts'
 import { openBundles } from './store/bundles.ts'
@@ -18,13 +20,15 @@ export const systemClock: Clock = { now: () => Date.now(), monotonic: () => perf
 export type RunningPdp = { readonly url: string; readonly stop: () => Promise<void> }
 
 /**
- * Starts a PDP on PostgreSQL. Throws with one line that names the setting when the database, the keys, the bundle or
+ * Starts a PDP on PostgreSQL. Where there is no admin yet, it writes the token that makes the first one to `logTo`, in
+ * plain words. Throws with one line that names the setting when the database, the keys, the bundle or
  * the port is not to be had. Does not migrate: `cedargate db migrate` does.
  */
 export async function startPdp(
   config: PdpConfig,
   { logTo }: { readonly logTo: DestinationStream },
 ): Promise<RunningPdp> {
+  const login = await readLogin(config.loginFile)
   const log = pino({ level: config.logLevel, base: { service: 'pdp' } }, logTo)
   const keys = await loadKeys(join(config.home, 'keys'))
   const store = await openPostgres(config.databaseUrl)
@@ -45,7 +49,7 @@ export async function startPdp(
       store,
       keys,
       decider,
-      operatorTokenSha256: config.operatorTokenSha256,
+      login,
       webhookSecret: config.bundle.webhookSecret,
       publicUrl: config.publicUrl ?? `http://${config.host}:${config.port}`,
       clock: systemClock,
@@ -58,7 +62,12 @@ export async function startPdp(
       await Promise.all(closing.map((end) => end()))
       await pdp.stop()
     }
-    const url = await listenAll(pdp.app.fetch, config, closing).catch(async (error: unknown) => {
+    const serve = async (): Promise<string> => {
+      const listening = await listenAll(pdp.app.fetch, config, closing)
+      await offerBootstrap(pdp, config.publicUrl ?? listening, logTo)
+      return listening
+    }
+    const url = await serve().catch(async (error: unknown) => {
       await stop()
       throw error
     })
@@ -68,6 +77,29 @@ export async function startPdp(
     await store.close()
     throw error
   }
+}
+
+/** Undefined where there is no such file: then nobody signs in. Throws ConfigError with each mistake at its line. */
+async function readLogin(path: string | undefined): Promise<LoginFile | undefined> {
+  if (path === undefined) return undefined
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+    throw new ConfigError(`CEDARGATE_LOGIN_FILE ${path} cannot be read`, { cause })
+  })
+  try {
+    return readLoginFile(path, text)
+  } catch (cause) {
+    throw new ConfigError(`CEDARGATE_LOGIN_FILE: ${(cause as Error).message}`, { cause })
+  }
+}
+
+/** Order: only once the PDP listens, because the token is shown this once. */
+async function offerBootstrap(
+  { bootstrap }: Pdp,
+  url: string,
+  logTo: DestinationStream,
+): Promise<void> {
+  const offered = await bootstrap.offer()
+  if (offered !== undefined) logTo.write(`${bootstrapNotice(offered, url)}\n`)
 }
 
 type Fetch = Parameters<typeof createAdaptorServer>[0]['fetch']

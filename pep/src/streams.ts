@@ -28,7 +28,8 @@ export type Streams = {
   /** Closes everything of this grant, and what it might still open: a verdict may be on its way. */
   readonly revoke: (grant: string) => void
   /**
-   * Closes what of this grant lasts; who still may opens it again. An answer on its way is of a call that was allowed.
+   * Closes what of this grant lasts; who still may opens it again, also after a `revoke`: this is said of grants that are
+   * in force. An answer on its way is of a call that was allowed.
    */
   readonly end: (grant: string) => void
   /** Whether revocations are heard. When they are not, what lasts is closed: some may be missed. */
@@ -93,7 +94,10 @@ export function createStreams(now: () => number): Streams {
       revoked.add(grant)
       closeWhere(REVOKED, (stream) => stream.grant === grant)
     },
-    end: (grant) => closeWhere(CHANGED, (stream) => stream.lasting && stream.grant === grant),
+    end(grant) {
+      revoked.delete(grant)
+      closeWhere(CHANGED, (stream) => stream.lasting && stream.grant === grant)
+    },
     watched(heard) {
       isWatched = heard
       if (!heard) closeWhere(UNWATCHED, (stream) => stream.lasting)

@@ -1,5 +1,6 @@
 // Requests that node:http cannot read: one answer, the right status wherever packets were cut, and nothing in the middle of
 // another answer.
+import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -66,6 +67,18 @@ test.each<{ name: string; pieces: readonly (string | Buffer)[]; status: number }
   expect(answer.includes(CHALLENGE)).toBe(status === 401)
   expect(answer).toMatch(/content-length: 0\r\nconnection: close\r\n\r\n$/)
 }) // biome-ignore format: a table
+
+test('a client that goes on sending is not cut off before it has read the answer', async () => {
+  const socket = connect(port, '127.0.0.1')
+  const errors: Error[] = []
+  socket.on('error', (error) => errors.push(error))
+  const answered = once(socket, 'data')
+  socket.write(`${HEAD}Authorization: Bearer ${LONG}`)
+  for (let piece = 0; piece < 10; piece++, await sleep(10)) socket.write('a'.repeat(1024))
+  expect(String(await answered)).toMatch(/^HTTP\/1.1 401 /)
+  expect(errors).toEqual([])
+  socket.destroy()
+})
 
 test('in the middle of an answer nothing is added: it is cut off', async () => {
   const answer = await exchange('GET /slow HTTP/1.1\r\nHost: x\r\n\r\n', 'hello\r\n\r\n')

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { z } from 'zod'
 import { freePort } from '../../pep/src/upstream/free-port.ts'
 import { bundleInfo, createdGrant, createdPep, grantRow, pepRow } from '../../schemas/admin-api.ts'
+import { SCOPES } from '../../schemas/scopes.ts'
 import { connectClient } from '../harness/client.ts'
 import { type Ended, runCommand, sleep } from '../harness/command.ts'
 import { type Dev, startDev } from '../harness/dev.ts'
@@ -76,6 +77,7 @@ describe('grants', () => {
       agent: 'codex',
       servers: ['files', 'everything'],
       teams: ['a', 'b'],
+      scopes: [...SCOPES].toSorted(),
       expiresAt: expect.any(String),
     })
     const lifeMs = Date.parse(grant.expiresAt) - before
@@ -109,7 +111,9 @@ describe('grants', () => {
     expect(older.length).toBe(3)
     expect(stdout).not.toContain(grant.token)
     const table = await run('grants', 'ls')
-    expect(table.stdout).toMatch(/ID +USER +AGENT +SERVERS +TEAMS +TOKEN +EXPIRES +REVOKED/)
+    expect(table.stdout).toMatch(
+      /ID +USER +AGENT +SERVERS +TEAMS +SCOPES +TOKEN +STATE +EXPIRES +LAST USED +SOURCE/,
+    )
     expect(table.stdout).toContain(`…${grant.token.slice(-4)}`)
   })
 
@@ -121,7 +125,7 @@ describe('grants', () => {
     const said = { code: 0, stdout: '', stderr: `grant ${id} is revoked\n` }
     expect(await run('grants', 'revoke', id)).toEqual(said)
     await sleep(1_000)
-    await expect(client.call('list_directory', { path: '.' })).rejects.toThrow('gateway token')
+    await expect(client.call('list_directory', { path: '.' })).rejects.toThrow('send one valid token')
     await client.close()
     const answer = await fetch(`${pepUrl}/files/mcp`, {
       method: 'POST',
@@ -253,6 +257,17 @@ describe('what is wrong is said with what to do', () => {
     { words: ['grants', 'revoke', NOBODY], says: /no such grant; see `cedargate grants ls`/ },
     { words: ['grants', 'revoke', 'nonsense'], says: /no such grant; see `cedargate grants ls`/ },
     { words: ['grants', 'revoke'], says: /missing required argument 'id'/ },
+    { words: ['grants', 'show', NOBODY], says: /no such grant; see `cedargate grants ls`/ },
+    { words: ['grants', 'rotate', NOBODY], says: /no such grant; see `cedargate grants ls`/ },
+    { words: ['grants', 'create', '--user', 'carol', '--client', 'c', '--issuer', 'https://login.example.com'], says: /gateway\.yaml/ },
+    { words: ['users', 'show', 'nobody-here'], says: /no such user; see `cedargate users ls`/ },
+    { words: ['users', 'offboard', 'nobody-here'], says: /no such user; see `cedargate users ls`/ },
+    { words: ['users', 'reinstate', 'nobody-here'], says: /no such user; see `cedargate users ls`/ },
+    { words: ['users', 'roles', 'nobody-here', 'viewer'], says: /no such user; see `cedargate users ls`/ },
+    { words: ['users', 'roles', 'carol', 'emperor'], says: /roles/ },
+    { words: ['users', 'add', 'carol smith'], says: /names no user id/ },
+    { words: ['agents', 'set', 'cedargate', '--scope', 'mcp:read'], says: /the gateway's own/ },
+
     { words: ['peps', 'enroll', '--server', 'nowhere'], says: /no server nowhere; it has .*files/ },
     { words: ['peps', 'enroll'], says: /--server/ },
     { words: ['peps', 'revoke', 'nonsense'], says: /no such pep; see `cedargate peps ls`/ },

@@ -71,7 +71,7 @@ const block = (title: string): string =>
 /** What stands under one `# Title` line. */
 const pasted = (title: string): string =>
   new RegExp(`^# ${title}.*\\n((?:[^#\\n].*\\n)+)`, 'm').exec(printed)?.[1] ?? ''
-const urlOf = (server: string): string => `${dev.facts.pepUrl}/${server}/mcp`
+const urlOf = (server: string): string => `${dev.facts.pepUrl}/t/${server}/mcp`
 
 describe('its home', () => {
   test.each([
@@ -126,7 +126,7 @@ describe('what it shows', () => {
   }) // biome-ignore format: a table
 
   test('the URL, a token for each person, and that dev is no boundary', () => {
-    expect(printed).toContain(`${dev.facts.pepUrl}/<server>/mcp`)
+    expect(printed).toContain(`${dev.facts.pepUrl}/t/<server>/mcp`)
     for (const user of ['alice', 'bob'])
       expect(printed).toMatch(new RegExp(`^${user} +${tokenOf(user)}$`, 'm'))
     expect(printed).toContain(`export MCP_TOKEN=${tokenOf('alice')}`)

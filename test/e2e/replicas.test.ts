@@ -9,10 +9,10 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import { CreateMessageRequestSchema } from '@modelcontextprotocol/sdk/types.js'
 import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
-import { z } from 'zod'
 import { createdGrant, createdPep } from '../../schemas/admin-api.ts'
 import { type Running, startCommand } from '../harness/command.ts'
 import { jsonHere, runHere } from '../harness/in-process.ts'
+import { firstAdmin } from '../harness/operators.ts'
 import { openRoundRobin, type RoundRobin } from '../harness/round-robin.ts'
 import { createTestDatabase } from '../harness/store.ts'
 import { copyBundle } from './bundle-copy.ts'
@@ -39,10 +39,13 @@ describe.runIf(inject('postgresUrl') !== null)('two PEPs behind one address', ()
   let bundle: string
   let balancer: RoundRobin
   let token: string
+  /** What the PDP printed; it starts first. */
+  let printed: (() => string) | undefined
 
   const start = async (words: string[], env: Record<string, string>): Promise<string> => {
     const started: Running = startCommand(words, env, folder)
     running.push(started.child)
+    printed ??= started.stderr
     return vi.waitFor(
       () => {
         if (started.child.exitCode !== null) throw new Error(started.stderr())
@@ -65,16 +68,16 @@ describe.runIf(inject('postgresUrl') !== null)('two PEPs behind one address', ()
     await writeFile(join(bundle, 'servers/everything/server.yaml'), file)
     running.push(spawn(EVERYTHING, ['streamableHttp'], { env: { ...process.env, PORT: String(upstream) }, stdio: 'ignore' }))
     const databaseUrl = (await createTestDatabase()) ?? ''
-    const made = z.record(z.string(), z.string()).parse(await jsonHere(['keys', 'create'], { CEDARGATE_HOME: folder }))
+    await jsonHere(['keys', 'create'], { CEDARGATE_HOME: folder })
     await runHere(['db', 'migrate'], { DATABASE_URL: databaseUrl })
     const common = { CEDARGATE_HOME: folder, DATABASE_URL: databaseUrl }
     const pdp = await start(['pdp'], {
       ...common,
       CEDARGATE_BUNDLE: bundle,
-      CEDARGATE_OPERATOR_TOKEN_SHA256: made['operatorTokenSha256'] ?? '',
       CEDARGATE_PDP_PORT: '0',
     })
-    const admin = { CEDARGATE_URL: pdp, CEDARGATE_TOKEN: made['operatorToken'] ?? '' }
+    const session = await firstAdmin(pdp, printed ?? (() => ''))
+    const admin = { CEDARGATE_URL: pdp, CEDARGATE_TOKEN: session }
     const pep = async (): Promise<string> => {
       const { key } = createdPep.parse(await jsonHere(['peps', 'enroll', '--server', 'everything'], admin))
       return await start(['pep', '--pdp', pdp], { ...common, CEDARGATE_PEP_KEY: key, CEDARGATE_PEP_PORT: '0' })

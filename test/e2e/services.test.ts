@@ -12,12 +12,12 @@ import { createdGrant, createdPep, decisionRow } from '../../schemas/admin-api.t
 import { connectClient, type TestClient } from '../harness/client.ts'
 import { type Ended, endCommand, type Running, sleep, startCommand } from '../harness/command.ts'
 import { jsonHere, runHere } from '../harness/in-process.ts'
+import { firstAdmin } from '../harness/operators.ts'
 import { EXAMPLE_BUNDLE } from '../harness/pdp.ts'
 import { createTestDatabase } from '../harness/store.ts'
 import { filesBelow, findSecrets, tablesOf } from './secrets.ts'
 
 const BUNDLE = { CEDARGATE_BUNDLE: EXAMPLE_BUNDLE }
-const HASH = { CEDARGATE_OPERATOR_TOKEN_SHA256: '0'.repeat(64) }
 
 const NOTES = ['read_text_file', { path: 'notes.txt' }] as const
 const connect = (pepUrl: string, server: string, token: string): Promise<TestClient> =>
@@ -32,6 +32,11 @@ const TABLES = [
   'grants',
   'peps',
   'bundle',
+  'agents',
+  'bootstrap',
+  'login_sessions',
+  'used_id_token',
+  'identity_change',
 ]
 /** All but an INSERT into the two tables of the record. */
 const FORBIDDEN_ACTS = [
@@ -45,7 +50,7 @@ const FORBIDDEN_ACTS = [
 
 describe('without a database', () => {
   test.each([
-    { words: ['pdp'], env: { ...BUNDLE, ...HASH } },
+    { words: ['pdp'], env: BUNDLE },
     { words: ['pep', '--pdp', 'http://127.0.0.1:8181'], env: { CEDARGATE_PEP_KEY: 'cgp' } },
     { words: ['db', 'migrate'], env: {} },
   ])('$words says what is missing', async ({ words, env }) => {
@@ -60,7 +65,8 @@ describe.runIf(inject('postgresUrl') !== null)('on PostgreSQL', () => {
   let databaseUrl: string
   /** Of a login that may act as the writer of records, and as nothing else. */
   let writerUrl: string
-  let operator: { token: string; sha256: string }
+  /** A session of the first admin. */
+  let operator: string
   const running = new Map<string, Running>()
   const urls = { a: '', b: '', filesPep: '', bothPep: '' }
   const at = (name: string): string => join(folder, name)
@@ -76,7 +82,6 @@ describe.runIf(inject('postgresUrl') !== null)('on PostgreSQL', () => {
     service('pdp', {
       ...BUNDLE,
       DATABASE_URL: databaseUrl,
-      CEDARGATE_OPERATOR_TOKEN_SHA256: operator.sha256,
       CEDARGATE_PDP_PORT: '0',
       ...env,
     })
@@ -99,7 +104,7 @@ describe.runIf(inject('postgresUrl') !== null)('on PostgreSQL', () => {
     }, { timeout: 40_000, interval: 50 })
   } // biome-ignore format: long lines
 
-  const admin = (url: string = urls.a) => ({ CEDARGATE_URL: url, CEDARGATE_TOKEN: operator.token })
+  const admin = (url: string = urls.a) => ({ CEDARGATE_URL: url, CEDARGATE_TOKEN: operator })
   const json = (...words: string[]): Promise<unknown> => jsonHere(words, admin())
   const grant = async (...words: string[]) =>
     createdGrant.parse(
@@ -124,22 +129,16 @@ describe.runIf(inject('postgresUrl') !== null)('on PostgreSQL', () => {
       await mkdir(at(name), { recursive: true })
     await writeFile(at('pep/demo/notes.txt'), 'hello')
     databaseUrl = (await createTestDatabase()) ?? ''
-    const made = (await jsonHere(['keys', 'create'], { CEDARGATE_HOME: at('pdp') })) as Record<
-      string,
-      string
-    >
-    operator = { token: made['operatorToken'] ?? '', sha256: made['operatorTokenSha256'] ?? '' }
+    await jsonHere(['keys', 'create'], { CEDARGATE_HOME: at('pdp') })
   })
   afterAll(async () => {
     for (const one of running.values()) one.child.kill('SIGKILL')
     await rm(folder, { recursive: true, force: true })
   })
 
-  test('keys create: private files, a token whose hash is given, and never a second time', async () => {
+  test('keys create: private files, and never a second time', async () => {
     for (const name of ['deployment.pem', 'data.key'])
       expect(((await stat(at(`pdp/keys/${name}`))).mode & 0o777).toString(8)).toBe('600')
-    expect(operator.token).toMatch(/^cgo_/)
-    expect(hash('sha256', operator.token)).toBe(operator.sha256)
     const again = await runHere(['keys', 'create'], { CEDARGATE_HOME: at('pdp') })
     expect(again).toMatchObject({ code: 2, stdout: '' })
     expect(again.stderr).toMatch(
@@ -160,7 +159,9 @@ describe.runIf(inject('postgresUrl') !== null)('on PostgreSQL', () => {
   })
 
   test.each<{ name: string; env: Record<string, string>; code: number; says: RegExp }>([
-    { name: 'a hash that is none', env: { CEDARGATE_OPERATOR_TOKEN_SHA256: 'secret' }, code: 2, says: /CEDARGATE_OPERATOR_TOKEN_SHA256/ },
+    { name: 'a setting of before', env: { CEDARGATE_OPERATOR_TOKEN_SHA256: '0'.repeat(64) }, code: 2, says: /unknown setting CEDARGATE_OPERATOR_TOKEN_SHA256/ },
+    { name: 'a login file that is not there', env: { CEDARGATE_LOGIN_FILE: '/nowhere.yaml' }, code: 2, says: /CEDARGATE_LOGIN_FILE \/nowhere.yaml cannot be read/ },
+    { name: 'a login file with a mistake', env: { CEDARGATE_LOGIN_FILE: join(EXAMPLE_BUNDLE, 'gateway.yaml') }, code: 2, says: /CEDARGATE_LOGIN_FILE: .*gateway.yaml:1:1: `issuer`/ },
     { name: 'no keys', env: { CEDARGATE_HOME: join(tmpdir(), randomUUID()) }, code: 2, says: /make keys with `cedargate keys create`/ },
     { name: 'an address for everybody', env: { CEDARGATE_PDP_HOST: '0.0.0.0' }, code: 2, says: /CEDARGATE_PDP_HOST .*loopback/ },
     { name: 'no bundle', env: { CEDARGATE_BUNDLE: '' }, code: 2, says: /CEDARGATE_BUNDLE is not set/ },
@@ -179,6 +180,8 @@ describe.runIf(inject('postgresUrl') !== null)('on PostgreSQL', () => {
     ])
     expect(urls.a).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
     expect(urls.b).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
+    const printed = () => ['a', 'b'].map((name) => running.get(name)?.stderr() ?? '').join('\n')
+    operator = await firstAdmin(urls.a, printed)
     for (const listed of ['grants', 'peps', 'decisions'])
       expect(await json(listed, 'ls')).toEqual([])
 
@@ -246,7 +249,7 @@ describe.runIf(inject('postgresUrl') !== null)('on PostgreSQL', () => {
   test.each<{ name: string; pdp: () => string; env: () => Record<string, string>; says: RegExp }>([
     { name: 'a PDP on another host in plaintext', pdp: () => 'http://10.0.0.1:8181', env: () => ({}), says: /`CEDARGATE_PDP` must be https, a socket path, or http on loopback/ },
     { name: 'a PDP that is no address', pdp: () => 'pdp', env: () => ({}), says: /`CEDARGATE_PDP` is neither a URL nor a socket path/ },
-    { name: 'a key nobody enrolled', pdp: () => urls.a, env: () => ({ CEDARGATE_PEP_KEY: operator.token }), says: /CEDARGATE_PEP_KEY/ },
+    { name: 'a key nobody enrolled', pdp: () => urls.a, env: () => ({ CEDARGATE_PEP_KEY: operator }), says: /CEDARGATE_PEP_KEY/ },
     { name: 'no key', pdp: () => urls.a, env: () => ({ CEDARGATE_PEP_KEY: '' }), says: /CEDARGATE_PEP_KEY is not set.*peps enroll/ },
     { name: 'a PDP that is not there', pdp: () => at('nowhere.sock'), env: () => ({}), says: /CEDARGATE_PDP/ },
     { name: 'a port that is taken', pdp: () => urls.a, env: () => ({ CEDARGATE_PEP_PORT: new URL(urls.a).port }), says: /CEDARGATE_PEP_PORT \d+ cannot be listened on: EADDRINUSE/ },
@@ -299,7 +302,7 @@ describe.runIf(inject('postgresUrl') !== null)('on PostgreSQL', () => {
 
   test('no token and no key was written anywhere: files, tables, logs of everything', async () => {
     const secrets = {
-      operator: operator.token,
+      operator,
       token,
       filesKey: pepKeys.files.key,
       bothKey: pepKeys.both.key,

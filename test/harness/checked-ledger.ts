@@ -1,6 +1,7 @@
 // Owns a small good ledger for tests to spoil, and what fsck says about it.
 
 import type { Keys } from '../../pdp/src/keys/keys.ts'
+import { createActs } from '../../pdp/src/ledger/acts.ts'
 import { fsck } from '../../pdp/src/ledger/fsck.ts'
 import { openBundles } from '../../pdp/src/store/bundles.ts'
 import { PEP_ROLE } from '../../schemas/database/append.ts'
@@ -23,8 +24,8 @@ export const WRITTEN = decisionInput().time
 export const LATER = WRITTEN + 3_600_000
 
 /**
- * Seven rows in two epochs, the first one closed: decisions with and without user, tool and
- * policies, and an outcome. Answers the ids of the three decisions.
+ * Nine rows in two epochs, the first one closed: decisions with and without user, tool and policies, an outcome, an act
+ * and how it ended. Answers the ids of the three decisions.
  */
 export async function writeGoodLedger({ store }: TestDatabase, keys: Keys): Promise<string[]> {
   await openBundles(store.sql, () => WRITTEN).keep({
@@ -50,6 +51,8 @@ export async function writeGoodLedger({ store }: TestDatabase, keys: Keys): Prom
   await ledger.sealOutcomes('pep-1', [
     { decisionId, result: 'forwarded', status: 200, upstreamMs: 4, isError: false, bytes: 9 },
   ])
+  const acts = createActs(ledger, testClock(WRITTEN))
+  await acts.end(await acts.begin({ user: 'bob', act: 'grants.revoke', what: { id: 'x' } }), 204)
   await ledger.close()
   await openTestLedger(store.sql, keys, testClock(WRITTEN))
   return decisions

@@ -32,13 +32,28 @@ export async function runCommand(words: readonly string[], env: Settings = {}): 
   return await startCommand(words, env).ended
 }
 
+/** Runs a command that reads `input` from stdin; by that it ends with its parent. */
+export async function runCommandWith(
+  input: string,
+  words: readonly string[],
+  env: Settings,
+): Promise<Ended> {
+  const running = startNode([main, ...words], env, tmpdir())
+  running.child.stdin?.end(input)
+  return await running.ended
+}
+
 /** Starts the command from this checkout, with `env` as its only settings; `cwd` is a directory of nobody's. */
 export function startCommand(
   words: readonly string[],
   env: Settings,
   cwd: string = tmpdir(),
 ): Running {
-  const child = spawn(node, ['--import', preload, main, ...words], {
+  return startNode(['--import', preload, main, ...words], env, cwd)
+}
+
+function startNode(words: readonly string[], env: Settings, cwd: string): Running {
+  const child = spawn(node, words, {
     cwd,
     env: { ...withoutSettings(process.env), ...env },
     stdio: ['pipe', 'pipe', 'pipe'],

@@ -4,11 +4,25 @@ import { readConfig } from '../../cli/src/config.ts'
 import { runProgram } from '../../cli/src/program.ts'
 import type { Ended } from './command.ts'
 
+export type RunningHere = {
+  /** What it has printed so far. */
+  readonly stderr: () => string
+  readonly ended: Promise<Ended>
+}
+
 /** Runs it with `env` as its whole environment. The exit code is what main.ts would exit with. */
-export async function runHere(
+export function runHere(
   words: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ): Promise<Ended> {
+  return startHere(words, env).ended
+}
+
+/** As runHere, for a command that waits for something the test then does. */
+export function startHere(
+  words: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): RunningHere {
   const printed = { stdout: '', stderr: '' }
   const io = {
     out: (text: string) => {
@@ -18,8 +32,8 @@ export async function runHere(
       printed.stderr += `${text}\n`
     },
   }
-  const code = await runProgram(words, readConfig(env), io, '0.0.0-test')
-  return { code, ...printed }
+  const exit = runProgram(words, readConfig(env), io, '0.0.0-test')
+  return { stderr: () => printed.stderr, ended: exit.then((code) => ({ code, ...printed })) }
 }
 
 /** What a command prints as JSON. Throws with everything it said when it fails. */

@@ -26,14 +26,18 @@ export const AUTHZEN_BUNDLE = fileURLToPath(new URL('../fixtures/authzen/', impo
 const DAY_MS = 86_400_000
 const PUBLIC_URL = 'https://pdp.test'
 
+type Chosen =
+  | 'webhookSecret'
+  | 'authFailuresMax'
+  | 'login'
+  | 'operatorTokenSha256'
+  | 'clock'
+  | 'log'
+
 /** A PDP with alice (engineering) and bob (interns) granted on every server of its bundle. */
 export async function startTestPdp(
   bundleDirectory: string = EXAMPLE_BUNDLE,
-  {
-    webhookSecret,
-    clock = systemClock,
-    log = pino({ level: 'silent' }),
-  }: Partial<Pick<PdpPorts, 'webhookSecret' | 'clock' | 'log'>> = {},
+  options: Partial<Pick<PdpPorts, Chosen>> = {},
 ): Promise<TestPdp> {
   const home = await mkdtemp(join(tmpdir(), 'cedargate-pdp-'))
   await createKeys(join(home, 'keys'))
@@ -47,15 +51,15 @@ export async function startTestPdp(
       trust: { signers: [], unsignedDirectory: 'accept' },
       env: { CEDARGATE_HOME: home },
       engineWorkers: 2,
-      clock,
+      clock: options.clock ?? systemClock,
     }),
     operatorTokenSha256: sha256(operator),
     publicUrl: PUBLIC_URL,
-    webhookSecret,
-    clock,
+    clock: systemClock,
     random: (bytes) => randomBytes(bytes),
     fetch,
-    log,
+    log: pino({ level: 'silent' }),
+    ...options,
   })
   const servers = [...pdp.bundle.servers.keys()]
   const grant = (user: string, team: string) => {

@@ -53,6 +53,25 @@ describe('evaluation', () => {
     expect(answer.body).toMatchObject({ decision: want })
   }) // biome-ignore format: a table
 
+  test.each([
+    { name: 'a user without the scope', sql: "update users set scopes = '{mcp:read}' where id = 'alice'", back: "update users set scopes = default where id = 'alice'" },
+    { name: 'a user who is offboarded', connects: false, sql: "update users set offboarded = now() where id = 'alice'", back: "update users set offboarded = null where id = 'alice'" },
+    { name: 'an agent without the scope', sql: "update agents set scopes = '{mcp:destructive}' where id = 'demo'", back: "update agents set scopes = default where id = 'demo'" },
+    { name: 'an agent that is disabled', sql: "update agents set disabled = now() where id = 'demo'", back: "update agents set disabled = null where id = 'demo'" },
+  ])('$name may not write', async ({ sql, back, connects = true }) => {
+    const question = { ...write, context: { ...drafts, agent: 'demo' } }
+    const connect = { ...question, action: { name: 'tools/list' }, resource: { type: 'mcp_server', id: 'files' } }
+    try {
+      await pdp.store.sql.query(sql)
+      const said = { decision: false, context: { code: 'forbid', policies: ['cedargate/scope-write'] } }
+      expect((await post('evaluation', question)).body).toMatchObject(said)
+      expect((await post('evaluation', connect)).body).toMatchObject({ decision: connects })
+    } finally {
+      await pdp.store.sql.query(back)
+    }
+    expect((await post('evaluation', question)).body).toMatchObject({ decision: true })
+  }) // biome-ignore format: a table
+
   test('the same request answers the same decision, code and policies every time', async () => {
     const answers = await Promise.all(Array.from({ length: 20 }, () => post('evaluation', write)))
     const said = answers.map(({ body }) => {

@@ -1,100 +1,159 @@
 // Every route of the PDP has its caller's role, and nothing is served that is not in the table.
 import { type AddressInfo, connect } from 'node:net'
 import { createAdaptorServer } from '@hono/node-server'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { startTestPdp, type TestPdp } from '../harness/pdp.ts'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { OPERATOR_ROLES, type OperatorRole } from '../../schemas/roles.ts'
+import { signInAs } from '../harness/operators.ts'
+import { EXAMPLE_BUNDLE, startTestPdp, type TestPdp } from '../harness/pdp.ts'
 
 let pdp: TestPdp
+/** Headers of an operator with that role alone. */
+const signedIn = new Map<string, Record<string, string>>()
 beforeAll(async () => {
-  pdp = await startTestPdp()
+  // Thousands of requests here fail to authenticate, and all of them come from one source.
+  pdp = await startTestPdp(EXAMPLE_BUNDLE, { authFailuresMax: 1_000_000 })
+  for (const role of OPERATOR_ROLES) signedIn.set(role, await signInAs(pdp, role, [role]))
+  signedIn.set('retired', await signInAs(pdp, 'retired', ['admin']))
+  await pdp.bootstrap.setRoles('retired', [])
 })
 afterAll(() => pdp.stop())
 
-/** What each role may call. A route that is missing here, or added without a role, fails the test. */
-const ROLES: Readonly<Record<string, 'anyone' | 'pep' | 'caller' | 'operator'>> = {
-  'GET /healthz': 'anyone',
-  'GET /readyz': 'anyone',
-  'GET /metrics': 'anyone',
-  'GET /.well-known/authzen-configuration': 'anyone',
-  'POST /access/v1/evaluation': 'caller',
-  'POST /access/v1/evaluations': 'caller',
-  'POST /access/v1/search/subject': 'caller',
-  'POST /access/v1/search/resource': 'caller',
-  'POST /access/v1/search/action': 'caller',
-  'POST /admin/v1/grants': 'operator',
-  'GET /admin/v1/grants': 'operator',
-  'GET /admin/v1/grants/:id': 'operator',
-  'POST /admin/v1/grants/:id/rotate': 'operator',
-  'DELETE /admin/v1/grants/:id': 'operator',
-  'GET /admin/v1/users': 'operator',
-  'GET /admin/v1/users/:id': 'operator',
-  'PUT /admin/v1/users/:id': 'operator',
-  'POST /admin/v1/users/:id/offboard': 'operator',
-  'POST /admin/v1/users/:id/reinstate': 'operator',
-  'GET /admin/v1/agents': 'operator',
-  'PUT /admin/v1/agents/:id': 'operator',
-  'POST /admin/v1/peps': 'operator',
-  'GET /admin/v1/peps': 'operator',
-  'DELETE /admin/v1/peps/:id': 'operator',
-  'POST /admin/v1/client-grants': 'operator',
-  'GET /admin/v1/decisions': 'operator',
-  'GET /admin/v1/decisions/:id': 'operator',
-  'GET /admin/v1/ledger/fsck': 'operator',
-  'GET /admin/v1/bundle': 'operator',
-  'GET /admin/v1/bundles': 'operator',
-  'GET /admin/v1/bundles/:id': 'operator',
-  'POST /admin/v1/bundles/:id/pin': 'operator',
-  'DELETE /admin/v1/bundles/pin': 'operator',
-  'GET /admin/v1/tools': 'operator',
-  'GET /admin/v1/definitions/:id': 'operator',
-  'POST /pep/v1/decide': 'pep',
-  'POST /pep/v1/identify': 'pep',
-  'POST /pep/v1/list': 'pep',
-  'POST /pep/v1/outcomes': 'pep',
-  'POST /pep/v1/definitions': 'pep',
-  'GET /pep/v1/definitions': 'pep',
-  'GET /pep/v1/servers': 'pep',
-  'GET /pep/v1/events': 'pep',
+type Wanted = 'anyone' | 'pep' | 'caller' | readonly OperatorRole[]
+
+const EVERY = OPERATOR_ROLES
+
+/** Who may call what, and what it is recorded as. A route that is missing here, or added without a role, fails the test. */
+const ROUTES: Readonly<Record<string, { readonly role: Wanted; readonly act?: string }>> = {
+  'GET /healthz': { role: 'anyone' },
+  'GET /readyz': { role: 'anyone' },
+  'GET /metrics': { role: 'anyone' },
+  'GET /.well-known/authzen-configuration': { role: 'anyone' },
+  'POST /access/v1/evaluation': { role: 'caller' },
+  'POST /access/v1/evaluations': { role: 'caller' },
+  'POST /access/v1/search/subject': { role: 'caller' },
+  'POST /access/v1/search/resource': { role: 'caller' },
+  'POST /access/v1/search/action': { role: 'caller' },
+  'GET /admin/v1/login': { role: 'anyone' },
+  'POST /admin/v1/sessions': { role: 'anyone', act: 'sessions.create' },
+  'POST /admin/v1/bootstrap': { role: 'anyone', act: 'bootstrap' },
+  'DELETE /admin/v1/sessions/current': { role: EVERY, act: 'sessions.end' },
+  'GET /admin/v1/whoami': { role: EVERY },
+  'PUT /admin/v1/users/:id/roles': { role: ['admin'], act: 'users.roles' },
+  'GET /admin/v1/acts': { role: ['admin', 'auditor'] },
+  'POST /admin/v1/grants': { role: ['admin'], act: 'grants.create' },
+  'GET /admin/v1/grants': { role: EVERY },
+  'GET /admin/v1/grants/:id': { role: EVERY },
+  'POST /admin/v1/grants/:id/rotate': { role: ['admin'], act: 'grants.rotate' },
+  'DELETE /admin/v1/grants/:id': { role: ['admin', 'approver'], act: 'grants.revoke' },
+  'POST /admin/v1/client-grants': { role: ['admin'], act: 'client-grants.create' },
+  'GET /admin/v1/users': { role: EVERY },
+  'GET /admin/v1/users/:id': { role: EVERY },
+  'PUT /admin/v1/users/:id': { role: ['admin'], act: 'users.put' },
+  'POST /admin/v1/users/:id/offboard': { role: ['admin', 'approver'], act: 'users.offboard' },
+  'POST /admin/v1/users/:id/reinstate': { role: ['admin'], act: 'users.reinstate' },
+  'GET /admin/v1/agents': { role: EVERY },
+  'PUT /admin/v1/agents/:id': { role: ['admin'], act: 'agents.put' },
+  'POST /admin/v1/peps': { role: ['admin'], act: 'peps.enroll' },
+  'GET /admin/v1/peps': { role: EVERY },
+  'DELETE /admin/v1/peps/:id': { role: ['admin', 'approver'], act: 'peps.revoke' },
+  'GET /admin/v1/decisions': { role: EVERY, act: 'decisions.arguments' },
+  'GET /admin/v1/decisions/:id': { role: EVERY, act: 'decisions.arguments' },
+  'GET /admin/v1/ledger/fsck': { role: ['admin', 'auditor'] },
+  'GET /admin/v1/bundle': { role: EVERY },
+  'GET /admin/v1/bundles': { role: EVERY },
+  'GET /admin/v1/bundles/:id': { role: EVERY },
+  'POST /admin/v1/bundles/:id/pin': { role: ['policy-author'], act: 'bundles.pin' },
+  'DELETE /admin/v1/bundles/pin': { role: ['policy-author'], act: 'bundles.unpin' },
+  'GET /admin/v1/tools': { role: EVERY },
+  'GET /admin/v1/definitions/:id': { role: EVERY },
+  'POST /pep/v1/identify': { role: 'pep' },
+  'POST /pep/v1/decide': { role: 'pep' },
+  'POST /pep/v1/list': { role: 'pep' },
+  'POST /pep/v1/outcomes': { role: 'pep' },
+  'POST /pep/v1/definitions': { role: 'pep' },
+  'GET /pep/v1/definitions': { role: 'pep' },
+  'GET /pep/v1/servers': { role: 'pep' },
+  'GET /pep/v1/events': { role: 'pep' },
 }
 
 test('the app serves the routes of the table and no other', () => {
   const served = pdp.app.routes
     .filter(({ method }) => method !== 'ALL')
     .map(({ method, path }) => `${method} ${path}`)
-  expect([...new Set(served)].toSorted()).toEqual(Object.keys(ROLES).toSorted())
+  expect([...new Set(served)].toSorted()).toEqual(Object.keys(ROUTES).toSorted())
 })
 
-const CREDENTIALS = ['none', 'garbage', 'pep', 'operator', 'grant'] as const
-const ALLOWED = {
-  anyone: ['none', 'garbage', 'pep', 'operator', 'grant'],
-  pep: ['pep'],
-  caller: ['pep', 'operator'],
-  operator: ['operator'],
-} as const
+test('each route is as the table says: its role, and the name of its act', () => {
+  const declared = pdp.routes.map(({ method, path, role, act }) => [
+    `${method} ${path}`,
+    act === undefined ? { role } : { role, act: act.name },
+  ])
+  expect(Object.fromEntries(declared)).toEqual(ROUTES)
+})
 
-test.each(
-  Object.entries(ROLES).flatMap(([route, role]) =>
-    CREDENTIALS.map((credential) => ({ route, role, credential })),
-  ),
-)('$route with $credential', async ({ route, role, credential }) => {
-  const [method = '', path = ''] = route.split(' ')
-  const aborted = new AbortController()
-  const answer = await pdp.app.request(path.replace(':id', '0'), {
-    method,
-    headers: { ...pdp.authorization(credential), 'content-type': 'application/json' },
-    signal: aborted.signal,
-    ...(method === 'POST' ? { body: '{}' } : {}),
+test('whatever an operator changes has an act, and what anybody may call is a closed list', () => {
+  const admin = Object.entries(ROUTES).filter(([route]) => route.includes(' /admin/'))
+  const bare = admin.filter(([route, { act }]) => !route.startsWith('GET ') && act === undefined)
+  expect(bare).toEqual([])
+  const open = admin.filter(([, { role }]) => role === 'anyone').map(([route]) => route)
+  expect(open).toEqual([
+    'GET /admin/v1/login',
+    'POST /admin/v1/sessions',
+    'POST /admin/v1/bootstrap',
+  ])
+})
+
+/** `operator` is the token of `dev`; `retired` an operator whose roles were taken away after signing in. */
+const CREDENTIALS = ['none', 'garbage', 'grant', 'pep', 'operator', 'retired', ...EVERY] as const
+type Credential = (typeof CREDENTIALS)[number]
+const UNKNOWN: readonly Credential[] = ['none', 'garbage', 'grant']
+
+function admits(role: Wanted, credential: Credential): boolean {
+  if (role === 'anyone') return true
+  if (UNKNOWN.includes(credential) || credential === 'retired') return false
+  if (credential === 'pep') return role === 'pep' || role === 'caller'
+  if (credential === 'operator') return role !== 'pep'
+  return role === 'caller' || (role !== 'pep' && role.includes(credential as OperatorRole))
+}
+
+describe.each(Object.entries(ROUTES))('%s', (route, { role }) => {
+  test.each(CREDENTIALS)('%s', async (credential) => {
+    const [method = '', path = ''] = route.split(' ')
+    // Signing out ends the session: each time another one.
+    const headers = path.endsWith('/current') ? await freshly(credential) : headersOf(credential)
+    const aborted = new AbortController()
+    const answer = await pdp.app.request(path.replace(':id', '0'), {
+      method,
+      headers: { ...headers, 'content-type': 'application/json' },
+      signal: aborted.signal,
+      ...(method === 'GET' ? {} : { body: '{}' }),
+    })
+    const body = answer.headers.get('content-type')?.includes('json') ? await answer.text() : ''
+    if (body === '') await answer.body?.cancel()
+    aborted.abort()
+    const admitted = admits(role, credential)
+    const unknown = UNKNOWN.includes(credential)
+    const refused = [401, 403, 429].includes(answer.status) ? answer.status : undefined
+    expect(refused).toBe(admitted ? undefined : unknown ? 401 : 403)
+    const challenge = answer.headers.get('www-authenticate')
+    if (refused === undefined) return expect(challenge).toBeNull()
+    if (!unknown) {
+      expect(challenge).toBe('Bearer error="insufficient_scope"')
+      if (Array.isArray(role)) expect(body).toContain(`the role ${role.join(' or ')}; `)
+      return
+    }
+    expect(challenge).toBe(credential === 'none' ? 'Bearer' : 'Bearer error="invalid_token"')
   })
-  await answer.body?.cancel()
-  aborted.abort()
-  const admitted = (ALLOWED[role] as readonly string[]).includes(credential)
-  const known = credential === 'pep' || credential === 'operator'
-  const refused = [401, 403].includes(answer.status) ? answer.status : undefined
-  const want = known ? 403 : 401
-  expect(refused).toBe(admitted ? undefined : want)
-  const challenge = answer.headers.get('www-authenticate')
-  expect(challenge).toBe(refused === 401 ? 'Bearer' : null)
 })
+
+function headersOf(credential: Credential): Record<string, string> {
+  return signedIn.get(credential) ?? pdp.authorization(credential)
+}
+
+async function freshly(credential: Credential): Promise<Record<string, string>> {
+  const roles = EVERY.filter((role) => role === credential)
+  return roles.length > 0 ? signInAs(pdp, `${credential} again`, roles) : headersOf(credential)
+}
 
 test.each([
   { host: 'evil.example', status: 403 },

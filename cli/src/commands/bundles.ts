@@ -125,7 +125,11 @@ async function printed(client: AdminClient, id: string): Promise<PrintedContent>
   return printContent(readContent(JSON.stringify(await contentOf(client, id))))
 }
 
-function showContent(io: Terminal, row: BundleRow, { policies, servers }: PrintedContent): void {
+function showContent(
+  io: Terminal,
+  row: BundleRow,
+  { base, policies, servers }: PrintedContent,
+): void {
   io.out(`bundle   ${row.id}`)
   io.out(`source   ${row.source ?? ''}${row.commit === null ? '' : `  commit ${row.commit}`}`)
   const last = row.lastActiveAt === null ? '' : `, last on ${row.lastActiveAt}`
@@ -134,6 +138,7 @@ function showContent(io: Terminal, row: BundleRow, { policies, servers }: Printe
     const { tools } = lock as { tools: unknown[] }
     io.out(`server   ${id}  ${tools.length} tools`)
   }
+  if (Object.keys(base).length > 0) io.out(`base     ${Object.keys(base).join(', ')}`)
   for (const text of Object.values(policies)) io.out(`\n${linesOf(text).join('\n')}`)
 }
 

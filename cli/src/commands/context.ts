@@ -1,5 +1,6 @@
 // Owns what every command is given, and the options they share.
 import { InvalidArgumentError, Option } from 'commander'
+import { SCOPES } from '../../../schemas/scopes.ts'
 import type { AdminClient } from '../admin-client.ts'
 import type { CliConfig } from '../config.ts'
 import type { Terminal } from '../output.ts'
@@ -18,9 +19,25 @@ export function formatOption(): Option {
     .default('text')
 }
 
+/** `--scope`, repeated. */
+export function scopeOption(text: string): Option {
+  return new Option('--scope <scope>', `${text} (${SCOPES.join(', ')})`).argParser<string[]>(
+    (value, previous) => {
+      if (SCOPES.some((scope) => scope === value)) return collect(value, previous)
+      throw new InvalidArgumentError(`Allowed choices are ${SCOPES.join(', ')}.`)
+    },
+  )
+}
+
+/** Scopes as a table shows them. */
+export function shortScopes(scopes: readonly string[]): string {
+  if (scopes.length === SCOPES.length) return 'all'
+  return scopes.length === 0 ? 'none' : scopes.map((scope) => scope.replace('mcp:', '')).join(',')
+}
+
 /** Gathers a repeated option. A required one takes no default: an empty list would count as given. */
-export function collect(value: string, previous: string[] = []): string[] {
-  return [...previous, value]
+export function collect(value: string, previous: string[] | false = []): string[] {
+  return [...(previous || []), value]
 }
 
 /** Parses a whole number in a range, for options. */

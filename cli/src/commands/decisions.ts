@@ -5,7 +5,8 @@ import { type DecisionRow, decisionRow } from '../../../schemas/admin-api.ts'
 import { DECISIONS_PAGE_MAX, RECORD_TIMEOUT_MS } from '../../../schemas/limits.ts'
 import { uuidV7 } from '../../../schemas/uuid.ts'
 import type { AdminClient } from '../admin-client.ts'
-import { type Format, printable, printRows, type Terminal } from '../output.ts'
+import { type Format, printable, printFields, printRows, type Terminal } from '../output.ts'
+import { queryOf } from '../query.ts'
 import { type Context, formatOption, wholeNumber } from './context.ts'
 
 type Filters = {
@@ -18,6 +19,8 @@ type Filters = {
 }
 type ListOptions = Filters & { limit: number; before?: string; format: Format }
 
+/** Where argument values are not printed they are not asked for: showing them to an auditor is recorded. */
+const NO_ARGUMENTS = { arguments: 'false' } as const
 /** How often `tail` asks for what is new. */
 const TAIL_INTERVAL_MS = 500
 const page = z.object({ decisions: z.array(decisionRow) })
@@ -33,7 +36,8 @@ export function addDecisions(program: Command, { io, admin }: Context): void {
     .option('--before <id>', 'only older ones than this decision: the next page')
     .addOption(formatOption())
     .action(async ({ format, ...query }: ListOptions) => {
-      const answer = await (await admin()).get(`/admin/v1/decisions?${search(query)}`, page)
+      const asked = queryOf({ ...query, ...(format === 'json' ? {} : NO_ARGUMENTS) })
+      const answer = await (await admin()).get(`/admin/v1/decisions?${asked}`, page)
       printRows(io, format, answer.decisions, COLUMNS, 'no decisions match')
     })
 
@@ -47,9 +51,7 @@ export function addDecisions(program: Command, { io, admin }: Context): void {
         `/admin/v1/decisions/${encodeURIComponent(id)}`,
         decisionRow,
       )
-      if (format === 'json') return io.out(JSON.stringify(found, null, 2))
-      for (const [name, value] of Object.entries(found))
-        io.out(`${name.padEnd(15)} ${plain(value)}`)
+      printFields(io, format, found)
     })
 
   withFilters(decisions.command('tail'))
@@ -72,7 +74,10 @@ async function tail(
   format: Format,
   filters: Filters,
 ): Promise<never> {
-  const { decisions } = await admin.get(`/admin/v1/decisions?${search({ limit: 1 })}`, page)
+  const { decisions } = await admin.get(
+    `/admin/v1/decisions?${queryOf({ limit: 1, ...NO_ARGUMENTS })}`,
+    page,
+  )
   let newest = timeOf(decisions[0])
   let known: ReadonlySet<string> | undefined
   for (;;) {
@@ -94,7 +99,7 @@ async function since(admin: AdminClient, filters: Filters, time: number): Promis
   const found: DecisionRow[] = []
   let after = uuidV7(time, 0, new Uint8Array(8))
   for (;;) {
-    const query = search({ ...filters, after, limit: DECISIONS_PAGE_MAX })
+    const query = queryOf({ ...filters, after, limit: DECISIONS_PAGE_MAX, ...NO_ARGUMENTS })
     const { decisions } = await admin.get(`/admin/v1/decisions?${query}`, page)
     found.push(...decisions)
     if (decisions.length < DECISIONS_PAGE_MAX) return found
@@ -115,17 +120,6 @@ function withFilters(command: Command): Command {
     .option('--tool <name>', 'only of this tool')
     .option('--verdict <verdict>', 'allow or deny')
     .option('--code <code>', 'only with this code, e.g. no_permit')
-}
-
-function search(query: Record<string, string | number | undefined>): string {
-  const given = Object.entries(query).flatMap(([key, value]) =>
-    value === undefined ? [] : [[key, String(value)] as [string, string]],
-  )
-  return new URLSearchParams(given).toString()
-}
-
-function plain(value: unknown): string {
-  return printable(typeof value === 'string' ? value : JSON.stringify(value))
 }
 
 const COLUMNS = [

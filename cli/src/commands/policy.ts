@@ -76,6 +76,7 @@ function addExplain(policy: Command, context: Context): void {
     .option('--user <id>', 'the person; without one, the agent acts for nobody')
     .option('--team <id>', 'a team of the person; repeat it', collect, [])
     .option('--agent <id>', 'the agent', 'test')
+    .option('--scope <scope>', 'a scope of the grant; repeat it (default: every one)', collect, [])
     .option('--tool <name>', 'the tool that is called')
     .option('--args <json>', 'its arguments: JSON, or @file', '{}')
     .option('--method <method>', 'another method than tools/call, e.g. resources/read')

@@ -104,12 +104,19 @@ Settings (environment):
 While it serves, $CEDARGATE_HOME/dev.json holds its URLs and tokens.`
 
 const PDP_HELP = `
-Settings (environment): DATABASE_URL, CEDARGATE_BUNDLE, CEDARGATE_HOME (its keys/),
-CEDARGATE_OPERATOR_TOKEN_SHA256. CEDARGATE_BUNDLE is a directory, or git+https://…, git+ssh://… or git+file:///…;
+Settings (environment): DATABASE_URL, CEDARGATE_BUNDLE, CEDARGATE_HOME (its keys/), CEDARGATE_LOGIN_FILE (where
+operators sign in). CEDARGATE_BUNDLE is a directory, or git+https://…, git+ssh://… or git+file:///…;
 then CEDARGATE_BUNDLE_REF (default main), CEDARGATE_BUNDLE_FOLDER, CEDARGATE_BUNDLE_POLL_SECONDS (default 30),
 CEDARGATE_BUNDLE_WEBHOOK_SECRET (for POST /hooks/bundle), CEDARGATE_BUNDLE_SIGNERS_FILE. And optionally CEDARGATE_PDP_HOST, CEDARGATE_PDP_PORT, CEDARGATE_PDP_SOCKET,
 CEDARGATE_PDP_PUBLIC_URL, CEDARGATE_ENGINE_WORKERS, CEDARGATE_LOG_LEVEL.
-First: cedargate keys create; cedargate db migrate.`
+First: cedargate keys create; cedargate db migrate. At its first start it prints a token that makes you admin: \`cedargate login --help\`.
+
+The login file is YAML beside the PDP, and never in the bundle: whoever may push policies would be an admin.
+  issuer: https://login.example.com     exactly as its tokens say it
+  clientId: cedargate-cli               a public client: PKCE, loopback redirects, no secret
+  userClaim: email                      default sub
+  rolesClaim: groups                    claim of the ID token (the default)
+  roles: {admin: [platform-admins], auditor: [security], viewer: [staff]}`
 
 const PEP_HELP = `
 Settings (environment): CEDARGATE_PEP_KEY or CEDARGATE_PEP_KEY_FILE (from cedargate peps enroll),

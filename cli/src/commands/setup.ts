@@ -1,8 +1,9 @@
-// Owns the commands an operator runs once before `pdp` and `pep`: keys and tables.
-import { hash, randomBytes } from 'node:crypto'
+// Owns the commands that need no running gateway: keys, tables, and the token of the first admin.
+import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import type { Command } from 'commander'
-import { formatToken, TOKEN_RANDOM_BYTES } from '../../../schemas/identifiers.ts'
+import type { Store } from '../../../pdp/src/store/open.ts'
+import type { CliConfig } from '../config.ts'
 import { CommandError } from '../errors.ts'
 import { makePrivateDirectory } from '../make-private.ts'
 import type { Format } from '../output.ts'
@@ -14,50 +15,67 @@ export function addSetup(program: Command, { config, io }: Context): void {
     .command('keys')
     .description('the deployment key and the data key of a PDP')
     .command('create')
-    .description('make both keys in $CEDARGATE_HOME/keys and an operator token; never overwrites')
+    .description('make both keys in $CEDARGATE_HOME/keys; never overwrites')
     .addOption(formatOption())
     .action(async ({ format }: { format: Format }) => {
       const directory = join(config.home, 'keys')
       const { createKeys } = await import('../../../pdp/src/keys/keys.ts')
       await makePrivateDirectory(config.home).catch(unwritable(config.home))
       await createKeys(directory).catch(rethrow)
-      const token = formatToken('operator', randomBytes(TOKEN_RANDOM_BYTES), sha256)
-      const made = { keys: directory, operatorToken: token, operatorTokenSha256: sha256(token) }
-      if (format === 'json') return io.out(JSON.stringify(made, null, 2))
-      io.out(`CEDARGATE_TOKEN=${token}`)
-      io.out(`CEDARGATE_OPERATOR_TOKEN_SHA256=${made.operatorTokenSha256}`)
-      io.err(
-        `keys are in ${directory}: back them up; without them nothing recorded can be read or checked`,
-      )
-      io.err('give the hash to `cedargate pdp`, keep the token for the CLI; it is shown this once')
+      io.out(format === 'json' ? JSON.stringify({ keys: directory }, null, 2) : directory)
+      io.err('back these keys up; without them nothing recorded can be read or checked')
     })
 
-  program
-    .command('db')
-    .description('the tables of the gateway')
-    .command('migrate')
+  const db = program.command('db').description('the tables of the gateway')
+  db.command('migrate')
     .description('bring the tables of DATABASE_URL up to date')
     .action(async () => {
-      const url = config.env['DATABASE_URL']
-      if (url === undefined) {
-        throw new CommandError('DATABASE_URL is not set', {
-          hint: 'e.g. postgres://user:password@host/database',
-        })
-      }
-      const { openPostgres } = await import('../../../pdp/src/store/open.ts')
-      const store = await openPostgres(url).catch(rethrow)
-      try {
-        await store.migrate().catch(rethrow)
-      } finally {
-        await store.close()
-      }
+      await withDatabase(config, (store) => store.migrate())
       io.err('the tables are up to date')
+    })
+  db.command('bootstrap')
+    .description(
+      'make a token for one more admin, in place of the one that `cedargate pdp` printed',
+    )
+    .addOption(formatOption())
+    .addHelpText('after', BOOTSTRAP_HELP)
+    .action(async ({ format }: { format: Format }) => {
+      const { bootstrapNotice, openBootstrap } = await import(
+        '../../../pdp/src/identity/bootstrap.ts'
+      )
+      const { systemClock } = await import('../../../pdp/src/main.ts')
+      const made = await withDatabase(config, async ({ sql, checkMigrated }) => {
+        await checkMigrated()
+        return openBootstrap({ sql, clock: systemClock, random: randomBytes }).renew()
+      })
+      if (format === 'json') return io.out(JSON.stringify(made, null, 2))
+      io.out(bootstrapNotice(made, config.url ?? '<url of the PDP>'))
     })
 }
 
-function sha256(text: string): string {
-  return hash('sha256', text)
+/** Opens DATABASE_URL for one piece of work. */
+async function withDatabase<Result>(
+  { env }: CliConfig,
+  work: (store: Store) => Promise<Result>,
+): Promise<Result> {
+  const url = env['DATABASE_URL']
+  if (url === undefined) {
+    throw new CommandError('DATABASE_URL is not set', {
+      hint: 'e.g. postgres://user:password@host/database',
+    })
+  }
+  const { openPostgres } = await import('../../../pdp/src/store/open.ts')
+  const store = await openPostgres(url).catch(rethrow)
+  try {
+    return await work(store).catch(rethrow)
+  } finally {
+    await store.close()
+  }
 }
+
+const BOOTSTRAP_HELP = `
+For whoever may write the database (DATABASE_URL), when that token is lost or every admin is locked out. It is good once,
+and ends the one of before. Use it: cedargate login --bootstrap - --user <id>`
 
 function rethrow(error: unknown): never {
   throw asCommandError(error)

@@ -28,7 +28,7 @@ export function announce(io: Terminal, { facts, shown, bundle, durability }: Ann
     io.out(`  answer    ${printable(answer)}`)
   }
   io.out('')
-  io.out(`gateway    ${facts.pepUrl}/<server>/mcp   servers: ${facts.servers.join(', ')}`)
+  io.out(`gateway    ${facts.pepUrl}/t/<server>/mcp   servers: ${facts.servers.join(', ')}`)
   io.out(`decisions  ${facts.pdpUrl}   bundle ${bundle.slice(0, 12)}   ${durability}`)
   for (const [user, { token }] of Object.entries(facts.users)) io.out(`${user.padEnd(10)} ${token}`)
   const [user, credentials] = Object.entries(facts.users)[0] ?? []
@@ -47,7 +47,7 @@ function announceClients(
 ): void {
   const urls = servers.map((server) => ({
     name: `cedargate-${server}`,
-    url: `${pepUrl}/${server}/mcp`,
+    url: `${pepUrl}/t/${server}/mcp`,
   }))
   const byName = (of: (url: string) => object): string =>
     JSON.stringify(Object.fromEntries(urls.map(({ name, url }) => [name, of(url)])))

@@ -1,10 +1,10 @@
 // Owns the directory of a `dev` gateway: private, its tokens kept across starts, its facts only while it serves.
-import { readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { holdLock, type Lock } from '../../../pdp/src/store/lock-file.ts'
 import { CommandError } from '../errors.ts'
-import { makePrivateDirectory } from '../make-private.ts'
+import { makePrivateDirectory, writePrivate } from '../make-private.ts'
 
 /** What a running `dev` says of itself to programs, in `dev.json`. */
 export type Facts = {
@@ -88,13 +88,6 @@ async function readTokens(path: string): Promise<Tokens | undefined> {
   } catch (cause) {
     throw new CommandError(`${path} is damaged`, { hint: 'delete it; new tokens are made', cause })
   }
-}
-
-/** Mode 0600 from its first byte on, renamed into place: a reader sees all of it or none. */
-async function writePrivate(path: string, text: string): Promise<void> {
-  const draft = `${path}.${process.pid}.tmp`
-  await writeFile(draft, text, { mode: 0o600, flush: true })
-  await rename(draft, path)
 }
 
 function reason(cause: unknown): string {

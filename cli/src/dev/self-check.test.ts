@@ -31,6 +31,7 @@ const ROW: DecisionRow = {
   tool: 'write',
   arguments: { path: 'x' },
   argumentsLength: 20,
+  argumentsShown: true,
   verdict: 'allow',
   code: 'permit',
   errors: [],

@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { type Explanation, explain, type Part } from '../../../pdp/src/policy-tests/explain.ts'
 import { paramsAsSent, requestOf } from '../../../pdp/src/policy-tests/message.ts'
+import { type Ceilings, NO_CEILINGS, SCOPES, scopes } from '../../../schemas/scopes.ts'
 import { type JsonObject, parseStrictJson } from '../../../schemas/strict-json.ts'
 import type { Context } from '../commands/context.ts'
 import { CommandError } from '../errors.ts'
@@ -13,6 +14,8 @@ export type ExplainOptions = {
   readonly user?: string
   readonly team: readonly string[]
   readonly agent: string
+  /** Of the grant; none: every one. */
+  readonly scope: readonly string[]
   readonly tool?: string
   readonly args: string
   readonly method?: string
@@ -38,6 +41,7 @@ export async function explainRequest(
     user: options.user ?? null,
     teams: options.team,
     agent: options.agent,
+    scopes: ceilingsOf(options.scope),
     time,
     sourceIp: '127.0.0.1',
     era: undefined,
@@ -46,6 +50,13 @@ export async function explainRequest(
   const explanation = await explain(bundle, request)
   if (options.format === 'json') return io.out(JSON.stringify(explanation, null, 2))
   print(io, explanation)
+}
+
+function ceilingsOf(written: readonly string[]): Ceilings {
+  if (written.length === 0) return NO_CEILINGS
+  const read = scopes.safeParse(written)
+  if (!read.success) throw new CommandError(`--scope must be one of ${SCOPES.join(', ')}`)
+  return { ...NO_CEILINGS, grant: read.data }
 }
 
 async function messageOf(

@@ -3,6 +3,7 @@
 import { hash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import type { EngineAnswer, Evaluation } from '../../../schemas/cedar.ts'
+import { NO_CEILINGS } from '../../../schemas/scopes.ts'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
 import { createAuthorizer } from './authorizer.ts'
 import { toolArguments } from './tool-arguments.ts'
@@ -34,6 +35,7 @@ const actions = {
 const BUNDLE: AuthorizerBundle = {
   generation: { id: 'g' },
   policies: new Map([['f', { reason: 'not on a Sunday' }], ['h', { reason: null }]]),
+  base: new Map([['cedargate/b', { reason: 'not within your scopes' }]]),
   servers: new Map([
     ['files', { concealment: 'explain' as const, tools: new Map([tool('read'), tool('__proto__')]), actions }],
     ['other', { concealment: 'explain' as const, tools: new Map(), actions }],
@@ -49,6 +51,7 @@ const REQUEST: AuthorizationRequest = {
   method: 'tools/call',
   params: { name: 'read', arguments: { p: 'x' } },
   definition: SHA,
+  scopes: NO_CEILINGS,
   definitionRequired: true,
   from: 'client',
   time: 0,

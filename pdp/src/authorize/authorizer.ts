@@ -224,7 +224,8 @@ function detailOf({ code, policies }: Outcome, bundle: AuthorizerBundle): string
       return ''
     case 'forbid': {
       const reasons = policies.map(
-        (id) => bundle.policies.get(id)?.reason ?? `forbidden by \`${id}\``,
+        (id) =>
+          (bundle.policies.get(id) ?? bundle.base.get(id))?.reason ?? `forbidden by \`${id}\``,
       )
       return [...new Set(reasons)].join('; ')
     }

@@ -32,8 +32,8 @@ export function createListMemory(): ListMemory {
 
 /** Everything of a request that a policy can see when it does not look at `context.request`. */
 export function listKey(filter: string, of: AuthorizationRequest): string {
-  const { server, user, teams, agent, grant } = of
-  return JSON.stringify([filter, server, user, teams.toSorted(), agent, grant])
+  const { server, user, teams, agent, grant, scopes } = of
+  return JSON.stringify([filter, server, user, teams.toSorted(), agent, grant, scopes])
 }
 
 /** Whether these policies can be answered from memory. */

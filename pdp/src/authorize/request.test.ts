@@ -1,4 +1,5 @@
 // The one translation into Cedar's words: exact texts, the part the engine is given, and what no text can hold.
+
 import { expect, test } from 'vitest'
 import { toCedarRequest } from './request.ts'
 import type { AuthorizationRequest } from './types.ts'
@@ -12,6 +13,7 @@ const REQUEST: AuthorizationRequest = {
   method: 'tools/call',
   params: undefined,
   definition: null,
+  scopes: { user: ['mcp:write', 'mcp:read'], agent: [], grant: ['mcp:read', 'mcp:read'] },
   definitionRequired: false,
   from: 'client',
   time: 1_763_800_002_345,
@@ -26,7 +28,7 @@ test('a person, in full', () => {
     request:
       '{"principal":{"type":"MCP::User","id":"alice"},"action":{"type":"MCP::Action","id":"files/x"},"resource":{"type":"MCP::Server","id":"files"}}',
     context:
-      '{"agent":{"type":"MCP::Agent","id":"demo"},"grant":{"id":"g1","expiresAt":"2025-11-22T08:26:40.000Z"},"request":{"time":"2025-11-22T08:26:42.345Z","method":"tools/call","era":"legacy","sourceIp":"127.0.0.1"},"args":{"p":"x","q":1},"argsMeta":{"bytes":3}}',
+      '{"agent":{"type":"MCP::Agent","id":"demo"},"grant":{"id":"g1","expiresAt":"2025-11-22T08:26:40.000Z"},"request":{"time":"2025-11-22T08:26:42.345Z","method":"tools/call","era":"legacy","sourceIp":"127.0.0.1"},"scopes":{"read":{"user":true,"agent":false,"grant":true},"write":{"user":true,"agent":false,"grant":false},"destructive":{"user":false,"agent":false,"grant":false},"ask":{"user":false,"agent":false,"grant":false}},"args":{"p":"x","q":1},"argsMeta":{"bytes":3}}',
     entities:
       '[{"uid":{"type":"MCP::User","id":"alice"},"attrs":{},"parents":[{"type":"MCP::Team","id":"a"},{"type":"MCP::Team","id":"b"}]}]',
   })
@@ -37,7 +39,7 @@ test('an agent that acts for nobody has no teams, no grant and no address', () =
   const { texts } = toCedarRequest(request, 'connect', {})
   expect(JSON.parse(texts.request)).toMatchObject({ principal: { type: 'MCP::Agent', id: 'demo' } })
   expect(texts.entities).toBe('[]')
-  expect(Object.keys(JSON.parse(texts.context) as object)).toEqual(['agent', 'request'])
+  expect(Object.keys(JSON.parse(texts.context) as object)).toEqual(['agent', 'request', 'scopes'])
   expect(texts.context).not.toContain('sourceIp')
 })
 

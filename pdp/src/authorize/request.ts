@@ -1,7 +1,8 @@
 // Owns the one translation of a decided request into Cedar's words: principal, action, resource, context, entities.
 // Texts are built here once and travel as they are, to the engine and into the record. Pure.
 import type { CedarTexts } from '../../../schemas/cedar.ts'
-import { ENTITY } from '../../../schemas/cedar.ts'
+import { ENTITY, scopeAttribute } from '../../../schemas/cedar.ts'
+import { type Ceilings, SCOPES } from '../../../schemas/scopes.ts'
 import { recordText } from './arguments.ts'
 import type { ContextReads } from './context-paths.ts'
 import { ipv4Text } from './formats.ts'
@@ -9,7 +10,7 @@ import type { AuthorizationRequest } from './types.ts'
 
 type Texts = ReadonlyMap<string, string>
 
-/** What a context holds beside agent, grant and request. Attribute name → JSON text of its value. */
+/** What a context holds beside agent, grant, request and scopes. Attribute name → JSON text of its value. */
 export type CallContext = { readonly [name in 'args' | 'argsMeta' | 'tool']?: Texts }
 
 /** One request in Cedar's words. */
@@ -67,6 +68,7 @@ function contextTexts(of: AuthorizationRequest, call: CallContext): ContextTexts
     )
   }
   context.set('request', requestTexts(of))
+  context.set('scopes', scopesTexts(of.scopes))
   for (const [name, value] of Object.entries(call)) context.set(name, value)
   return context
 }
@@ -91,6 +93,21 @@ function requestTexts({ time, method, era, sourceIp }: AuthorizationRequest): Te
   ])
   if (sourceIp !== null) texts.set('sourceIp', quoted(cedarIp(sourceIp)))
   return texts
+}
+
+/** `context.scopes`: of each scope, whether user, agent and grant have it. */
+export function scopesOf({ user, agent, grant }: Ceilings): Readonly<Record<string, object>> {
+  return Object.fromEntries(
+    SCOPES.map((scope) => {
+      const held = [user, agent, grant].map((of) => of.includes(scope))
+      return [scopeAttribute(scope), { user: held[0], agent: held[1], grant: held[2] }]
+    }),
+  )
+}
+
+function scopesTexts(ceilings: Ceilings): Texts {
+  const entries = Object.entries(scopesOf(ceilings))
+  return new Map(entries.map(([scope, held]) => [scope, JSON.stringify(held)]))
 }
 
 /** What Cedar reads of an address: no zone, and no IPv4 notation inside IPv6. */

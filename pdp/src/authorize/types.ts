@@ -3,6 +3,7 @@ import type { CedarTexts, EngineAnswer, Evaluation } from '../../../schemas/ceda
 import type { VerdictCode } from '../../../schemas/codes.ts'
 import type { Era, ItemAction, Sender } from '../../../schemas/mcp.ts'
 import type { Visible } from '../../../schemas/pep-api.ts'
+import type { Ceilings } from '../../../schemas/scopes.ts'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
 import type { ContextReads } from './context-paths.ts'
 import type { VariantArguments } from './tool-arguments.ts'
@@ -16,6 +17,8 @@ export type AuthorizationRequest = {
   readonly agent: string
   /** null: an advisory question, or the gateway's own discovery. `expiresAt` in milliseconds since 1970. */
   readonly grant: { readonly id: string; readonly expiresAt: number } | null
+  /** What user, agent and grant may do at most; NO_CEILINGS for the gateway itself. */
+  readonly scopes: Ceilings
   readonly server: string
   /** Who sent the message: a server asks something of the client that speaks for this person and agent. */
   readonly from: Sender
@@ -71,6 +74,7 @@ export type Evaluator = {
 export type AuthorizerBundle = {
   readonly generation: { readonly id: string }
   readonly policies: ReadonlyMap<string, { readonly reason: string | null }>
+  readonly base: AuthorizerBundle['policies']
   readonly servers: ReadonlyMap<string, DecidedServer>
 }
 

@@ -1,13 +1,13 @@
 // Owns what of a policy can be decided before a call exists, so that a list shows what some call could be allowed.
 // Pure: Cedar's JSON policy in, a weaker permit or the same forbid out. May over-show; never hides a permitted tool.
 //
-// Known at list time: principal, action, resource, and of the context `agent`, `grant` and `request` without
-// `request.method`. Everything else (`args`, `argsMeta`, `tool`, later `usage` and `approval`, and `context` as a
+// Known at list time: principal, action, resource, and of the context `agent`, `grant`, `scopes` and `request`
+// without `request.method`. Everything else (`args`, `argsMeta`, `tool`, later `usage` and `approval`, and `context` as a
 // whole) belongs to a call.
 import type { PolicyJson } from '../../../schemas/cedar.ts'
 import { contextPaths } from './context-paths.ts'
 
-const LISTED = new Set(['agent', 'grant', 'request'])
+const LISTED = new Set(['agent', 'grant', 'request', 'scopes'])
 
 /**
  * A permit without the conditions that need a call: each `when` is split at its top-level `&&`, each `unless` at its

@@ -45,6 +45,8 @@ export type Bundle = {
   readonly digests: { readonly policySet: string; readonly schema: string; readonly mapper: string }
   readonly servers: ReadonlyMap<string, BundleServer>
   readonly policies: ReadonlyMap<string, BundlePolicy>
+  /** The gateway's own, which hold in every bundle; their ids begin with `cedargate/`. */
+  readonly base: ReadonlyMap<string, BundlePolicy>
   /** Types beyond MCP that the bundle brings, how their actions are decided, and their entities. */
   readonly own: OwnBundle['own']
   readonly generation: PackedGeneration

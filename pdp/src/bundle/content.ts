@@ -3,16 +3,18 @@
 import canonicalize from 'canonicalize'
 import { z } from 'zod'
 import type { PolicyJson } from '../../../schemas/cedar.ts'
+import type { Candidate } from '../engine/candidate.ts'
 import { startCandidate } from '../engine/candidate.ts'
 import type { BundleFiles, SourceFile } from './files.ts'
 
 /**
- * `policies` are in Cedar's JSON form; `servers` holds per id its server.yaml and its lock; `own` what the bundle brings
- * beside MCP.
+ * `policies` are in Cedar's JSON form, as is `base`, the gateway's own at that time; `servers` holds per id its server.yaml
+ * and its lock; `own` what the bundle brings beside MCP.
  */
 const content = z.object({
   format: z.literal('cedargate-bundle/v1'),
   gateway: z.record(z.string(), z.unknown()),
+  base: z.record(z.string(), z.looseObject({})).default({}),
   policies: z.record(z.string(), z.looseObject({})),
   own: z.object({ schema: z.record(z.string(), z.unknown()), entities: z.array(z.unknown()) }),
   servers: z.record(z.string(), z.object({ server: z.unknown(), lock: z.unknown() })),
@@ -27,22 +29,31 @@ export function contentText(value: Content & { readonly engine: object; readonly
 }
 
 /** The same with each policy as Cedar prints it. */
-export type PrintedContent = Omit<Content, 'policies'> & {
+export type PrintedContent = Omit<Content, 'base' | 'policies'> & {
+  readonly base: Readonly<Record<string, string>>
   readonly policies: Readonly<Record<string, string>>
 }
 
 export async function printContent(of: Content): Promise<PrintedContent> {
   const candidate = await startCandidate()
   try {
-    const ids = Object.keys(of.policies)
-    const texts = await candidate.print(Object.values(of.policies) as unknown as PolicyJson[])
-    return { ...of, policies: Object.fromEntries(ids.map((id, at) => [id, texts[at] ?? ''])) }
+    const [base, policies] = [await print(of.base, candidate), await print(of.policies, candidate)]
+    return { ...of, base, policies }
   } finally {
     await candidate.close()
   }
 }
 
-/** Files that make a stored bundle again, with this release's engine. Throws when `text` is none. */
+async function print(
+  policies: Content['policies'],
+  candidate: Candidate,
+): Promise<Record<string, string>> {
+  const ids = Object.keys(policies)
+  const texts = await candidate.print(Object.values(policies) as unknown as PolicyJson[])
+  return Object.fromEntries(ids.map((id, at) => [id, texts[at] ?? '']))
+}
+
+/** Files that make a stored bundle again, with this release's engine and base policies. Throws when `text` is none. */
 export async function storedFiles(text: string): Promise<BundleFiles> {
   return filesOf(await printContent(readContent(text)))
 }

@@ -1,10 +1,12 @@
 // Real decisions by a bundle written for it: what the shortcuts must not confuse, and that no JSON whatever, in any
 // place, is allowed without a permit or brings the engine down.
+
 import { readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { NO_CEILINGS } from '../../../schemas/scopes.ts'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
 import type { Authorizer } from '../authorize/authorizer.ts'
 import { createAuthorizer } from '../authorize/authorizer.ts'
@@ -76,6 +78,7 @@ const open: AuthorizationRequest = {
   method: 'tools/call',
   params: undefined,
   definition: null,
+  scopes: NO_CEILINGS,
   definitionRequired: false,
   from: 'client',
   time: 0,

@@ -2,7 +2,7 @@
 import canonicalize from 'canonicalize'
 import type { PrintedContent } from './content.ts'
 
-/** `what`: `policy eng/read`, `server files`, `tool files/read_file`, `schema`, `entity …`, `gateway`. */
+/** `what`: `policy eng/read`, `base policy cedargate/scope-read`, `server files`, `tool files/read_file`, `schema`, `entity …`, `gateway`. */
 export type Difference = {
   readonly change: 'added' | 'removed' | 'changed'
   readonly what: string
@@ -23,9 +23,16 @@ export function differences(before: PrintedContent, after: PrintedContent): Diff
   })
 }
 
-function partsOf({ gateway, policies, own, servers }: PrintedContent): ReadonlyMap<string, string> {
+function partsOf({
+  gateway,
+  base,
+  policies,
+  own,
+  servers,
+}: PrintedContent): ReadonlyMap<string, string> {
   const parts = new Map([['gateway', text(gateway)]])
   for (const [id, policy] of Object.entries(policies)) parts.set(`policy ${id}`, policy)
+  for (const [id, policy] of Object.entries(base)) parts.set(`base policy ${id}`, policy)
   for (const [namespace, types] of Object.entries(own.schema)) {
     parts.set(`schema ${namespace}`.trim(), text(types))
   }

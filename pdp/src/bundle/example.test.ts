@@ -1,6 +1,8 @@
 // The example bundle in `policies/` promises what its comments say: each row is one call, its verdict and its policies.
+
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { NO_CEILINGS } from '../../../schemas/scopes.ts'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
 import type { Authorizer } from '../authorize/authorizer.ts'
 import { createAuthorizer } from '../authorize/authorizer.ts'
@@ -39,6 +41,7 @@ async function ask(change: Partial<AuthorizationRequest>) {
     method: 'tools/call',
     params: undefined,
     definition: null,
+    scopes: NO_CEILINGS,
     definitionRequired: false,
     from: 'client',
     time: 1_800_000_000_000,

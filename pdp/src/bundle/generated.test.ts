@@ -1,9 +1,11 @@
 // Generated bundles and requests, decided for real: the shortcuts (slices, parts of the context, one question for
-// tools listed alike) change no answer, a list hides nothing that is permitted, a forbid only ever takes away.
+// tools listed alike) change no answer, a list hides nothing that is permitted, a forbid only ever takes away. Nothing is
+// allowed or listed beyond the ceilings of user, agent and grant.
 import { tmpdir } from 'node:os'
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type PolicyJson, packGeneration, unpackGeneration } from '../../../schemas/cedar.ts'
+import { SCOPES, type Scope } from '../../../schemas/scopes.ts'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
 import { createAuthorizer } from '../authorize/authorizer.ts'
 import { interpret } from '../authorize/interpret.ts'
@@ -102,6 +104,14 @@ const ARGUMENTS: Record<string, string[]> = {
   'files/drop': ['o'],
   'mail/send': ['to'],
 }
+/** What each action needs of user, agent and grant. */
+const NEEDS: Record<string, readonly Scope[]> = {
+  'files/read': ['mcp:read'],
+  'files/write': ['mcp:write'],
+  'files/drop': ['mcp:write', 'mcp:destructive'],
+  'mail/send': ['mcp:write'],
+}
+const held = fc.oneof(fc.constant([...SCOPES]), fc.constant([...SCOPES]), fc.subarray([...SCOPES]))
 const values = fc.record(
   {
     path: fc.constantFrom('drafts/a', 'drafts/../a', 'a', null),
@@ -118,6 +128,7 @@ const request: fc.Arbitrary<AuthorizationRequest> = fc
     given: values,
     grant: fc.constantFrom(null, { id: 'g1', expiresAt: 1 }, { id: 'g2', expiresAt: 2 }),
     agent: fc.constantFrom('demo', 'other'),
+    scopes: fc.record({ user: held, agent: held, grant: held }),
     era: fc.constantFrom('legacy' as const, 'modern' as const),
     time: fc.constantFrom(1_700_000_000_000, 1_800_000_000_000),
     sourceIp: fc.constantFrom(null, '127.0.0.1', '10.0.0.1'),
@@ -143,10 +154,28 @@ type Outcome = {
   readonly whole: Interpretation | undefined
   readonly list: Authorization | undefined
   readonly forbidden: Authorization | undefined
+  /** With one scope less. */
+  readonly lessened: Authorization | undefined
+  readonly request: AuthorizationRequest
 }
 
 const pick = ({ decision, code, policies: by, errors }: Interpretation) => {
   return { decision, code, by, errors }
+}
+
+/** Takes one scope from one of the three, each in its turn. */
+function lessened(of: AuthorizationRequest, index: number): AuthorizationRequest {
+  const whose = (['user', 'agent', 'grant'] as const)[index % 3] ?? 'user'
+  const taken = SCOPES[index % SCOPES.length]
+  const left = of.scopes[whose].filter((one) => one !== taken)
+  return { ...of, scopes: { ...of.scopes, [whose]: left } }
+}
+
+/** Whether user, agent and grant all have what `action` needs. */
+function isWithin({ scopes }: AuthorizationRequest, action: string): boolean {
+  return (NEEDS[action] ?? []).every((needed) =>
+    [scopes.user, scopes.agent, scopes.grant].every((of) => of.includes(needed)),
+  )
 }
 
 let engine: Engine
@@ -159,6 +188,7 @@ async function decideAll(index: number): Promise<Outcome[]> {
   const files = bundleFiles(SERVERS, policies(of, more as Rule))
   const bundle = await withFiles(tmpdir(), files, (folder) => loadBundle(folder, { env: {} }))
   const content = JSON.parse(bundle.content) as {
+    base: Record<string, PolicyJson>
     policies: Record<string, PolicyJson>
     schema: object
   }
@@ -166,7 +196,10 @@ async function decideAll(index: number): Promise<Outcome[]> {
   await engine.activate(
     packGeneration({
       id,
-      policySets: [...policySets, { key: 'whole', policies: content.policies }],
+      policySets: [
+        ...policySets,
+        { key: 'whole', policies: { ...content.base, ...content.policies } },
+      ],
       schemas: [...schemas, { key: 'whole', schema: JSON.stringify(content.schema) }],
     }),
   )
@@ -176,6 +209,7 @@ async function decideAll(index: number): Promise<Outcome[]> {
   const again = await authorize(requests.toReversed())
   const lists = await authorize(requests.map((one) => ({ ...one, method: 'tools/list' })))
   const forbidden = await authorize(requests.map((one) => ({ ...one, teams: ['u'] })))
+  const less = await authorize(requests.map(lessened))
   const asked = decided.filter(({ cedar }) => cedar.request !== '')
   const whole = await engine.evaluate(
     asked.map(({ cedar: texts }) => ({
@@ -194,6 +228,8 @@ async function decideAll(index: number): Promise<Outcome[]> {
       whole: answer && interpret(answer),
       list: lists[at],
       forbidden: forbidden[at],
+      lessened: less[at],
+      request: requests[at] as AuthorizationRequest,
     }
   })
 }
@@ -233,6 +269,30 @@ test('one more forbid takes some away and gives nothing', () => {
   )
   expect(changed.length).toBeGreaterThan(0)
   expect(changed.filter(({ forbidden }) => forbidden?.decision === 'allow')).toEqual([])
+})
+
+test('what is allowed or listed is within the ceilings of user, agent and grant', () => {
+  const beyond = outcomes.filter(
+    ({ request: one, decided: { tool } }) => !isWithin(one, `${one.server}/${tool}`),
+  )
+  const by = beyond.filter(({ decided }) =>
+    decided.policies.some((id) => id.startsWith('cedargate/')),
+  )
+  expect(by.length).toBeGreaterThan(BUNDLES)
+  expect(beyond.filter(({ decided }) => decided.decision === 'allow')).toEqual([])
+  const listed = outcomes.flatMap(({ request: one, list }) =>
+    (list?.visible?.tools ?? []).map((tool) => ({ one, action: `${one.server}/${tool}` })),
+  )
+  expect(listed.length).toBeGreaterThan(BUNDLES)
+  expect(listed.filter(({ one, action }) => !isWithin(one, action))).toEqual([])
+})
+
+test('one scope less takes some away and gives nothing', () => {
+  const changed = outcomes.filter(
+    (outcome) => outcome.decided.decision !== outcome.lessened?.decision,
+  )
+  expect(changed.length).toBeGreaterThan(0)
+  expect(changed.filter((outcome) => outcome.lessened?.decision === 'allow')).toEqual([])
 })
 
 test('asked again in another order, every answer is the same', () => {

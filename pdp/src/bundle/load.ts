@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto'
 import canonicalize from 'canonicalize'
 import { gatewayFile } from '../../../schemas/bundle.ts'
+import type { PolicyJson } from '../../../schemas/cedar.ts'
 import { ENTITY, entityKey, packGeneration } from '../../../schemas/cedar.ts'
 import { durationMs } from '../../../schemas/duration.ts'
 import { CONNECT_ACTION } from '../../../schemas/mcp.ts'
@@ -10,6 +11,7 @@ import { MAPPER_VERSION } from '../authorize/arguments.ts'
 import type { ActionKeys } from '../authorize/types.ts'
 import type { Candidate } from '../engine/candidate.ts'
 import { startCandidate } from '../engine/candidate.ts'
+import { readBase, reservedIds } from './base.ts'
 import type { Bundle, BundlePolicy, BundleServer, BundleTool } from './bundle.ts'
 import { clientFindings } from './clients.ts'
 import type { CompiledAction, CompiledSchema } from './compile.ts'
@@ -59,6 +61,7 @@ export async function loadFiles(
 
 async function load(files: BundleFiles, env: Environment, candidate: Candidate): Promise<Bundle> {
   const { gateway, servers, own, policies } = await readSources(files, env, candidate)
+  const base = await readBase(candidate)
   const compiled = await compileSchema(servers, own, candidate)
   await assertTogether(compiled, own, files, candidate)
   const validated = await validatePolicies(compiled, policies, candidate)
@@ -70,13 +73,18 @@ async function load(files: BundleFiles, env: Environment, candidate: Candidate):
   ]
   if (warnings.some(({ severity }) => severity === 'error')) throw new BundleError(warnings)
 
-  const { actions, generation } = compilePolicies(compiled, { servers, own, policies })
-  const byId = Object.fromEntries(policies.map(({ id, policy }) => [id, policy]))
+  const { actions, generation } = compilePolicies(compiled, {
+    servers,
+    own,
+    policies: [...base, ...policies],
+  })
+  const [ours, theirs] = [jsonById(base), jsonById(policies)]
   const content = contentText({
     format: 'cedargate-bundle/v1',
     engine: candidate.identity,
     gateway,
-    policies: byId,
+    base: ours,
+    policies: theirs,
     schema: compiled.schema,
     own: { schema: own.schema, entities: [...own.entities] },
     servers: Object.fromEntries(
@@ -96,13 +104,19 @@ async function load(files: BundleFiles, env: Environment, candidate: Candidate):
     identity: gateway.identity,
     digests: {
       policySet: sha256(
-        canonical({ format: 'cedar-set/v2', policies: byId, templates: {}, links: [] }),
+        canonical({
+          format: 'cedar-set/v2',
+          policies: { ...ours, ...theirs },
+          templates: {},
+          links: [],
+        }),
       ),
       schema: sha256(canonical(compiled.schema)),
       mapper: sha256(MAPPER_VERSION),
     },
     servers: new Map(servers.map((server) => [server.id, bundleServer(server, compiled, actions)])),
-    policies: new Map(policies.map((policy) => [policy.id, bundlePolicy(policy)])),
+    policies: bundlePolicies(policies),
+    base: bundlePolicies(base),
     own: {
       actions: own.actions,
       types: own.types,
@@ -129,6 +143,7 @@ async function readSources(files: BundleFiles, env: Environment, candidate: Cand
     ...read.flatMap((it) => it.findings),
     ...own.findings,
     ...findings,
+    ...reservedIds(policies),
   ]
   if (!gateway.ok || written.length > 0) throw new BundleError(written)
   return { gateway: gateway.value, servers, own: own.own, policies }
@@ -220,6 +235,14 @@ function rootsOf(derived: ReviewedServer['derived']): Record<string, string> {
 
 function keysOf(actions: readonly CompiledAction[], of: string | null): Map<string, ActionKeys> {
   return new Map(actions.filter(({ server }) => server === of).map((it) => [it.action, it.keys]))
+}
+
+function jsonById(policies: readonly SourcePolicy[]): Record<string, PolicyJson> {
+  return Object.fromEntries(policies.map(({ id, policy }) => [id, policy]))
+}
+
+function bundlePolicies(policies: readonly SourcePolicy[]): Bundle['policies'] {
+  return new Map(policies.map((policy) => [policy.id, bundlePolicy(policy)]))
 }
 
 function bundlePolicy({ id, mode, policy, text, offset, source }: SourcePolicy): BundlePolicy {

@@ -1,8 +1,10 @@
 // Generated JSON Schemas and generated arguments, put to real Cedar: what is mapped fits the generated schema, or the
 // call is refused with its own code before Cedar is asked. Nothing throws, and nothing that was presented vanishes.
+
 import { tmpdir } from 'node:os'
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { NO_CEILINGS } from '../../../schemas/scopes.ts'
 import type { Json, JsonObject } from '../../../schemas/strict-json.ts'
 import type { ArgumentType, RecordType } from '../authorize/argument-types.ts'
 import { createAuthorizer } from '../authorize/authorizer.ts'
@@ -159,6 +161,7 @@ const REQUEST: AuthorizationRequest = {
   method: 'tools/call',
   params: undefined,
   definition: null,
+  scopes: NO_CEILINGS,
   definitionRequired: false,
   from: 'client',
   time: 0,

@@ -2,6 +2,7 @@
 import { tmpdir } from 'node:os'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { SERVER_REQUESTS } from '../../../schemas/mcp.ts'
+import { NO_CEILINGS } from '../../../schemas/scopes.ts'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
 import type { Authorizer } from '../authorize/authorizer.ts'
 import { createAuthorizer } from '../authorize/authorizer.ts'
@@ -61,6 +62,7 @@ async function ask(team: string, change: Partial<AuthorizationRequest>) {
       method: 'roots/list',
       params: undefined,
       definition: null,
+      scopes: NO_CEILINGS,
       definitionRequired: true,
       time: 0,
       era: 'modern',

@@ -1,8 +1,10 @@
 // Shadow policies: whatever they say, and however they fail, no verdict, list or explanation changes; what they would
 // have made of it stands beside.
+
 import { tmpdir } from 'node:os'
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { NO_CEILINGS } from '../../../schemas/scopes.ts'
 import { createAuthorizer } from '../authorize/authorizer.ts'
 import type { Authorization, AuthorizationRequest } from '../authorize/types.ts'
 import type { Engine } from '../engine/engine.ts'
@@ -51,6 +53,7 @@ const request = (tool: string, args = '{"path":"a"}'): AuthorizationRequest => (
   method: 'tools/call',
   params: { name: tool, arguments: JSON.parse(args) },
   definition: null,
+  scopes: NO_CEILINGS,
   definitionRequired: false,
   from: 'client',
   time: 1_800_000_000_000,

@@ -6,6 +6,7 @@ import type { Clock } from '../../../schemas/ports.ts'
 import { type Json, type JsonObject } from '../../../schemas/strict-json.ts'
 import type { OwnRequest } from '../authorize/own.ts'
 import type { Authorization, AuthorizationRequest } from '../authorize/types.ts'
+import type { Standing } from '../identity/standing.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { Advise } from '../routes/access.ts'
 import type { Caller } from '../routes/roles.ts'
@@ -18,8 +19,8 @@ const UNNAMED_AGENT = 'unknown'
 
 export type AdvisePorts = {
   readonly active: () => Active
-  /** Teams of a user as the gateway knows them; none for a user it does not know. */
-  readonly teamsOf: (user: string) => Promise<readonly string[]>
+  /** What the gateway knows of a user (null: nobody) and an agent. */
+  readonly standingOf: (user: string | null, agent: string) => Promise<Standing>
   readonly ledger: Ledger
   readonly clock: Clock
   /** Told of each decision; must not throw. */
@@ -102,7 +103,7 @@ export async function authorizeAll(
 
 /** One question in our words, or why there are none for it. */
 export async function mapQuestion(
-  ports: Pick<AdvisePorts, 'teamsOf' | 'clock'>,
+  ports: Pick<AdvisePorts, 'standingOf' | 'clock'>,
   active: Active,
   caller: Caller,
   question: Evaluation,
@@ -138,7 +139,7 @@ function mapOwn(caller: Caller, { subject, action, resource, context }: Evaluati
 }
 
 async function mapMcp(
-  ports: Pick<AdvisePorts, 'teamsOf' | 'clock'>,
+  ports: Pick<AdvisePorts, 'standingOf' | 'clock'>,
   { bundle }: Active,
   caller: Caller,
   question: Evaluation,
@@ -166,7 +167,7 @@ async function mapMcp(
   const request: AuthorizationRequest = {
     ...named,
     from: senderOf(named.method),
-    teams: isUser ? await ports.teamsOf(subject.id) : [],
+    ...(await ports.standingOf(named.user, named.agent)),
     grant: null,
     params: target.params,
     definition: null,

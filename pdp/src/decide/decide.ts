@@ -4,6 +4,7 @@ import { hash } from 'node:crypto'
 import { OWN_AGENT } from '../../../schemas/identifiers.ts'
 import type { DecideCall, DecideResult, Rejection, Verdict } from '../../../schemas/pep-api.ts'
 import type { Clock } from '../../../schemas/ports.ts'
+import { NO_CEILINGS } from '../../../schemas/scopes.ts'
 import type { Authorizer } from '../authorize/authorizer.ts'
 import { denied } from '../authorize/denial.ts'
 import type { OwnAuthorizer } from '../authorize/own.ts'
@@ -132,6 +133,7 @@ function identify(
       teams: grant?.teams ?? [],
       agent: grant?.agent ?? OWN_AGENT,
       grant: grant === null ? null : { id: grant.id, expiresAt: grant.expiresAt },
+      scopes: grant?.scopes ?? NO_CEILINGS,
       server: call.server,
       from: call.from,
       method: call.method,

@@ -37,12 +37,13 @@ export function createList(ports: ListPorts): List {
 }
 
 function requestsOf(grant: Grant, server: string, time: number): AuthorizationRequest[] {
-  const { id, user, agent, teams, expiresAt } = grant
+  const { id, user, agent, teams, scopes, expiresAt } = grant
   return LISTS.map((method) => ({
     user,
     teams,
     agent,
     grant: { id, expiresAt },
+    scopes,
     server,
     from: 'client',
     method,

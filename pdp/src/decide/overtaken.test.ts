@@ -1,18 +1,17 @@
 // No allow outlives its grant: what changes while a call is decided is decided by, on both databases.
-import { hash, randomBytes, randomUUID } from 'node:crypto'
+import { hash, randomUUID } from 'node:crypto'
 import { expect, test } from 'vitest'
 import type { Sql } from '../../../schemas/database/sql.ts'
 import { GRANT_AGE_MS_MAX } from '../../../schemas/limits.ts'
 import { decideCall } from '../../../schemas/pep-api.ts'
 import { onEachDatabase } from '../../../test/harness/each-database.ts'
+import { openTestIdentity } from '../../../test/harness/identity.ts'
 import { decisionInput, openTestLedger, testClock, testKeys } from '../../../test/harness/ledger.ts'
 import type { Authorization, AuthorizationRequest } from '../authorize/types.ts'
-import { openIdentity } from '../identity/identity.ts'
 import { withWrongClock } from './clock-fault.ts'
 import { type Active, createDecide } from './decide.ts'
 
 const sha256 = (text: string): string => hash('sha256', text)
-const random = (bytes: number): Uint8Array => randomBytes(bytes)
 
 onEachDatabase((database) => {
   /** A PDP whose policies permit everything, and whose engine takes as long as `during`. */
@@ -26,8 +25,7 @@ onEachDatabase((database) => {
         return store.prompt.query(...asked)
       },
     }
-    const ports = { store: { ...store, prompt }, clock, random, onFailure: () => {} }
-    const open = () => openIdentity(ports)
+    const open = () => openTestIdentity({ ...store, prompt }, clock)
     const [here, elsewhere] = [open(), open()]
     const state = { asked: [] as AuthorizationRequest[][], during: async () => {}, counted: 0, wrong: false, lost: false }
     const bundle = { id: 'b'.repeat(64), servers: new Map([['files', {}]]), digests: decisionInput().digests, access: '' }

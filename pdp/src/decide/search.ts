@@ -9,7 +9,7 @@ import type { AdvisePorts } from './advise.ts'
 import { authorizeAll, mapQuestion } from './advise.ts'
 import type { Active } from './decide.ts'
 
-type Ports = Pick<AdvisePorts, 'active' | 'teamsOf' | 'clock'>
+type Ports = Pick<AdvisePorts, 'active' | 'standingOf' | 'clock'>
 
 /** The MCP list whose visibility answers a search over tools. */
 const LIST = { name: 'tools/list' }

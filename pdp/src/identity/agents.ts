@@ -36,7 +36,7 @@ const PUT = `insert into agents as a (id, created, scopes, disabled)
   values ($1, $2::timestamptz, coalesce($3::text[], $5::text[]),
     case when $4::boolean then $2::timestamptz end)
   on conflict (id) do update set scopes = coalesce($3::text[], a.scopes),
-    disabled = case when $4 is null then a.disabled when $4 then coalesce(a.disabled, $2) end`
+    disabled = case when $4::boolean is null then a.disabled when $4 then coalesce(a.disabled, $2::timestamptz) end`
 
 function agentRowOf(row: Row): AgentRow {
   return {

@@ -13,7 +13,13 @@ import { onEachDatabase } from '../../../test/harness/each-database.ts'
 import { testClock } from '../../../test/harness/ledger.ts'
 import { type Heard, openChangeFeed } from './change-feed.ts'
 
-onEachDatabase((database, name) => {
+const connected = async (url: string | undefined): Promise<Client> => {
+  const client = new Client({ connectionString: url })
+  await client.connect()
+  return client
+}
+
+onEachDatabase((database, kindOf) => {
   /** A feed that looks when told; `alter` changes what the database answers to a look. */
   const setUp = (alter: (row: Row) => Row | Promise<Row> = (row) => row) => {
     const clock = testClock()
@@ -25,7 +31,8 @@ onEachDatabase((database, name) => {
       query: async (...asked) => {
         state.looks += 1
         if (state.fail) throw new Error('connection lost')
-        return Promise.all((await store.prompt.query(...asked)).map(alter))
+        const answer = await store.prompt.query(...asked)
+        return Promise.all(answer.map(async (row) => alter(row)))
       },
     }
     const failures: unknown[] = []
@@ -93,8 +100,8 @@ onEachDatabase((database, name) => {
       await feed.pollNow()
       return heard
     }
-    for (const one of quiet) expect(await telling(`update ${table} set ${one} where id = $1`), one).toEqual([[], []])
-    for (const one of set) expect(await telling(`update ${table} set ${one} where id = $1`), one).toEqual([[{ kind, id }], []])
+    for (const one of quiet) expect([one, await telling(`update ${table} set ${one} where id = $1`)]).toEqual([one, [[], []]])
+    for (const one of set) expect([one, await telling(`update ${table} set ${one} where id = $1`)]).toEqual([one, [[{ kind, id }], []]])
     if (kind === 'user') await sql.query('delete from grants where user_id = $1', [id])
     if (kind === 'user') await sql.query('delete from login_sessions where user_id = $1', [id])
     if (kind === 'agent') await sql.query('delete from grants where agent = $1', [id])
@@ -259,18 +266,12 @@ onEachDatabase((database, name) => {
     await expect.poll(kept).not.toContain(user)
   })
 
-  describe.runIf(name === 'postgres')('on PostgreSQL', () => {
-    const connected = async (): Promise<Client> => {
-      const client = new Client({ connectionString: database().url })
-      await client.connect()
-      return client
-    }
-
+  describe.runIf(kindOf === 'postgres')('on PostgreSQL', () => {
     test('what commits late is not missed, and nothing is told twice', async () => {
       const { feed, heard, sql } = setUp()
       const [late, other] = [await rows(), await rows()]
       await feed.pollNow()
-      const client = await connected()
+      const client = await connected(database().url)
       await client.query('begin')
       await client.query('savepoint one')
       await client.query(`update users set teams = '{late}' where id = $1`, [late.name])
@@ -288,7 +289,7 @@ onEachDatabase((database, name) => {
     test('a notification makes it look at once; what it says is nothing', async () => {
       const { feed, heard, state } = setUp()
       await feed.start()
-      const client = await connected()
+      const client = await connected(database().url)
       await expect.poll(() => state.looks).toBeGreaterThan(2)
       const victim = await rows()
       const since = feed.position()

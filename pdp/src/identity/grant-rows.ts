@@ -56,9 +56,9 @@ export function grantRowOf(row: Row): GrantRow {
 }
 
 function clientOf(row: Row): GrantRow['client'] {
-  const [issuer, subject, client] = [row['issuer'], row['subject'], row['client']]
-  if (issuer === null) return null
-  return { issuer: String(issuer), subject: String(subject), client: String(client) }
+  const { issuer, subject, client } = row as Record<string, string | null>
+  if (issuer == null || subject == null || client == null) return null
+  return { issuer, subject, client }
 }
 
 function timeOf(value: unknown): string | null {

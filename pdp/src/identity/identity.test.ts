@@ -1,5 +1,5 @@
 // Grants, PEPs and users on both databases: made, resolved, expired, revoked, and tried again.
-import { hash, randomBytes, randomUUID } from 'node:crypto'
+import { hash, randomUUID } from 'node:crypto'
 import { expect, test } from 'vitest'
 import {
   createdGrant,
@@ -13,20 +13,18 @@ import { isWellFormedToken } from '../../../schemas/identifiers.ts'
 import { GRANT_AGE_MS_MAX } from '../../../schemas/limits.ts'
 import { SCOPES } from '../../../schemas/scopes.ts'
 import { onEachDatabase } from '../../../test/harness/each-database.ts'
+import { openTestIdentity } from '../../../test/harness/identity.ts'
 import { faultyAt, faultySql, testClock } from '../../../test/harness/ledger.ts'
-import { openIdentity } from './identity.ts'
 import { clientKey } from './resolve.ts'
-import { teamsOf } from './users.ts'
 
 const DAY_MS = 86_400_000
 const EVERY = SCOPES.toSorted()
 const ALL = { user: EVERY, agent: EVERY, grant: EVERY }
 const sha256 = (text: string): string => hash('sha256', text)
-const random = (bytes: number): Uint8Array => randomBytes(bytes)
-let users = 0
+let people = 0
 
 const request = (change: object = {}) => {
-  const user = `user-${users++}`
+  const user = `user-${people++}`
   return {
     user,
     agent: 'ci',
@@ -43,10 +41,9 @@ onEachDatabase((database) => {
     const { store } = database()
     const { sql } = store
     const open = (of: Sql = sql) => {
-      const ports = { clock, random, onFailure: () => {} }
-      const { grants, resolver, peps } = openIdentity({ ...ports, store: { ...store, sql: of } })
+      const { grants, resolver, peps, users } = openTestIdentity({ ...store, sql: of }, clock)
       const resolve = async (digest: string) => (await resolver.resolveGrants([digest])).get(digest)
-      return { ...grants, ...resolver, ...peps, resolve }
+      return { ...grants, ...resolver, ...peps, ...users, resolve }
     }
     return { clock, sql, open, here: open(), elsewhere: open() }
   }
@@ -66,7 +63,7 @@ onEachDatabase((database) => {
     expect(await here.resolveGrants([digest, sha256('other'), digest])).toEqual(
       new Map([[digest, {
         id: made.id, user: asked.user, agent: 'ci', teams: ['a', 'b'], servers: ['files'],
-        scopes: ALL, expiresAt: clock.now() + DAY_MS,
+        scopes: ALL, expiresAt: clock.now() + DAY_MS, client: null,
       }]]),
     ) // biome-ignore format: a table
     const [stored] = await sql.query('select g::text as text from grants g where id = $1', [
@@ -82,7 +79,7 @@ onEachDatabase((database) => {
   })
 
   test("teams are the user's: a second grant adds to them, for the first one as well", async () => {
-    const { here, sql } = setUp()
+    const { here } = setUp()
     const first = request({ teams: ['a'] })
     const digest = sha256((await here.createGrant(first)).token)
     expect((await here.resolveGrants([digest])).get(digest)?.teams).toEqual(['a'])
@@ -93,8 +90,7 @@ onEachDatabase((database) => {
     ])
     expect((await here.resolveGrants([digest])).get(digest)?.teams).toEqual(['a', 'b', 'c'])
     expect((await here.createGrant({ ...first, teams: [] })).teams).toEqual(['a', 'b', 'c'])
-    expect(await teamsOf(sql, first.user)).toEqual(['a', 'b', 'c'])
-    expect(await teamsOf(sql, 'nobody-knows')).toEqual([])
+    expect((await here.showUser(first.user))?.teams).toEqual(['a', 'b', 'c'])
   })
 
   test('a grant ends at its expiry, to the millisecond, remembered or not', async () => {
@@ -127,10 +123,10 @@ onEachDatabase((database) => {
   })
 
   test('two grants at once for a new user: one user, both grants', async () => {
-    const { here, elsewhere, sql } = setUp()
+    const { here, elsewhere } = setUp()
     const asked = request()
     await Promise.all([here.createGrant(asked), elsewhere.createGrant({ ...asked, teams: ['z'] })])
-    expect(await teamsOf(sql, asked.user)).toEqual(['a', 'b', 'z'])
+    expect((await here.showUser(asked.user))?.teams).toEqual(['a', 'b', 'z'])
     expect(await here.listGrants({ user: asked.user, limit: 9 })).toHaveLength(2)
   })
 

@@ -1,18 +1,17 @@
 // When a grant was last used and from where, on both databases: seldom written, by whom it was used last, and never waited for.
-import { randomBytes, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { LAST_USED_MS } from '../../../schemas/limits.ts'
 import { onEachDatabase } from '../../../test/harness/each-database.ts'
+import { openTestIdentity } from '../../../test/harness/identity.ts'
 import { faultySql, testClock } from '../../../test/harness/ledger.ts'
-import { openIdentity } from './identity.ts'
 import { keepLastUse } from './last-use.ts'
 
 onEachDatabase((database) => {
   const setUp = async () => {
     const clock = testClock()
     const { store } = database()
-    const random = (bytes: number): Uint8Array => randomBytes(bytes)
-    const identity = openIdentity({ store, clock, random, onFailure: () => {} })
+    const identity = openTestIdentity(store, clock)
     const request = { user: null, agent: 'ci', servers: ['files'], expiresInMs: 86_400_000 }
     const { id } = await identity.grants.createGrant(request)
     const row = async () => {

@@ -33,7 +33,10 @@ function setUp(stored: Record<string, number>, max = 100) {
     max,
   })
   return {
-    ...{ asked, state, stored, changes },
+    asked,
+    state,
+    stored,
+    changes,
     get: async (...keys: string[]) =>
       Object.fromEntries([...(await get(keys))].map(([key, { value }]) => [key, value])),
     change: (key: string, value?: number) => {

@@ -81,7 +81,8 @@ const BY_CLIENT = `(g.issuer, g.subject, g.client) in (
   select key->>0, key->>1, key->>2 from (select unnest($1::text[])::json as key) as keys)`
 
 function clientKeyOf(row: Row): string {
-  return clientKey(row as unknown as ClientKey)
+  const { issuer, subject, client } = row as ClientKey
+  return clientKey({ issuer, subject, client })
 }
 
 function textOf(name: string): (row: Row) => string {

@@ -1,8 +1,7 @@
 // Owns the people the gateway knows: who they are, the teams they are in and what they may do at most. Never a credential.
 import type { Offboarded, UserRequest, UserRow, UsersQuery } from '../../../schemas/admin-api.ts'
-import type { Row, Sql } from '../../../schemas/database/sql.ts'
+import type { Row } from '../../../schemas/database/sql.ts'
 import { SCOPES } from '../../../schemas/scopes.ts'
-import { TEAMS } from './grant.ts'
 import type { IdentityPorts } from './grants.ts'
 import { Refused } from './refused.ts'
 
@@ -62,13 +61,6 @@ export function openUsers({ sql, clock, feed }: Omit<IdentityPorts, 'random'>): 
       return showUser(id)
     },
   }
-}
-
-/** Teams of a user, sorted; none for a user the gateway does not know, or not any more. */
-export async function teamsOf(sql: Sql, user: string): Promise<readonly string[]> {
-  const text = `select ${TEAMS} as teams from users u where id = $1 and offboarded is null`
-  const [row] = await sql.query(text, [user], 'teams')
-  return (row?.['teams'] as string[] | undefined) ?? []
 }
 
 /** `$1` is now. */

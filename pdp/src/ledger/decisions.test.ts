@@ -63,7 +63,7 @@ onEachDatabase((database) => {
   test('one decision, whole', async () => {
     expect(await showDecision(ports(), ids[0] ?? '')).toEqual({
       id: ids[0], at: '2026-11-22T12:00:00.000Z', user: 'alice', agent: 'ci-fixer', server: 'files',
-      method: 'tools/call', tool: 'write_file', arguments: { path: 'drafts/ä.txt' }, argumentsLength: 23,
+      method: 'tools/call', tool: 'write_file', arguments: { path: 'drafts/ä.txt' }, argumentsLength: 23, argumentsShown: true,
       verdict: 'allow',
       code: 'permit', errors: [],
       shadow: null,

@@ -15,7 +15,7 @@ import {
 import { DECISIONS_CHUNK_ROWS, LISTED_ARGUMENTS_LENGTH_MAX } from '../../../schemas/limits.ts'
 import type { Vault } from '../keys/vault.ts'
 import type { DetailValues } from './commitments.ts'
-import { DETAIL_COLUMNS, DETAIL_JOINS, openDetail } from './open-detail.ts'
+import { DETAIL_COLUMNS, DETAIL_JOINS, openDetail, parseJson } from './open-detail.ts'
 
 export type DecisionsPorts = { readonly store: { readonly sql: Sql }; readonly vault: Vault }
 
@@ -154,13 +154,4 @@ function outcomeOf(bytes: Uint8Array | null): DecisionRow['outcome'] {
   if (!read.success) return null
   const { rs, st, ms, er, by }: OutcomeLeaf = read.data
   return { result: rs, status: st, upstreamMs: ms, isError: er, bytes: by }
-}
-
-function parseJson(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(Buffer.from(bytes).toString('utf8'))
-  } catch {
-    // Not JSON is not a leaf, which is what the caller makes of undefined.
-    return undefined
-  }
 }

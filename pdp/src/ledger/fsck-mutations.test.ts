@@ -194,7 +194,14 @@ test(
     const rows = await query(
       'select distinct on (kind) id, kind, leaf from record order by kind, id',
     )
-    expect(rows.map((row) => row['kind'])).toEqual(['decision', 'outcome', 'pdp-close', 'pdp-open'])
+    expect(rows.map((row) => row['kind'])).toEqual([
+      'act',
+      'act-outcome',
+      'decision',
+      'outcome',
+      'pdp-close',
+      'pdp-open',
+    ])
     const unfound: string[] = []
     let changes = 0
     for (const row of rows) {

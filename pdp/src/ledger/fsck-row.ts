@@ -114,9 +114,9 @@ export function isSigned(
   return false
 }
 
-/** A decision has a detail that opens and fits its commitments; no other leaf has one. */
+/** A decision and an act have a detail that opens and fits its commitments; no other leaf has one. */
 export function checkDetail(leaf: Leaf, row: Row, vault: Vault, report: Report): void {
-  if (leaf.k !== 'decision') {
+  if (leaf.k !== 'decision' && leaf.k !== 'act') {
     if (row['detail_id'] !== null) report('detail', `a leaf of kind ${leaf.k} has a detail`)
     if (row['person'] !== null) report('person', `a leaf of kind ${leaf.k} names a person`)
     return

@@ -57,15 +57,15 @@ onEachDatabase((database) => {
     const ports = { store: { sql }, deploymentPublicKey: deployment.publicKey, vault, now: LATER }
     for await (const line of fsck(ports)) lines.push(line)
     expect(lines).toEqual([
-      { kind: 'progress', checked: 7, total: 7 },
-      { kind: 'summary', checked: 7, findings: 0 },
+      { kind: 'progress', checked: 9, total: 9 },
+      { kind: 'summary', checked: 9, findings: 0 },
     ])
   })
 
   test('the keys of another deployment fit nothing', async () => {
     const strange = await findings(database().store.sql, testKeys())
     expect(new Set(strange.map(({ check }) => check))).toEqual(new Set(['instance_key', 'detail']))
-    expect(new Set(strange.map(({ id }) => id)).size).toBe(7)
+    expect(new Set(strange.map(({ id }) => id)).size).toBe(9)
   })
 
   test.each<{ name: string; want: string; act: () => Promise<unknown> }>([
@@ -136,6 +136,43 @@ onEachDatabase((database) => {
         query(`insert into record_detail (id, key_ref, ct) values (gen_random_uuid(), 1, '')`),
     },
     {
+      name: 'an act removed',
+      want: 'chain',
+      act: () => query(`delete from record where kind = 'act'`),
+    },
+    {
+      name: 'the detail of an act removed',
+      want: 'detail',
+      act: () =>
+        query(`delete from record_detail where id = (select id from record where kind = 'act')`),
+    },
+    {
+      name: 'the detail of an act that is that of a decision',
+      want: 'detail',
+      act: () =>
+        query(
+          `update record_detail d set ct = o.ct, key_ref = o.key_ref from record_detail o
+        where d.id = (select id from record where kind = 'act') and o.id = $1`,
+          [decisions[0]],
+        ),
+    },
+    {
+      name: 'an act of another person',
+      want: 'person',
+      act: () =>
+        query(
+          `update record set person = (select person from record where id = $1)
+        where kind = 'act'`,
+          [decisions[0]],
+        ),
+    },
+    {
+      name: 'a detail for the end of an act',
+      want: 'detail',
+      act: () =>
+        query(`insert into record_detail select id, 1, '' from record where kind = 'act-outcome'`),
+    },
+    {
       name: 'a detail for an outcome',
       want: 'detail',
       act: () =>
@@ -168,12 +205,12 @@ onEachDatabase((database) => {
     {
       name: 'a record in a real epoch, signed with a key a PEP announced there',
       want: 'instance_key',
-      act: () => forge(({ own, real }) => [{ ...own, ep: real.ep, sq: 6 }]),
+      act: () => forge(({ own, real }) => [{ ...own, ep: real.ep, sq: 8 }]),
     },
     {
       name: 'a record in a real epoch with a forged signature',
       want: 'signature',
-      act: () => forge(({ real }) => [{ ...real, k: 'pdp-close', n: 6, sq: 6 }]),
+      act: () => forge(({ real }) => [{ ...real, k: 'pdp-close', n: 8, sq: 8 }]),
     },
     {
       name: 'a real announcement used again for another epoch',

@@ -10,9 +10,10 @@ import { uuidV7 } from '../../../schemas/uuid.ts'
 import type { Keys } from '../keys/keys.ts'
 import { createInstance, type Instance, type LeafBody, openMessage } from './instance.ts'
 import { type Issued, trackIssued, type Waiting } from './issued.ts'
+import { sealAct } from './seal-act.ts'
 import { sealDecision } from './seal-decision.ts'
-import { createSubjectKeys } from './subject-keys.ts'
-import type { EngineIdentity, Ledger, LedgerStats } from './types.ts'
+import { createSubjectKeys, type SubjectKey } from './subject-keys.ts'
+import type { EngineIdentity, Ledger, LedgerStats, Sealed } from './types.ts'
 import { createWriter, type Write } from './writer.ts'
 
 export type { Ledger } from './types.ts'
@@ -59,24 +60,40 @@ export async function openLedger(ports: LedgerPorts): Promise<Ledger> {
     if (!open) throw new Error('the ledger is closed')
   }
 
+  function subjectOf(user: string | null): SubjectKey {
+    const subject = subjects.get(user)
+    if (subject === undefined) throw new Error('seal was called before prepare for its user')
+    return subject
+  }
+
+  /** Throws where nothing may be issued now. */
+  function assertIssuing(): void {
+    assertOpen()
+    issued.assertRoom()
+  }
+
+  /** What is issued waits from here on until it is seen in the database. */
+  function waiting(sealed: Sealed, pep: string | null): Sealed {
+    issued.add({ ...sealed, issuedAt: clock.monotonic(), pep })
+    return sealed
+  }
+
   return {
     epoch: instance.epoch,
     keyId: instance.keyId,
     prepare: subjects.prepare,
     seal(input) {
-      assertOpen()
-      issued.assertRoom()
-      const subject = subjects.get(input.user)
-      if (subject === undefined) throw new Error('seal was called before prepare for its user')
-      const sealed = sealDecision({ instance, engine, random }, subject, input)
-      const pep = input.mode === 'enforced' ? input.pep : null
-      issued.add({ ...sealed, issuedAt: clock.monotonic(), pep })
-      return sealed
+      assertIssuing()
+      const sealed = sealDecision({ instance, engine, random }, subjectOf(input.user), input)
+      return waiting(sealed, input.mode === 'enforced' ? input.pep : null)
+    },
+    sealAct(input) {
+      assertIssuing()
+      return waiting(sealAct({ instance, random }, subjectOf(input.user), input), null)
     },
     append: (records) => append(desk, records),
     async sealOutcomes(pep, outcomes) {
-      assertOpen()
-      issued.assertRoom()
+      assertIssuing()
       const leaves: SignedRecord[] = []
       for (const outcome of outcomes) {
         leaves.push(issueLeaf(desk, outcomeBody(pep, outcome)))
@@ -85,6 +102,10 @@ export async function openLedger(ports: LedgerPorts): Promise<Ledger> {
         assertOpen()
       }
       await append(desk, leaves)
+    },
+    async sealActOutcome(act, status) {
+      assertIssuing()
+      await append(desk, [issueLeaf(desk, { k: 'act-outcome', of: act, st: status })])
     },
     sweep,
     stats: () => statsOf(desk),

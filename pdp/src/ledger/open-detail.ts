@@ -1,5 +1,5 @@
-// Owns opening the encrypted detail of a stored decision. Never checks it against the leaf: fsck
-// does.
+// Owns opening what a row stores of a decision or an act: its leaf, and its encrypted detail. Never checks one against
+// the other: fsck does.
 import { createSecretKey } from 'node:crypto'
 import type { Row } from '../../../schemas/database/sql.ts'
 import type { Vault } from '../keys/vault.ts'
@@ -22,6 +22,15 @@ export function openDetail(
   const key = vault.unwrap(person, month, wrapped)
   if (key === undefined) return undefined
   return decryptDetail({ key: createSecretKey(key), id, leafHash }, ct)
+}
+
+/** A stored leaf as JSON; undefined when its bytes are none: then it is no leaf. */
+export function parseJson(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(bytes).toString('utf8'))
+  } catch {
+    return undefined
+  }
 }
 
 type DetailRow = {

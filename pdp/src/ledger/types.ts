@@ -2,6 +2,7 @@
 import type { VerdictCode } from '../../../schemas/codes.ts'
 import type { SignedRecord } from '../../../schemas/leaf.ts'
 import type { Outcome } from '../../../schemas/pep-api.ts'
+import type { ActInput } from './seal-act.ts'
 
 /** The engine that decides here: name, version, SHA-256 of its wasm. */
 export type EngineIdentity = { readonly n: string; readonly v: string; readonly h: string }
@@ -80,10 +81,14 @@ export type Ledger = {
    * to be written. Writes nothing.
    */
   readonly seal: (input: DecisionInput) => Sealed
-  /** Commits records that the PDP writes itself (advisory decisions). */
+  /** Commits records that the PDP writes itself (advisory decisions, acts). */
   readonly append: (records: readonly SignedRecord[]) => Promise<void>
   /** Seals and commits what a PEP reports. Does NOT check that the decisions are that PEP's. */
   readonly sealOutcomes: (pep: string, outcomes: readonly Outcome[]) => Promise<void>
+  /** As `seal`, what an operator orders: nothing may be done about it before its row is committed. */
+  readonly sealAct: (input: ActInput) => Sealed
+  /** Seals and commits how an act was answered: an HTTP status. */
+  readonly sealActOutcome: (act: string, status: number) => Promise<void>
   /** One pass of the back-fill; runs by itself every second. */
   readonly sweep: () => Promise<void>
   readonly stats: () => LedgerStats

@@ -1,5 +1,8 @@
 // Owns tests in the file format of `cedar run-tests`, so that the stock command line runs them too. Pure.
 import { z } from 'zod'
+import { ENTITY } from '../../../schemas/cedar.ts'
+import { NO_CEILINGS } from '../../../schemas/scopes.ts'
+import { scopesOf } from '../authorize/request.ts'
 import type { SourceFile } from '../bundle/files.ts'
 import type { Finding, Place } from '../bundle/findings.ts'
 import { errorAt, placeOf } from '../bundle/findings.ts'
@@ -59,7 +62,7 @@ export function readCedarTests(source: SourceFile): {
         kind: 'cedar',
         texts: {
           request: JSON.stringify({ principal, action, resource }),
-          context: JSON.stringify(withoutEscapes(context)),
+          context: JSON.stringify(withoutEscapes(contextOf(action, context))),
           entities: JSON.stringify(withoutEscapes(test.entities)),
         },
       },
@@ -72,6 +75,11 @@ export function readCedarTests(source: SourceFile): {
     }
   })
   return { tests, findings: [] }
+}
+
+/** Scopes need not be said: without a word of them, nobody set a ceiling. */
+function contextOf(action: Uid, context: Record<string, unknown>): Record<string, unknown> {
+  return action.type === ENTITY.action ? { scopes: scopesOf(NO_CEILINGS), ...context } : context
 }
 
 /** JSON is read as the YAML that it is, for its lines; what only YAML takes would fail in the stock command line. */

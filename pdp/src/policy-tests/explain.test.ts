@@ -1,9 +1,10 @@
 // One decision explained: its policies where they stand, and for want of a permit, what kept each near one away.
 import { beforeAll, expect, test } from 'vitest'
+import { NO_CEILINGS } from '../../../schemas/scopes.ts'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
 import type { Bundle } from '../bundle/bundle.ts'
 import { explain } from './explain.ts'
-import { requestOf } from './message.ts'
+import { type Caller, requestOf } from './message.ts'
 import { loadTestBundle } from './testing.ts'
 
 let bundle: Bundle
@@ -19,7 +20,7 @@ const ANN = {
   sourceIp: '::1',
   era: undefined,
 }
-const order = (args: JsonObject, who: Partial<typeof ANN> = {}) =>
+const order = (args: JsonObject, who: Partial<Caller> = {}) =>
   explain(
     bundle,
     requestOf(
@@ -46,6 +47,15 @@ test('a policy that fails is named as failed', async () => {
   expect(code).toBe('policy_error')
   expect(policies.map(({ id, role }) => [id, role])).toEqual([['shop/no-overflow', 'failed']])
 })
+
+test('a ceiling is named by its base policy, which stands in no file of the bundle', async () => {
+  const scopes = { ...NO_CEILINGS, grant: ['mcp:read'] as const }
+  const { code, detail, policies } = await order({ amount: 1, note: 'ok' }, { scopes })
+  expect([code, detail]).toEqual(['forbid', expect.stringContaining('mcp:write')])
+  expect(policies).toEqual([
+    expect.objectContaining({ id: 'cedargate/scope-write', effect: 'forbid', file: 'cedargate/base.cedar' }),
+  ])
+}) // biome-ignore format: a long row
 
 test('the conditions of a near permit, as Cedar prints them', async () => {
   const { near } = await order({ amount: 200, note: 'no' })

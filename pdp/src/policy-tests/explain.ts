@@ -7,7 +7,7 @@ import type { Bundle, BundlePolicy } from '../bundle/bundle.ts'
 import { startCandidate } from '../engine/candidate.ts'
 import { startOffline, startWhole } from './offline.ts'
 
-/** A policy of the answer, as its team wrote it. `role`: it determined the verdict, or failed to evaluate. */
+/** A policy of the answer, as it is written; one of the gateway's own is in `cedargate/base.cedar`. `role`: it determined the verdict, or failed to evaluate. */
 export type ExplainedPolicy = {
   readonly id: string
   readonly role: 'determining' | 'failed'
@@ -74,11 +74,11 @@ export async function explain(bundle: Bundle, request: AuthorizationRequest): Pr
 }
 
 function explained(
-  { policies }: Bundle,
+  { policies, base }: Bundle,
   id: string,
   role: ExplainedPolicy['role'],
 ): ExplainedPolicy | undefined {
-  const found = policies.get(id)
+  const found = policies.get(id) ?? base.get(id)
   if (found === undefined) return undefined
   const { effect, file, place, text } = found
   return { id, role, effect, file, ...place, text }

@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { VERDICT_CODES } from '../../../schemas/codes.ts'
 import { sha256Hex, subjectId } from '../../../schemas/identifiers.ts'
 import { METHODS } from '../../../schemas/mcp.ts'
+import { SCOPES, scopes } from '../../../schemas/scopes.ts'
 import type { Bundle } from '../bundle/bundle.ts'
 import type { SourceFile } from '../bundle/files.ts'
 import type { Finding } from '../bundle/findings.ts'
@@ -41,10 +42,20 @@ const expectedList = z.preprocess(
   }),
 )
 
+const ceilings = z.strictObject({
+  user: scopes.default([...SCOPES]),
+  agent: scopes.default([...SCOPES]),
+  grant: scopes.default([...SCOPES]),
+})
+
 const person = z.preprocess(
   (written) => (Array.isArray(written) ? { teams: written } : written),
   z
-    .strictObject({ teams: z.array(subjectId).optional(), agent: subjectId.optional() })
+    .strictObject({
+      teams: z.array(subjectId).optional(),
+      agent: subjectId.optional(),
+      scopes: ceilings.optional(),
+    })
     .refine(({ teams, agent }) => teams !== undefined || agent !== undefined, {
       error: 'say `teams: […]` for a person, or only `agent` for an agent that acts for nobody',
     }),
@@ -141,9 +152,10 @@ function listing(server: string): SentMessage {
 }
 
 function callerOf({ now, era, sourceIp }: Matrix, name: string, who: Person): Caller {
-  const { teams, agent = 'test' } = who
+  const { teams, agent = 'test', scopes: of } = who
   const user = teams === undefined ? null : name
-  return { user, teams: teams ?? [], agent, time: Date.parse(now), sourceIp, era }
+  const time = Date.parse(now)
+  return { user, teams: teams ?? [], agent, ...(of && { scopes: of }), time, sourceIp, era }
 }
 
 function sentMessage(of: Call): SentMessage {
@@ -201,7 +213,7 @@ function callMistakes(of: Call, matrix: Matrix, bundle: Bundle, path: PropertyKe
     found.push(...unknownTools([of.tool], of.server, bundle, [...path, 'tool']))
   }
   for (const [user, { policies = [] }] of expected) {
-    const unknown = policies.filter((id) => !bundle.policies.has(id))
+    const unknown = policies.filter((id) => !bundle.policies.has(id) && !bundle.base.has(id))
     for (const id of unknown) {
       found.push({
         path: [...path, 'expect', user, 'policies'],

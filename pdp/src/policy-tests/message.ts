@@ -3,6 +3,7 @@
 import { OWN_AGENT } from '../../../schemas/identifiers.ts'
 import type { Era } from '../../../schemas/mcp.ts'
 import { METHODS, senderOf } from '../../../schemas/mcp.ts'
+import { type Ceilings, NO_CEILINGS } from '../../../schemas/scopes.ts'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
 import type { AuthorizationRequest } from '../authorize/types.ts'
 import { readMessage } from '../decide/read-message.ts'
@@ -14,6 +15,8 @@ export type Caller = {
   readonly user: string | null
   readonly teams: readonly string[]
   readonly agent: string
+  /** Default: nobody set a ceiling. */
+  readonly scopes?: Ceilings
   readonly time: number
   readonly sourceIp: string
   readonly era: Era | undefined
@@ -27,7 +30,7 @@ export type SentMessage = {
 
 /** The request of a caller whose grant `test` lasts for an hour; the gateway's own agent has none. */
 export function requestOf(caller: Caller, message: SentMessage): AuthorizationRequest {
-  const { user, teams, agent, time, sourceIp } = caller
+  const { user, teams, agent, scopes = NO_CEILINGS, time, sourceIp } = caller
   const eras = METHODS.get(message.method)?.eras ?? []
   const isGateway = user === null && agent === OWN_AGENT
   return {
@@ -35,6 +38,7 @@ export function requestOf(caller: Caller, message: SentMessage): AuthorizationRe
     teams: user === null ? [] : teams,
     agent,
     grant: isGateway ? null : { id: 'test', expiresAt: time + GRANT_LASTS_MS },
+    scopes,
     server: message.server,
     from: senderOf(message.method),
     method: message.method,

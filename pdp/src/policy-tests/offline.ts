@@ -23,6 +23,7 @@ export type Offline = {
 
 /** What of a bundle's content is read here. */
 export type BundleContent = {
+  readonly base: Readonly<Record<string, PolicyJson>>
   readonly policies: Readonly<Record<string, PolicyJson>>
   readonly schema: object
   readonly servers: Readonly<
@@ -46,7 +47,7 @@ export function contentOf({ content }: Pick<Bundle, 'content'>): BundleContent {
 
 /** A started engine with the bundle in it. Throws when the bundle cannot be activated. */
 export async function startOffline(bundle: Bundle): Promise<Offline> {
-  const { policies } = contentOf(bundle)
+  const { base, policies } = contentOf(bundle)
   const enforced = Object.entries(policies).filter(
     ([id]) => bundle.policies.get(id)?.mode === 'enforced',
   )
@@ -56,7 +57,7 @@ export async function startOffline(bundle: Bundle): Promise<Offline> {
   return {
     authorize: (requests) => inChunks(authorizer, requests),
     async evaluate(texts) {
-      whole ??= startWhole(bundle, Object.fromEntries(enforced))
+      whole ??= startWhole(bundle, { ...base, ...Object.fromEntries(enforced) })
       return (await whole).evaluate(texts)
     },
     async stop() {

@@ -1,5 +1,6 @@
 // Policy tests of both kinds: what passes, what fails and says why, and every mistake in a test file at its line.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { scopesOf } from '../authorize/request.ts'
 import type { Bundle } from '../bundle/bundle.ts'
 import { BundleError, findingLine } from '../bundle/findings.ts'
 import { withOffline } from './diff.ts'
@@ -59,6 +60,26 @@ describe('a matrix', () => {
     const text = `users: { ann: [staff] }\ntests:\n  - { name: t, server: shop, ${call}, expect: { ann: ${expected} } }\n`
     expect((await outcomes(text))[0]?.replace('✓ t › ann', '✓')).toBe(says)
   }) // biome-ignore format: a table
+
+  test('knows the ceilings of people, and the base policies', async () => {
+    const text = `
+users:
+  ann: { teams: [staff], scopes: { user: [mcp:read] } }
+  ben: { teams: [staff], scopes: { agent: [], grant: [mcp:read, mcp:write] } }
+tests:
+  - { server: shop, tool: find, expect: { ann: allow, ben: { verdict: deny, policies: [cedargate/scope-read] } } }
+  - server: shop
+    tool: order
+    arguments: { amount: 1, note: ok }
+    expect: { ann: { verdict: deny, code: forbid, policies: [cedargate/scope-write] } }
+lists:
+  - { server: shop, expect: { ann: [find] } }
+`
+    const { results, untested } = await run(text)
+    expect(results.map(({ passed }) => passed)).toEqual(Array.from(results, () => true))
+    expect(results).toHaveLength(6)
+    expect(untested).toEqual(['shop/order', 'shop/no-overflow'])
+  })
 
   test('knows agents for nobody, agents of people, and the time', async () => {
     const timed = await loadTestBundle({
@@ -146,6 +167,10 @@ describe('mistakes in a matrix', () => {
     { text: '', says: /expected object/ },
     { text: 'users: {}', says: /nobody to ask about/ },
     { text: 'users: { ann: {} }', says: /say `teams: \[…\]` for a person/ },
+    {
+      text: 'users: { ann: { teams: [], scopes: { grant: [mcp:fly] } } }',
+      says: /a\.yaml:1:.*scopes\.grant/,
+    },
     { text: 'users: { "a b": [] }', says: /users/ },
     { text: 'users: { ann: [x], ann: [y] }', says: /unique/ },
   ])('$text', ({ text, says }) => {
@@ -190,6 +215,7 @@ describe('tests as `cedar run-tests` has them', () => {
     { name: 'another reason', change: { reason: ['shop/find'] }, says: '✗ test 1: allow by shop/find, 0 errors ≠ allow (permit) by shop/order' },
     { name: 'another decision', change: { decision: 'deny' }, says: '✗ test 1: deny by shop/order, 0 errors ≠ allow (permit) by shop/order' },
     { name: 'more errors', change: { num_errors: 1 }, says: '✗ test 1: allow by shop/order, 1 errors ≠ allow (permit) by shop/order' },
+    { name: 'scopes', change: { request: { ...REQUEST, context: { ...REQUEST.context, scopes: scopesOf({ user: [], agent: [], grant: [] }) } }, decision: 'deny', reason: ['cedargate/scope-write'] }, says: '✓ test 1' },
     { name: 'nobody', change: { entities: [], decision: 'deny', reason: [] }, says: '✓ test 1' },
     { name: 'an error beside', change: { request: { ...REQUEST, context: { ...REQUEST.context, args: { amount: 1025 } } }, decision: 'deny', reason: [], num_errors: 1 }, says: '✓ test 1' },
     { name: 'what does not fit the schema is no deny', change: { request: { ...REQUEST, action: 'MCP::Action::"shop/fly"' }, decision: 'deny', reason: [] }, says: '✗ test 1: deny, 0 errors ≠ deny (invalid_request): ' },

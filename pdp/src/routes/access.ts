@@ -19,7 +19,7 @@ export type Advise = (
   questions: readonly Evaluation[],
 ) => Promise<EvaluationAnswer[]>
 
-type AccessPorts = {
+export type AccessPorts = {
   readonly advise: Advise
   readonly search: Search
   /** Base URL of this PDP, no trailing slash: AuthZEN §9.1 wants it identical to where the document was found. */

@@ -4,9 +4,6 @@ import { stream } from 'hono/streaming'
 import { z } from 'zod'
 import {
   type CreatedPep,
-  type DecisionRow,
-  type DecisionsQuery,
-  decisionsQuery,
   type FsckLine,
   type PepRow,
   pepRequest,
@@ -14,13 +11,16 @@ import {
 import { type AgentPorts, agentRoutes } from './agents.ts'
 import { type BundlePorts, bundleRoutes } from './bundles.ts'
 import { type ClientGrantPorts, clientGrantRoutes } from './client-grants.ts'
+import { type DecisionPorts, decisionRoutes } from './decisions.ts'
 import { type GrantPorts, grantRoutes, unknownServers } from './grants.ts'
 import { missing } from './missing.ts'
-import { invalid, readBody, readId, readQuery } from './read.ts'
-import type { GuardedRoute, PdpEnv } from './roles.ts'
+import { invalid, readBody, readId } from './read.ts'
+import type { Recorder } from './record-act.ts'
+import { EVERY_ROLE, type GuardedRoute, type PdpEnv } from './roles.ts'
 import { type UserPorts, userRoutes } from './users.ts'
 
 export type AdminPorts = BundlePorts &
+  DecisionPorts &
   GrantPorts &
   ClientGrantPorts &
   UserPorts &
@@ -28,20 +28,29 @@ export type AdminPorts = BundlePorts &
     readonly enrollPep: (servers: readonly string[]) => Promise<CreatedPep>
     readonly listPeps: () => Promise<readonly PepRow[]>
     readonly revokePep: (id: string) => Promise<boolean>
-    readonly listDecisions: (query: DecisionsQuery) => Promise<readonly DecisionRow[]>
-    readonly showDecision: (id: string) => Promise<DecisionRow | undefined>
     readonly fsck: () => AsyncIterable<FsckLine>
   }
 
-export function adminRoutes(ports: AdminPorts): GuardedRoute[] {
+export function adminRoutes(ports: AdminPorts, record: Recorder): GuardedRoute[] {
   return [
-    { method: 'POST', path: '/admin/v1/peps', role: 'operator', handler: enrollPep },
-    { method: 'GET', path: '/admin/v1/peps', role: 'operator', handler: listPeps },
-    { method: 'DELETE', path: '/admin/v1/peps/:id', role: 'operator', handler: revokePep },
-    { method: 'GET', path: '/admin/v1/decisions', role: 'operator', handler: listDecisions },
-    { method: 'GET', path: '/admin/v1/decisions/:id', role: 'operator', handler: showDecision },
-    { method: 'GET', path: '/admin/v1/ledger/fsck', role: 'operator', handler: fsck },
-    { method: 'GET', path: '/admin/v1/bundle', role: 'operator', handler: bundle },
+    {
+      method: 'POST',
+      path: '/admin/v1/peps',
+      role: ['admin'],
+      act: { name: 'peps.enroll', body: pepRequest },
+      handler: enrollPep,
+    },
+    { method: 'GET', path: '/admin/v1/peps', role: EVERY_ROLE, handler: listPeps },
+    {
+      method: 'DELETE',
+      path: '/admin/v1/peps/:id',
+      role: ['admin', 'approver'],
+      act: { name: 'peps.revoke', body: null },
+      handler: revokePep,
+    },
+    { method: 'GET', path: '/admin/v1/ledger/fsck', role: ['admin', 'auditor'], handler: fsck },
+    { method: 'GET', path: '/admin/v1/bundle', role: EVERY_ROLE, handler: bundle },
+    ...decisionRoutes(ports, record),
     ...bundleRoutes(ports),
     ...grantRoutes(ports),
     ...clientGrantRoutes(ports),
@@ -65,18 +74,6 @@ export function adminRoutes(ports: AdminPorts): GuardedRoute[] {
   async function revokePep(c: Context<PdpEnv>): Promise<Response> {
     const found = await ports.revokePep(readId(c))
     return found ? c.body(null, 204) : missing(c, 'pep', 'cedargate peps ls')
-  }
-
-  async function listDecisions(c: Context<PdpEnv>): Promise<Response> {
-    const query = readQuery(c, decisionsQuery)
-    if (query instanceof Response) return query
-    return c.json({ decisions: await ports.listDecisions(query) })
-  }
-
-  async function showDecision(c: Context<PdpEnv>): Promise<Response> {
-    const id = readId(c)
-    const found = z.uuid().safeParse(id).success ? await ports.showDecision(id) : undefined
-    return found === undefined ? missing(c, 'decision', 'cedargate decisions ls') : c.json(found)
   }
 
   function fsck(c: Context<PdpEnv>): Response {

@@ -3,7 +3,7 @@ import type { Context } from 'hono'
 import { type AgentRequest, type AgentRow, agentRequest } from '../../../schemas/admin-api.ts'
 import { OWN_AGENT, subjectId } from '../../../schemas/identifiers.ts'
 import { invalid, readBody, readId } from './read.ts'
-import type { GuardedRoute, PdpEnv } from './roles.ts'
+import { EVERY_ROLE, type GuardedRoute, type PdpEnv } from './roles.ts'
 
 export type AgentPorts = {
   readonly putAgent: (id: string, request: AgentRequest) => Promise<AgentRow>
@@ -12,8 +12,14 @@ export type AgentPorts = {
 
 export function agentRoutes(ports: AgentPorts): GuardedRoute[] {
   return [
-    { method: 'GET', path: '/admin/v1/agents', role: 'operator', handler: list },
-    { method: 'PUT', path: '/admin/v1/agents/:id', role: 'operator', handler: put },
+    { method: 'GET', path: '/admin/v1/agents', role: EVERY_ROLE, handler: list },
+    {
+      method: 'PUT',
+      path: '/admin/v1/agents/:id',
+      role: ['admin'],
+      act: { name: 'agents.put', body: agentRequest },
+      handler: put,
+    },
   ]
 
   async function list(c: Context<PdpEnv>): Promise<Response> {

@@ -2,7 +2,7 @@
 import type { Context } from 'hono'
 import type { BundleRow, BundleState } from '../../../schemas/admin-api.ts'
 import { missing } from './missing.ts'
-import type { GuardedRoute, PdpEnv } from './roles.ts'
+import { EVERY_ROLE, type GuardedRoute, type PdpEnv } from './roles.ts'
 
 export type BundlePorts = {
   readonly bundleState: () => BundleState
@@ -15,10 +15,22 @@ export type BundlePorts = {
 
 export function bundleRoutes(ports: BundlePorts): GuardedRoute[] {
   return [
-    { method: 'GET', path: '/admin/v1/bundles', role: 'operator', handler: list },
-    { method: 'GET', path: '/admin/v1/bundles/:id', role: 'operator', handler: show },
-    { method: 'POST', path: '/admin/v1/bundles/:id/pin', role: 'operator', handler: pin },
-    { method: 'DELETE', path: '/admin/v1/bundles/pin', role: 'operator', handler: unpin },
+    { method: 'GET', path: '/admin/v1/bundles', role: EVERY_ROLE, handler: list },
+    { method: 'GET', path: '/admin/v1/bundles/:id', role: EVERY_ROLE, handler: show },
+    {
+      method: 'POST',
+      path: '/admin/v1/bundles/:id/pin',
+      role: ['policy-author'],
+      act: { name: 'bundles.pin', body: null },
+      handler: pin,
+    },
+    {
+      method: 'DELETE',
+      path: '/admin/v1/bundles/pin',
+      role: ['policy-author'],
+      act: { name: 'bundles.unpin', body: null },
+      handler: unpin,
+    },
   ]
 
   async function list(c: Context<PdpEnv>): Promise<Response> {

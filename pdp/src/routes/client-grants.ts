@@ -15,7 +15,15 @@ export type ClientGrantPorts = {
 }
 
 export function clientGrantRoutes(ports: ClientGrantPorts): GuardedRoute[] {
-  return [{ method: 'POST', path: '/admin/v1/client-grants', role: 'operator', handler: create }]
+  return [
+    {
+      method: 'POST',
+      path: '/admin/v1/client-grants',
+      role: ['admin'],
+      act: { name: 'client-grants.create', body: clientGrantRequest },
+      handler: create,
+    },
+  ]
 
   async function create(c: Context<PdpEnv>): Promise<Response> {
     const body = readBody(c, clientGrantRequest)

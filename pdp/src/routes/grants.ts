@@ -15,7 +15,7 @@ import type { RevokedGrant } from '../identity/grants.ts'
 import { Refused } from '../identity/refused.ts'
 import { missing } from './missing.ts'
 import { invalid, readBody, readId, readQuery } from './read.ts'
-import type { GuardedRoute, PdpEnv } from './roles.ts'
+import { EVERY_ROLE, type GuardedRoute, type PdpEnv } from './roles.ts'
 
 export type GrantPorts = {
   /** Throws Refused where it cannot be. */
@@ -31,11 +31,29 @@ export type GrantPorts = {
 
 export function grantRoutes(ports: GrantPorts): GuardedRoute[] {
   return [
-    { method: 'POST', path: '/admin/v1/grants', role: 'operator', handler: create },
-    { method: 'GET', path: '/admin/v1/grants', role: 'operator', handler: list },
-    { method: 'GET', path: '/admin/v1/grants/:id', role: 'operator', handler: show },
-    { method: 'POST', path: '/admin/v1/grants/:id/rotate', role: 'operator', handler: rotate },
-    { method: 'DELETE', path: '/admin/v1/grants/:id', role: 'operator', handler: revoke },
+    {
+      method: 'POST',
+      path: '/admin/v1/grants',
+      role: ['admin'],
+      act: { name: 'grants.create', body: grantRequest },
+      handler: create,
+    },
+    { method: 'GET', path: '/admin/v1/grants', role: EVERY_ROLE, handler: list },
+    { method: 'GET', path: '/admin/v1/grants/:id', role: EVERY_ROLE, handler: show },
+    {
+      method: 'POST',
+      path: '/admin/v1/grants/:id/rotate',
+      role: ['admin'],
+      act: { name: 'grants.rotate', body: null },
+      handler: rotate,
+    },
+    {
+      method: 'DELETE',
+      path: '/admin/v1/grants/:id',
+      role: ['admin', 'approver'],
+      act: { name: 'grants.revoke', body: null },
+      handler: revoke,
+    },
   ]
 
   async function create(c: Context<PdpEnv>): Promise<Response> {

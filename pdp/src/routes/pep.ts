@@ -1,7 +1,5 @@
 // Owns the PEP face of the PDP: parse, call, serialise. For our own enforcement points only.
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Context } from 'hono'
-import { streamSSE } from 'hono/streaming'
 import type { z } from 'zod'
 import { serverId } from '../../../schemas/identifiers.ts'
 import {
@@ -17,7 +15,6 @@ import {
   type listResponse,
   type Outcome,
   outcomesRequest,
-  type PepEvent,
   type ReviewedResponse,
   type SightingsRequest,
   type serversResponse,
@@ -28,6 +25,7 @@ import type { Decide, Enforcer } from '../decide/decide.ts'
 import type { List } from '../decide/list.ts'
 import type { Events } from '../events.ts'
 import { jsonBody } from './body.ts'
+import { eventsHandler } from './events.ts'
 import type { GuardedRoute, PdpEnv } from './roles.ts'
 
 export type PepPorts = {
@@ -53,8 +51,6 @@ export type PepPorts = {
 type ServersResponse = Readonly<z.infer<typeof serversResponse>>
 type ListResponse = z.infer<typeof listResponse>
 
-const KEEP_ALIVE_MS = 15_000
-
 export function pepRoutes(ports: PepPorts): GuardedRoute[] {
   return [
     { method: 'POST', path: '/pep/v1/identify', role: 'pep', handler: identify },
@@ -64,7 +60,7 @@ export function pepRoutes(ports: PepPorts): GuardedRoute[] {
     { method: 'POST', path: '/pep/v1/definitions', role: 'pep', handler: definitions },
     { method: 'GET', path: '/pep/v1/definitions', role: 'pep', handler: reviewed },
     { method: 'GET', path: '/pep/v1/servers', role: 'pep', handler: servers },
-    { method: 'GET', path: '/pep/v1/events', role: 'pep', handler: events },
+    { method: 'GET', path: '/pep/v1/events', role: 'pep', handler: eventsHandler(ports.events) },
   ]
 
   async function identify(c: Context<PdpEnv>): Promise<Response> {
@@ -122,30 +118,6 @@ export function pepRoutes(ports: PepPorts): GuardedRoute[] {
     if (body instanceof Response) return body
     return c.json({ visible: await ports.list(enforcer(c), body.callers) } satisfies ListResponse)
   }
-
-  async function events(c: Context<PdpEnv>): Promise<Response> {
-    await ports.events.ready()
-    return streamSSE(c, async (stream) => {
-      const ended = new AbortController()
-      stream.onAbort(() => ended.abort())
-      const subscriber = {
-        onEvent: (event: PepEvent) => {
-          void stream.writeSSE({ event: event.kind, data: JSON.stringify(event) })
-        },
-        onEnd: () => ended.abort(),
-      }
-      ports.events.subscribe(subscriber, ended.signal)
-      while (!ended.signal.aborted) {
-        await stream.write(': still here\n\n')
-        await pause(KEEP_ALIVE_MS, ended.signal)
-      }
-    })
-  }
-}
-
-/** Until then or until the signal aborts; keeps no process alive. */
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return sleep(ms, undefined, { signal, ref: false }).catch(() => undefined)
 }
 
 function notEnrolled(c: Context<PdpEnv>): Response {

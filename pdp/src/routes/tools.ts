@@ -10,7 +10,7 @@ import {
 import { sha256Hex } from '../../../schemas/identifiers.ts'
 import { missing } from './missing.ts'
 import { invalid } from './read.ts'
-import type { GuardedRoute, PdpEnv } from './roles.ts'
+import { EVERY_ROLE, type GuardedRoute, type PdpEnv } from './roles.ts'
 
 export type ToolPorts = {
   readonly listTools: (query: ToolsQuery) => Promise<readonly ToolRow[]>
@@ -19,8 +19,8 @@ export type ToolPorts = {
 
 export function toolRoutes(ports: ToolPorts): GuardedRoute[] {
   return [
-    { method: 'GET', path: '/admin/v1/tools', role: 'operator', handler: tools },
-    { method: 'GET', path: '/admin/v1/definitions/:id', role: 'operator', handler: definition },
+    { method: 'GET', path: '/admin/v1/tools', role: EVERY_ROLE, handler: tools },
+    { method: 'GET', path: '/admin/v1/definitions/:id', role: EVERY_ROLE, handler: definition },
   ]
 
   async function tools(c: Context<PdpEnv>): Promise<Response> {

@@ -12,7 +12,7 @@ import { subjectId } from '../../../schemas/identifiers.ts'
 import { orRefused } from './grants.ts'
 import { missing } from './missing.ts'
 import { invalid, readBody, readId, readQuery } from './read.ts'
-import type { GuardedRoute, PdpEnv } from './roles.ts'
+import { EVERY_ROLE, type GuardedRoute, type PdpEnv } from './roles.ts'
 
 export type UserPorts = {
   /** Throws Refused where it cannot be. */
@@ -27,11 +27,29 @@ export type UserPorts = {
 export function userRoutes(ports: UserPorts): GuardedRoute[] {
   const at = '/admin/v1/users/:id'
   return [
-    { method: 'GET', path: '/admin/v1/users', role: 'operator', handler: list },
-    { method: 'GET', path: at, role: 'operator', handler: on(ports.showUser) },
-    { method: 'PUT', path: at, role: 'operator', handler: put },
-    { method: 'POST', path: `${at}/offboard`, role: 'operator', handler: on(ports.offboardUser) },
-    { method: 'POST', path: `${at}/reinstate`, role: 'operator', handler: on(ports.reinstateUser) },
+    { method: 'GET', path: '/admin/v1/users', role: EVERY_ROLE, handler: list },
+    { method: 'GET', path: at, role: EVERY_ROLE, handler: on(ports.showUser) },
+    {
+      method: 'PUT',
+      path: at,
+      role: ['admin'],
+      act: { name: 'users.put', body: userRequest },
+      handler: put,
+    },
+    {
+      method: 'POST',
+      path: `${at}/offboard`,
+      role: ['admin', 'approver'],
+      act: { name: 'users.offboard', body: null },
+      handler: on(ports.offboardUser),
+    },
+    {
+      method: 'POST',
+      path: `${at}/reinstate`,
+      role: ['admin'],
+      act: { name: 'users.reinstate', body: null },
+      handler: on(ports.reinstateUser),
+    },
   ]
 
   async function list(c: Context<PdpEnv>): Promise<Response> {

@@ -13,6 +13,7 @@ import { withFiles } from '../../../pdp/src/bundle/testing.ts'
 import { activate, evaluate, startCedar } from '../../../pdp/src/engine/cedar.ts'
 import { loadCedarWasm } from '../../../pdp/src/engine/wasm.ts'
 import { type PolicyJson, packGeneration, unpackGeneration } from '../../../schemas/cedar.ts'
+import { NO_CEILINGS } from '../../../schemas/scopes.ts'
 import { ARGUMENTS, benchBundle, SERVERS, serverOf, TOOLS_EACH, toolOf } from './bundles.ts'
 
 export type Percentiles = { readonly p50Ms: number; readonly p99Ms: number }
@@ -90,6 +91,7 @@ export function requestOf(index: number): AuthorizationRequest {
     method: 'tools/call',
     params: { name, arguments: { ...ARGUMENTS, owner: `own${index}-acme` } },
     definition: null,
+    scopes: NO_CEILINGS,
     definitionRequired: false,
     from: 'client',
     time: 1_800_000_000_000 + index,

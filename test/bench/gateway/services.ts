@@ -7,13 +7,12 @@ import { join } from 'node:path'
 import { Client } from 'pg'
 import { z } from 'zod'
 import { freePort } from '../../../pep/src/upstream/free-port.ts'
-import { endCommand, type Running, runCommand, sleep, startCommand } from '../../harness/command.ts'
+import { endCommand, startCommand } from '../../harness/command.ts'
+import { answers, command, type Env, json, waitFor } from './commands.ts'
 import type { Arm } from './measure.ts'
+import { signInFirstAdmin, startPdp } from './pdp-process.ts'
 
 export type Gateway = { readonly arm: Arm; readonly stop: () => Promise<void> }
-type Env = Readonly<Record<string, string>>
-
-const START_TIMEOUT_MS = 45_000
 const SERVER = 'bench'
 const bundle = join(import.meta.dirname, '..', 'bundle')
 
@@ -44,6 +43,7 @@ export type Services = {
   readonly pdpUrl: string
   readonly pepUrl: string
   readonly pepPid: number
+  /** Of a session of the first admin. */
   readonly operatorToken: string
   /** Resolves when its process is gone. */
   readonly stopPep: () => Promise<void>
@@ -54,19 +54,8 @@ export type Services = {
 export async function startServices(options: ServicesOptions): Promise<Services> {
   const home = await mkdtemp(join(tmpdir(), 'cedargate-bench-'))
   const common = { ...options.env, DATABASE_URL: options.database }
-  const made = await json(['keys', 'create'], { CEDARGATE_HOME: home }, keysMade)
-  const { operatorToken, operatorTokenSha256 } = made
-  const pdpPort = String(await freePort())
-  const pdpUrl = `http://127.0.0.1:${pdpPort}`
-  const pdpSocket = join(home, 'pdp.sock')
-  const pdp = startCommand(['pdp'], {
-    ...common,
-    CEDARGATE_HOME: home,
-    CEDARGATE_BUNDLE: options.bundle,
-    CEDARGATE_OPERATOR_TOKEN_SHA256: operatorTokenSha256,
-    CEDARGATE_PDP_PORT: pdpPort,
-    CEDARGATE_PDP_SOCKET: pdpSocket,
-  })
+  await command(['keys', 'create'], { CEDARGATE_HOME: home })
+  const { url: pdpUrl, socket, service: pdp } = await startPdp({ ...options, home })
   const services = [pdp]
   let isStopping = false
   const stop = async (): Promise<void> => {
@@ -76,6 +65,7 @@ export async function startServices(options: ServicesOptions): Promise<Services>
   }
   try {
     await waitFor(pdp, () => answers(`${pdpUrl}/readyz`))
+    const operatorToken = await signInFirstAdmin(pdpUrl, options.database)
     const operator = { CEDARGATE_URL: pdpUrl, CEDARGATE_TOKEN: operatorToken }
     const served = options.servers.flatMap((server) => ['--server', server])
     const { key } = await json(['peps', 'enroll', ...served], operator, pepMade)
@@ -87,7 +77,7 @@ export async function startServices(options: ServicesOptions): Promise<Services>
       CEDARGATE_PEP_KEY: key,
       CEDARGATE_PEP_PORT: pepPort,
     }
-    const pep = startCommand(['pep', '--pdp', pdpSocket], enforce)
+    const pep = startCommand(['pep', '--pdp', socket], enforce)
     services.push(pep)
     await waitFor(pep, () => answers(`${pepUrl}/healthz`))
     for (const { child, stderr } of services)
@@ -147,7 +137,6 @@ export async function startTogether(database: string, upstreamUrl: string): Prom
   }
 }
 
-const keysMade = z.object({ operatorToken: z.string(), operatorTokenSha256: z.string() })
 const pepMade = z.object({ key: z.string() })
 const grantMade = z.object({ token: z.string() })
 const devFacts = z.object({
@@ -158,30 +147,4 @@ const devFacts = z.object({
 function arm(key: string, label: string, pepUrl: string, token: string): Arm {
   const headers = { authorization: `Bearer ${token}` }
   return { key, label, url: `${pepUrl}/${SERVER}/mcp`, headers }
-}
-
-async function command(words: readonly string[], env: Env): Promise<string> {
-  const { code, stdout, stderr } = await runCommand(words, env)
-  if (code === 0) return stdout
-  throw new Error(`cedargate ${words.join(' ')} ended with ${code}:\n${stdout}${stderr}`)
-}
-
-async function json<T>(words: readonly string[], env: Env, schema: z.ZodType<T>): Promise<T> {
-  return schema.parse(JSON.parse(await command([...words, '--format', 'json'], env)))
-}
-
-async function waitFor(service: Running, isReady: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + START_TIMEOUT_MS
-  while (!(await isReady())) {
-    if (service.child.exitCode !== null || performance.now() > deadline)
-      throw new Error(`a service did not start:\n${service.stdout()}${service.stderr()}`)
-    await sleep(50)
-  }
-}
-
-async function answers(url: string): Promise<boolean> {
-  return await fetch(url).then(
-    (response) => response.ok,
-    () => false,
-  )
 }

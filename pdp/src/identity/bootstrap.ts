@@ -1,0 +1,111 @@
+// Owns how a gateway gets its first admin: one token, printed once, good once and not for long; and roles given later.
+// Never a role from a bundle: whoever may push policies would be an admin.
+import { hash, timingSafeEqual } from 'node:crypto'
+import type { Sql } from '../../../schemas/database/sql.ts'
+import { formatToken, TOKEN_RANDOM_BYTES } from '../../../schemas/identifiers.ts'
+import { BOOTSTRAP_LIFETIME_MS } from '../../../schemas/limits.ts'
+import type { Clock, Random } from '../../../schemas/ports.ts'
+import type { OperatorRole } from '../../../schemas/roles.ts'
+
+/** `token` is shown here once; the database keeps its SHA-256. */
+export type BootstrapToken = { readonly token: string; readonly expiresAt: Date }
+
+export type Bootstrap = {
+  /**
+   * A token where there is no admin and none waits to be used; else undefined. Of several PDPs that start at once one
+   * gets it.
+   */
+  readonly offer: () => Promise<BootstrapToken | undefined>
+  /** A token in place of any other, also where there are admins: for who may write the database. */
+  readonly renew: () => Promise<BootstrapToken>
+  /** Whether this is the token that waits. Compared by digest, in constant time. Uses nothing up. */
+  readonly isWaiting: (token: string) => Promise<boolean>
+  /** Makes the user an admin and uses the token up, both or neither. false: it was used, or they are offboarded. */
+  readonly use: (token: string, user: string) => Promise<boolean>
+  /** Replaces the roles that the database gives a user; undefined: no such user. With the first admin, the token dies. */
+  readonly setRoles: (
+    user: string,
+    roles: readonly OperatorRole[],
+  ) => Promise<readonly OperatorRole[] | undefined>
+  /** No token makes an admin any more: there is one. */
+  readonly retire: () => Promise<void>
+}
+
+type Ports = { readonly sql: Sql; readonly clock: Clock; readonly random: Random }
+
+export function openBootstrap({ sql, clock, random }: Ports): Bootstrap {
+  const now = (): Date => new Date(clock.now())
+  const make = async (text: string): Promise<BootstrapToken | undefined> => {
+    const token = formatToken('bootstrap', random(TOKEN_RANDOM_BYTES), sha256)
+    const expiresAt = new Date(clock.now() + BOOTSTRAP_LIFETIME_MS)
+    const made = await sql.query(text, [sha256(token), expiresAt, now()])
+    return made.length === 0 ? undefined : { token, expiresAt }
+  }
+  return {
+    offer: () => make(OFFER),
+    async renew() {
+      const made = await make(RENEW)
+      if (made === undefined) throw new Error('the bootstrap token was not written')
+      return made
+    },
+    async isWaiting(token) {
+      const [row] = await sql.query(
+        'select token_sha256 from bootstrap where used is null and expires > $1',
+        [now()],
+      )
+      const kept = Buffer.from((row?.['token_sha256'] as string | undefined) ?? '', 'hex')
+      const given = hash('sha256', token, 'buffer')
+      return kept.length === given.length && timingSafeEqual(kept, given)
+    },
+    use: async (token, user) => (await sql.query(USE, [sha256(token), user, now()])).length > 0,
+    async setRoles(user, roles) {
+      const sorted = [...new Set(roles)].toSorted()
+      const [row] = await sql.query(SET_ROLES, [user, sorted, now()])
+      return row?.['roles'] as OperatorRole[] | undefined
+    },
+    retire: async () => void (await sql.query(RETIRE, [now()])),
+  }
+}
+
+/** For people: what the token is for, how to use it, and what to do when it is lost. `url`: of the PDP. */
+export function bootstrapNotice({ token, expiresAt }: BootstrapToken, url: string): string {
+  return `cedargate: whoever has this token becomes an admin of this gateway, once, until ${expiresAt.toISOString()}:
+  ${token}
+to use it: cedargate login --url ${url} --bootstrap - --user <your id>   (then paste it)
+if it is lost: cedargate db bootstrap`
+}
+
+const OFFER = `insert into bootstrap (token_sha256, expires)
+  select $1::text, $2::timestamptz
+  where not exists (select from users where 'admin' = any(roles) and offboarded is null)
+  on conflict ("only") do update
+    set token_sha256 = excluded.token_sha256, expires = excluded.expires, used = null
+    where bootstrap.used is not null or bootstrap.expires <= $3
+  returning 1`
+
+const RENEW = `insert into bootstrap (token_sha256, expires, used) select $1::text, $2::timestamptz, null where $3::timestamptz is not null
+  on conflict ("only") do update
+    set token_sha256 = excluded.token_sha256, expires = excluded.expires, used = null
+  returning 1`
+
+const USE = `with taken as (
+    update bootstrap set used = $3 where token_sha256 = $1 and used is null and expires > $3
+      and not exists (select from users where id = $2 and offboarded is not null)
+    returning 1
+  ) insert into users (id, teams, created, roles) select $2, '{}', $3, '{admin}' from taken
+  on conflict (id) do update set roles = (
+    select array_agg(distinct role order by role) from unnest(users.roles || excluded.roles) as role)
+  returning 1`
+
+const SET_ROLES = `with changed as (
+    update users set roles = $2 where id = $1 returning roles
+  ), retired as (
+    update bootstrap set used = $3 where used is null
+      and exists (select from changed where 'admin' = any(changed.roles))
+  ) select roles from changed`
+
+const RETIRE = 'update bootstrap set used = $1 where used is null'
+
+function sha256(text: string): string {
+  return hash('sha256', text)
+}

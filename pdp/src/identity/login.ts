@@ -1,0 +1,104 @@
+// Owns who may sign in as an operator: what an ID token says, the user that is, and the roles they have. Makes no session.
+import { hash } from 'node:crypto'
+import type { Sql } from '../../../schemas/database/sql.ts'
+import { OPERATOR_ROLES, type OperatorRole } from '../../../schemas/roles.ts'
+import { type LoginFile, rolesOfClaims } from './login-file.ts'
+import type { SignIn } from './sign-in.ts'
+import { TokenError } from './token-error.ts'
+
+/** Whom a verified ID token is about. */
+export type SignedIn = {
+  readonly issuer: string
+  readonly subject: string
+  readonly claims: Readonly<Record<string, unknown>>
+  readonly issuedAt: number
+}
+
+/** An operator who may have a session. */
+export type Person = {
+  readonly user: string
+  /** Of their groups. */
+  readonly roles: readonly OperatorRole[]
+  /** SHA-256 (hex) of what the ID token signs. */
+  readonly idToken: string
+}
+
+/** `why` is for the person who signs in. */
+export type Refused = { readonly why: string; readonly known: boolean }
+
+export type LoginPorts = {
+  readonly sql: Sql
+  readonly file: LoginFile
+  /** Rejects for an ID token that is not one of this issuer for our client, fresh and signed. */
+  readonly verify: (idToken: string) => Promise<SignedIn>
+  /** The user's id there, from the claims. Throws when they name none. */
+  readonly userOf: (signedIn: SignedIn) => string
+  /** Rejects with TokenError when that user id is somebody else's here. */
+  readonly signIn: SignIn
+  /** Why an ID token was refused, for the log. */
+  readonly onRefused: (error: unknown) => void
+}
+
+export type Login = (idToken: string) => Promise<Person | Refused>
+
+/** Who has no role is told so, and leaves no trace: no user is made for them. */
+export function createLogin(ports: LoginPorts): Login {
+  const { sql, file, verify, userOf, signIn, onRefused } = ports
+  return async function login(idToken) {
+    let signedIn: SignedIn
+    let wanted: string
+    try {
+      signedIn = await verify(idToken)
+      wanted = userOf(signedIn)
+    } catch (error) {
+      onRefused(error)
+      return { known: false, why: 'this ID token is not accepted; sign in again' }
+    }
+    const { issuer, subject, claims, issuedAt } = signedIn
+    const roles = rolesOfClaims(file, claims)
+    const linked = await findLinked(sql, issuer, subject)
+    if (linked?.offboarded === true) {
+      return { known: true, why: `${linked.id} is offboarded` }
+    }
+    if (roles.length === 0 && (linked?.roles ?? []).length === 0) {
+      const claimed = `the claim \`${file.rolesClaim}\``
+      const why = `${linked?.id ?? wanted} has no role here: neither by ${claimed} nor by an admin`
+      return { known: true, why }
+    }
+    try {
+      const user = await signIn({ issuer, subject, user: wanted, teams: null, issuedAt })
+      return { user, roles, idToken: digestOf(idToken) }
+    } catch (error) {
+      if (!(error instanceof TokenError)) throw error
+      onRefused(error)
+      const why = `there is another user ${wanted}; an admin can link them: cedargate users add`
+      return { known: true, why }
+    }
+  }
+}
+
+type Linked = {
+  readonly id: string
+  readonly roles: readonly OperatorRole[]
+  readonly offboarded: boolean
+}
+
+async function findLinked(sql: Sql, issuer: string, subject: string): Promise<Linked | undefined> {
+  const [row] = await sql.query(
+    `select id, roles, offboarded is not null as offboarded from users
+     where issuer = $1 and subject = $2`,
+    [issuer, subject],
+  )
+  if (row === undefined) return undefined
+  const given = row['roles'] as string[]
+  return {
+    id: row['id'] as string,
+    roles: OPERATOR_ROLES.filter((role) => given.includes(role)),
+    offboarded: row['offboarded'] === true,
+  }
+}
+
+/** A signature can be written in two ways, what it signs in one. */
+function digestOf(idToken: string): string {
+  return hash('sha256', idToken.slice(0, idToken.lastIndexOf('.')))
+}

@@ -1,0 +1,40 @@
+// Owns how somebody unknown is answered: 401 with a challenge, and 429 where a source is unknown too often. Only failures
+// count, so whoever has a valid credential is never held up. Counts by the socket's address; headers say nothing of it.
+import type { Context } from 'hono'
+import { RateLimiterMemory } from 'rate-limiter-flexible'
+import { AUTH_FAILURES_MAX, AUTH_FAILURES_MS } from '../../../schemas/limits.ts'
+import { sourceKey } from '../../../schemas/source-key.ts'
+
+export type Failures = {
+  /** Counts one failure of whoever sent this, and answers it. */
+  readonly refuse: (c: Context, message: string) => Promise<Response>
+}
+
+/** `max` failures of one source in AUTH_FAILURES_MS are answered 401, those beyond 429. */
+export function countFailures(max = AUTH_FAILURES_MAX): Failures {
+  const limiter = new RateLimiterMemory({
+    points: max,
+    duration: AUTH_FAILURES_MS / 1_000,
+  })
+  return {
+    async refuse(c, message) {
+      const source = sourceKey(addressOf(c))
+      const { consumedPoints, msBeforeNext } = await limiter.penalty(source)
+      if (consumedPoints > max) {
+        c.header('retry-after', String(Math.ceil(msBeforeNext / 1_000)))
+        const tooMany = 'too many requests of this source failed to authenticate'
+        return c.json({ code: 'too_many_requests', message: tooMany }, 429)
+      }
+      const came = c.req.header('authorization') !== undefined
+      c.header('www-authenticate', came ? 'Bearer error="invalid_token"' : 'Bearer')
+      return c.json({ code: 'unauthenticated', message }, 401)
+    },
+  }
+}
+
+type NodeEnv = { readonly incoming?: { readonly socket: { readonly remoteAddress?: string } } }
+
+/** Of the peer; undefined over a Unix socket and in process. */
+export function addressOf(c: Context): string | undefined {
+  return (c.env as NodeEnv | undefined)?.incoming?.socket.remoteAddress
+}
