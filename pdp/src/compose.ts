@@ -19,7 +19,6 @@ import { watchEvents } from './events.ts'
 import { type Identity, openIdentity } from './identity/identity.ts'
 import type { Fetch } from './identity/jwks.ts'
 import type { Peps } from './identity/peps.ts'
-import { openProviders, type Providers } from './identity/providers.ts'
 import type { ResolveGrants } from './identity/resolve.ts'
 import { standingOf } from './identity/standing.ts'
 import { bindingKeys } from './keys/binding.ts'
@@ -88,7 +87,7 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
   const current = { bundle, onFresh: metrics.countSighting }
   const catalog: Catalog = openCatalog({ sql: store.sql, clock, ...current, log })
   const events = watchEvents({
-    prompt: store.prompt,
+    sql: store.sql,
     feed,
     activated: activation.subscribe,
     clock,
@@ -138,24 +137,18 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
   }
 }
 
-type WhoMayCall = Identity & Providers
-
-function whoMayCall(ports: PdpPorts, activation: Activation): WhoMayCall {
-  const { store, log } = ports
-  const onFailure = logged(log, 'the database did not say who may call')
-  const identity = openIdentity({ ...ports, onFailure })
-  const providers = openProviders(identity, {
+function whoMayCall(ports: PdpPorts, activation: Activation): Identity {
+  return openIdentity({
     ...ports,
-    sql: store.sql,
     settings: () => activation.active().bundle.identity,
-    onRefused: (error) => log.info({ err: error }, 'an access token was not taken'),
+    onFailure: logged(ports.log, 'the database did not say who may call'),
+    onRefused: (error) => ports.log.info({ err: error }, 'an access token was not taken'),
   })
-  return { ...identity, ...providers }
 }
 
 type Core = {
   readonly activation: Activation
-  readonly identity: WhoMayCall
+  readonly identity: Identity
   readonly ledger: Ledger
   readonly metrics: Metrics
 }
@@ -194,7 +187,7 @@ async function stopAll(
   for (const end of ends) await end()
 }
 
-type Administered = Pick<WhoMayCall, 'grants' | 'clientGrants' | 'peps' | 'users' | 'agents'> & {
+type Administered = Pick<Identity, 'grants' | 'clientGrants' | 'peps' | 'users' | 'agents'> & {
   readonly activation: Activation
   readonly bundles: Bundles
 }
