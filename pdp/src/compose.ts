@@ -87,7 +87,7 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
   const current = { bundle, onFresh: metrics.countSighting }
   const catalog: Catalog = openCatalog({ sql: store.sql, clock, ...current, log })
   const events = watchEvents({
-    sql: store.sql,
+    prompt: store.prompt,
     feed,
     activated: activation.subscribe,
     clock,

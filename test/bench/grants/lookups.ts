@@ -1,9 +1,8 @@
 // Owns measuring what it costs to find a grant that is remembered, with all of them remembered, in this process: beside it
 // the bare look into a Map of as many.
-import { randomBytes } from 'node:crypto'
-import { openIdentity } from '../../../pdp/src/identity/identity.ts'
 import { systemClock } from '../../../pdp/src/main.ts'
 import { openPostgres } from '../../../pdp/src/store/open.ts'
+import { openTestIdentity } from '../../harness/identity.ts'
 import { quantile } from '../streams/plan.ts'
 import type { Plan } from './plan.ts'
 import { grantId, tokenDigest } from './stored.ts'
@@ -22,7 +21,7 @@ export async function measureLookups(
   { grants, revocations, lookups }: Plan,
 ): Promise<Lookups> {
   const store = await openPostgres(database)
-  const identity = openIdentity({ store, clock: systemClock, random: randomBytes, onFailure })
+  const identity = openTestIdentity(store, systemClock)
   await identity.feed.start()
   try {
     const { resolveGrants } = identity.resolver
@@ -51,7 +50,6 @@ export async function measureLookups(
 }
 
 /** Whoever resolves without a look that is fresh makes one, and throws when there is none. */
-function onFailure(): void {}
 
 /** Throws when one of them answers false. */
 async function timed(
