@@ -62,6 +62,6 @@ test('an outcome and an event say no more than their fields', () => {
   expect(outcome.safeParse(ended).success).toBe(true)
   expect(outcome.safeParse({ ...ended, upstreamMs: 0.5 }).success).toBe(false)
   expect(outcome.safeParse({ ...ended, body: 'x' }).success).toBe(false)
-  expect(pepEvent.safeParse({ kind: 'revoked', token: digest }).success).toBe(true)
-  expect(pepEvent.safeParse({ kind: 'revoked', token: 'cgt_secret' }).success).toBe(false)
+  expect(pepEvent.safeParse({ kind: 'revoked', grant: id }).success).toBe(true)
+  expect(pepEvent.safeParse({ kind: 'revoked', grant: 'cgt_secret' }).success).toBe(false)
 })

@@ -72,8 +72,7 @@ export function createDiscovery(ports: DiscoverPorts): Discovery {
       entry.definitions = seen.definitions
       entry.variants.settle(seen.definitions, (tool, sha256) => isReviewed(server, tool, sha256))
       entry.told = teller.tellLook(server, gathering.sights())
-      if (seen.ttlMs !== undefined && seen.ttlMs < DISCOVERY_INTERVAL_MS)
-        entry.next.within(Math.max(seen.ttlMs, DISCOVERY_COOLDOWN_MS))
+      lookAgainAfter(entry, seen.ttlMs)
     } catch (error) {
       if (!isStopped) log.warn({ server, err: error }, 'the tools of a server could not be listed')
     } finally {
@@ -88,9 +87,7 @@ export function createDiscovery(ports: DiscoverPorts): Discovery {
   }
   const changed = (server: string): void => {
     const entry = known.get(server)
-    if (entry === undefined) return
-    const rest = DISCOVERY_COOLDOWN_MS - (monotonic() - entry.lookedAt)
-    entry.next.within(entry.looking === undefined ? Math.max(rest, 0) : DISCOVERY_COOLDOWN_MS)
+    if (entry !== undefined) lookAgain(entry, monotonic())
   }
   return {
     look: (server) => join(server).then(() => known.get(server)?.told),
@@ -121,6 +118,17 @@ export function createDiscovery(ports: DiscoverPorts): Discovery {
       return Promise.race([join(server), late]).then(() => definitionIn(entry, grant, tool))
     },
   }
+}
+
+/** Of a look under way what changed may have been passed already. */
+function lookAgain({ next, lookedAt, looking }: Known, now: number): void {
+  const rest = DISCOVERY_COOLDOWN_MS - (now - lookedAt)
+  next.within(looking === undefined ? Math.max(rest, 0) : DISCOVERY_COOLDOWN_MS)
+}
+
+function lookAgainAfter({ next }: Known, ttlMs: number | undefined): void {
+  if (ttlMs === undefined || ttlMs >= DISCOVERY_INTERVAL_MS) return
+  next.within(Math.max(ttlMs, DISCOVERY_COOLDOWN_MS))
 }
 
 function definitionIn(

@@ -121,14 +121,8 @@ async function openPdp(home: string, directory: string) {
   })
   const servers = [serverOf(0)]
   const { key } = await pdp.peps.enrollPep(servers)
-  const wanted = {
-    user: 'ada',
-    agent: 'bench',
-    servers,
-    teams: ['team-0'],
-    expiresInMs: 86_400_000,
-  }
-  const { token } = await pdp.admin.createGrant(wanted)
+  const who = { user: 'ada', agent: 'bench', teams: ['team-0'] }
+  const { token } = await pdp.admin.createGrant({ ...who, servers, expiresInMs: 86_400_000 })
   const definition = [
     ...(pdp.bundle.servers.get(serverOf(0))?.tools.get(toolOf(0))?.variants.keys() ?? []),
   ][0]
