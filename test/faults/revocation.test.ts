@@ -118,8 +118,9 @@ describe.runIf(inject('postgresUrl') !== null)('several PDPs on one PostgreSQL',
     const headers = { ...HEADERS, authorization: `Bearer ${pepKey}` }
     return fetch(`${url}/pep/v1/decide`, { ...init, headers }).then(answersOf, () => ['no answer'])
   } // biome-ignore format: long lines
-  const soon = (url: string, token: string, want: string) =>
-    expect.poll(async () => (await ask(url, token))[0], { timeout: 10_000 }).toBe(want)
+  const soon = async (url: string, token: string, want: string): Promise<void> => {
+    await expect.poll(async () => (await ask(url, token))[0], { timeout: 10_000 }).toBe(want)
+  }
 
   test('24 revocations under load: the last allow of any PDP, and nobody else is refused', async () => {
     const others = await Promise.all(Array.from({ length: 4 }, () => grant()))
