@@ -25,10 +25,11 @@ export function sourceKey(address: string | undefined): string {
 
 /** The eight groups of an IPv6 address as WHATWG URL serialises it: hexadecimal, at most one `::`. */
 function groupsOf(address: string): number[] {
-  const [head = '', tail] = address.split('::')
-  const read = (part: string): number[] =>
-    part === '' ? [] : part.split(':').map((group) => Number.parseInt(group, 16))
-  if (tail === undefined) return read(head)
-  const [left, right] = [read(head), read(tail)]
+  const [left = [], right] = address.split('::').map(partOf)
+  if (right === undefined) return left
   return [...left, ...Array.from({ length: 8 - left.length - right.length }, () => 0), ...right]
+}
+
+function partOf(text: string): number[] {
+  return text === '' ? [] : text.split(':').map((group) => Number.parseInt(group, 16))
 }

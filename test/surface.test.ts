@@ -161,9 +161,11 @@ test('names in messages and tokens', () => {
         "subscriptionId": "io.modelcontextprotocol/subscriptionId",
       },
       "TOKEN_PREFIXES": {
+        "bootstrap": "cgb",
         "grant": "cgt",
         "operator": "cgo",
         "pep": "cgp",
+        "session": "cgs",
       },
     }
   `)

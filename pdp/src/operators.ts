@@ -16,6 +16,7 @@ import type { Keys } from './keys/keys.ts'
 import { createActs, listActs } from './ledger/acts.ts'
 import type { Ledger } from './ledger/types.ts'
 import { actRoutes } from './routes/acts.ts'
+import { type BootstrapPorts, bootstrapRoutes } from './routes/bootstrap.ts'
 import { countFailures } from './routes/failures.ts'
 import { createRecorder } from './routes/record-act.ts'
 import type { Caller, Guard, GuardedRoute } from './routes/roles.ts'
@@ -61,16 +62,13 @@ export function joinOperators(ports: OperatorPorts, joined: Joined): Operators {
   })
   const { operatorTokenSha256 } = ports
   const identify = createIdentify({ operatorTokenSha256, peps, sessions })
-  const setRoles: SessionPorts['setRoles'] = async (user, roles) =>
+  const setRoles: BootstrapPorts['setRoles'] = async (user, roles) =>
     (await bootstrap.setRoles(user, roles)) && users.showUser(user)
   return {
     guard: { identify, failures, record, onForbidden: logForbidden(log) },
     routes: [
-      ...sessionRoutes(
-        { login: loginOf(ports, joined), sessions, bootstrap, setRoles },
-        record,
-        failures,
-      ),
+      ...sessionRoutes({ login: loginOf(ports, joined), sessions, bootstrap }, record, failures),
+      ...bootstrapRoutes({ sessions, bootstrap, setRoles }, record, failures),
       ...actRoutes({ listActs: (query) => listActs({ store, vault: keys.vault }, query) }),
     ],
     sessions,

@@ -1,6 +1,7 @@
 // Owns the list of benchmarks: `npm run bench -- <name>` runs one of these.
 import { cedarBench } from './cedar/bench.ts'
 import { gatewayBench } from './gateway/bench.ts'
+import { grantsBench } from './grants/bench.ts'
 import { startBench } from './start/bench.ts'
 import { streamsBench } from './streams/bench.ts'
 
@@ -20,4 +21,10 @@ export type Bench = {
 export type Figures = { readonly goals?: readonly Goal[] } & object
 export type Goal = { readonly name: string; readonly value: number; readonly most: number }
 
-export const BENCHES: readonly Bench[] = [gatewayBench, startBench, cedarBench, streamsBench]
+export const BENCHES: readonly Bench[] = [
+  gatewayBench,
+  startBench,
+  cedarBench,
+  streamsBench,
+  grantsBench,
+]

@@ -79,8 +79,10 @@ describe.runIf(inject('postgresUrl') !== null)('operators of `cedargate pdp`', (
     )
     databaseUrl = (await createTestDatabase()) ?? ''
     await jsonHere(['keys', 'create'], homeOf('pdp'))
-    expect(await runHere(['db', 'migrate'], { DATABASE_URL: databaseUrl })).toMatchObject({ code: 0 })
-    ;({ running: pdp, url } = await startPdp())
+    await runHere(['db', 'migrate'], { DATABASE_URL: databaseUrl })
+    const started = await startPdp()
+    pdp = started.running
+    url = started.url
   }) // biome-ignore format: long lines
   afterAll(async () => {
     await endCommand(pdp)
@@ -135,7 +137,7 @@ describe.runIf(inject('postgresUrl') !== null)('operators of `cedargate pdp`', (
   })
 
   describe('what each role may', () => {
-    const MAY = /^$/
+    const MAY = /^(\d+ leaves checked.*\n)?$/
     const MAY_NOT =
       /^cedargate: this is for operators with the role .*\nhint: `cedargate whoami` says/
     test.each<{ words: string; roles: OperatorRole[] }>([
@@ -161,13 +163,11 @@ describe.runIf(inject('postgresUrl') !== null)('operators of `cedargate pdp`', (
         const may = roles.some((one) => one === role)
         const { code, stderr } = await as(role, ...words.split(' '), '--format', 'json')
         expect({ role, code }).toEqual({ role, code: may ? 0 : 2 })
-        if (!words.startsWith('ledger')) expect(stderr).toMatch(may ? MAY : MAY_NOT)
+        expect(stderr).toMatch(may ? MAY : MAY_NOT)
       }
     })
 
     test('revoking is for an admin, and at night for an approver', async () => {
-      const create = async () =>
-        createdGrant.parse(await json('admin', 'grants', 'create', '--user', 'dave', '--agent', 'pager', '--server', 'files')) // biome-ignore format: long
       const { id } = await create()
       for (const role of ['viewer', 'auditor', 'policy-author', 'credential-admin'])
         expect(await as(role, 'grants', 'revoke', id)).toMatchObject({ code: 2, stderr: expect.stringMatching(/admin or approver/) }) // biome-ignore format: long
@@ -210,23 +210,13 @@ describe.runIf(inject('postgresUrl') !== null)('operators of `cedargate pdp`', (
   })
 
   describe('an ID token', () => {
-    const ASKED = { client: CLIENTS.cli, audience: null, scope: 'openid groups' }
-    const send = async (idToken: string): Promise<number> => (await post({ idToken })).status
-    const claims = (change: object) => {
-      const now = Math.floor(Date.now() / 1_000)
-      return { iss: idp.issuer, sub: 'viewer', aud: CLIENTS.cli, iat: now, exp: now + 300, groups: [GROUPS.viewer], ...change } // biome-ignore format: long
-    }
-    const old = (ageSeconds: number, lifeSeconds: number) => {
-      const iat = Math.floor(Date.now() / 1_000) - ageSeconds
-      return claims({ iat, exp: iat + lifeSeconds })
-    }
-
     test('is good once', async () => {
       const idToken = await idp.idToken({ ...ASKED, account: 'viewer', nonce: 'one' })
       expect([await send(idToken), await send(idToken)]).toEqual([201, 401])
       const raced = await idp.idToken({ ...ASKED, account: 'viewer', nonce: 'two' })
       const all = await Promise.all(Array.from({ length: 8 }, () => send(raced)))
-      expect(all.toSorted()).toEqual([201, ...Array.from({ length: 7 }, () => 401)])
+      expect(all.filter((status) => status === 201).length).toBe(1)
+      expect(all.filter((status) => status === 401).length).toBe(7)
     })
 
     test.each<{ what: string; status: number; of: () => object }>([
@@ -267,6 +257,18 @@ describe.runIf(inject('postgresUrl') !== null)('operators of `cedargate pdp`', (
     expect(await as('auditor', 'ledger', 'fsck')).toMatchObject({ code: 0 })
   })
 
+  const ASKED = { client: CLIENTS.cli, audience: null, scope: 'openid groups' }
+  const send = async (idToken: string): Promise<number> => (await post({ idToken })).status
+  const claims = (change: object) => {
+    const now = Math.floor(Date.now() / 1_000)
+    return { iss: idp.issuer, sub: 'viewer', aud: CLIENTS.cli, iat: now, exp: now + 300, groups: [GROUPS.viewer], ...change } // biome-ignore format: long
+  }
+  const old = (ageSeconds: number, lifeSeconds: number) => {
+    const iat = Math.floor(Date.now() / 1_000) - ageSeconds
+    return claims({ iat, exp: iat + lifeSeconds })
+  }
+  const create = async () =>
+    createdGrant.parse(await json('admin', 'grants', 'create', '--user', 'dave', '--agent', 'pager', '--server', 'files')) // biome-ignore format: long
   const post = (body: object): Promise<Response> =>
     fetch(`${url}/admin/v1/sessions`, {
       method: 'POST',

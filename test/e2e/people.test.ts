@@ -82,9 +82,9 @@ describe('the life of a grant', () => {
   })
 }) // biome-ignore format: long lines
 
-describe('users and agents', () => {
-  const user = async (id: string) => userRow.parse(await json('users', 'show', id))
+const user = async (id: string) => userRow.parse(await json('users', 'show', id))
 
+describe('users and agents', () => {
   test('users add: made, and changed in what is named', async () => {
     const made = userRow.parse(await json('users', 'add', 'uma', '--team', 'payments'))
     expect(made).toMatchObject({ id: 'uma', teams: ['payments'], scopes: expect.arrayContaining([...SCOPES]), roles: [], link: null, grants: 0 })

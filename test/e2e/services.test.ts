@@ -180,8 +180,9 @@ describe.runIf(inject('postgresUrl') !== null)('on PostgreSQL', () => {
     ])
     expect(urls.a).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
     expect(urls.b).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
-    const printed = () => ['a', 'b'].map((name) => running.get(name)?.stderr() ?? '').join('\n')
-    operator = await firstAdmin(urls.a, printed)
+    operator = await firstAdmin(urls.a, () => {
+      return ['a', 'b'].map((name) => running.get(name)?.stderr() ?? '').join('\n')
+    })
     for (const listed of ['grants', 'peps', 'decisions'])
       expect(await json(listed, 'ls')).toEqual([])
 
@@ -267,7 +268,7 @@ describe.runIf(inject('postgresUrl') !== null)('on PostgreSQL', () => {
     expect(await client.call(...NOTES)).toMatchObject({ isError: false })
     expect(await runHere(['grants', 'revoke', id], admin(urls.a))).toMatchObject({ code: 0 })
     await sleep(1_000)
-    await expect(client.call(...NOTES)).rejects.toThrow(/401|gateway token/)
+    await expect(client.call(...NOTES)).rejects.toThrow(/unauthenticated/)
     await client.close()
   })
 

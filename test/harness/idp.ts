@@ -11,12 +11,13 @@ import {
   type JWTHeaderParameters,
   SignJWT,
 } from 'jose'
-import Provider, {
+import {
   type AdapterFactory,
   type ClientMetadata,
   type Configuration,
   interactionPolicy,
   type KoaContextWithOIDC,
+  Provider,
 } from 'oidc-provider'
 import { SCOPES } from '../../schemas/scopes.ts'
 import { type Account, type Browser, openBrowser } from './idp-browser.ts'
@@ -114,8 +115,8 @@ export async function startIdp(): Promise<Idp> {
       keys = await makeKeys(++rotations)
       provider = new Provider(issuer, configuration(keys, idp, adapter))
     },
-    key: () => keys[0] as JWK,
-    sign: async (claims, as = {}, key = keys[0] as JWK) => {
+    key: () => keys[0] ?? {},
+    sign: async (claims, as = {}, key = keys[0] ?? {}) => {
       const header = { alg: 'ES256', typ: 'at+jwt', ...(key.kid === undefined ? {} : { kid: key.kid }), ...as }
       return await new SignJWT(claims).setProtectedHeader(header).sign(await importJWK(key, header.alg))
     },
@@ -138,7 +139,7 @@ function configuration(jwks: JWK[], idp: Idp, adapter: AdapterFactory): Configur
   const lifetime = (): number => idp.lifetimeSeconds
   return {
     adapter,
-    jwks: { keys: jwks as never },
+    jwks: { keys: jwks },
     clients: clients(),
     cookies: { keys: ['for tests'], short: { path: '/' } },
     // Groups stand in every token, as company providers are set up for gateways.
@@ -150,7 +151,7 @@ function configuration(jwks: JWK[], idp: Idp, adapter: AdapterFactory): Configur
       return claims && { accountId, claims: async () => ({ sub: accountId, ...claims }) }
     },
     extraTokenClaims: async (_context, token) => {
-      return 'accountId' in token ? claimsOf(idp, String(token.accountId)) : undefined
+      return 'accountId' in token ? claimsOf(idp, token.accountId) : undefined
     },
     features: {
       devInteractions: { enabled: false },
@@ -220,8 +221,8 @@ async function consentToAll(context: KoaContextWithOIDC) {
   const { clientId } = client
   const grant = new provider.Grant({ clientId, accountId: session.accountId })
   grant.addOIDCScope('openid profile email groups')
-  for (const resource of [params?.['resource'] ?? []].flat())
-    grant.addResourceScope(String(resource), SCOPES.join(' '))
+  const resource = params?.['resource']
+  if (typeof resource === 'string') grant.addResourceScope(resource, SCOPES.join(' '))
   await grant.save()
   return grant
 }

@@ -136,15 +136,17 @@ describe.each(Object.entries(ROUTES))('%s', (route, { role }) => {
     const refused = [401, 403, 429].includes(answer.status) ? answer.status : undefined
     expect(refused).toBe(admitted ? undefined : unknown ? 401 : 403)
     const challenge = answer.headers.get('www-authenticate')
-    if (refused === undefined) return expect(challenge).toBeNull()
-    if (!unknown) {
-      expect(challenge).toBe('Bearer error="insufficient_scope"')
-      if (Array.isArray(role)) expect(body).toContain(`the role ${role.join(' or ')}; `)
-      return
-    }
-    expect(challenge).toBe(credential === 'none' ? 'Bearer' : 'Bearer error="invalid_token"')
+    expect(challenge).toBe(admitted ? null : challengeOf(credential))
+    const roles = !admitted && !unknown && Array.isArray(role) ? role.join(' or ') : ''
+    expect(body).toContain(roles)
   })
 })
+
+function challengeOf(credential: Credential): string {
+  if (credential === 'none') return 'Bearer'
+  const error = UNKNOWN.includes(credential) ? 'invalid_token' : 'insufficient_scope'
+  return `Bearer error="${error}"`
+}
 
 function headersOf(credential: Credential): Record<string, string> {
   return signedIn.get(credential) ?? pdp.authorization(credential)

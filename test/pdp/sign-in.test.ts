@@ -54,7 +54,7 @@ const signIn = async (account: string) => post('sessions', { idToken: await idTo
 
 async function get(path: string, headers: Record<string, string>) {
   const answer = await pdp.app.request(`/admin/v1/${path}`, { headers })
-  return { status: answer.status, body: (await answer.json()) as unknown }
+  return { status: answer.status, body: await answer.json() }
 }
 
 async function sessionOf(account: string): Promise<Record<string, string>> {
@@ -99,7 +99,7 @@ test('an admin by groups ends the bootstrap token', async () => {
 test('an ID token signs in once: also written with another signature, also twice at once', async () => {
   const idToken = await idTokenOf('sue')
   const both = await Promise.all([post('sessions', { idToken }), post('sessions', { idToken })])
-  expect(both.map(({ status }) => status).toSorted()).toEqual([201, 401])
+  expect(new Set(both.map(({ status }) => status))).toEqual(new Set([201, 401]))
   const now = Math.floor(Date.now() / 1000)
   const claims = { iss: idp.issuer, aud: CLIENTS.cli, sub: 'sue', iat: now, exp: now + 60, groups: ['Staff'] }
   const signed = await idp.sign(claims, { typ: 'JWT' })
@@ -180,7 +180,7 @@ test('the first admin: once, as an act, and the token is nowhere', async () => {
   expect(await post('bootstrap', { token: `${token}x`, user: 'first' })).toMatchObject({ status: 401 })
   expect(await post('bootstrap', { token, user: 'no such id' })).toMatchObject({ status: 400 })
   const tries = await Promise.all(['first', 'second'].map((user) => post('bootstrap', { token, user })))
-  expect(tries.map(({ status }) => status).toSorted()).toEqual([201, 401])
+  expect(new Set(tries.map(({ status }) => status))).toEqual(new Set([201, 401]))
   const made = createdSession.parse(tries.find(({ status }) => status === 201)?.body)
   expect(made.roles).toEqual(['admin'])
   const headers = { authorization: `Bearer ${made.token}` }

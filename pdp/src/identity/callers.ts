@@ -39,9 +39,8 @@ type CallerPorts = {
 }
 
 export function openCallers(ports: CallerPorts): Callers {
-  const { verifier, grants, signIn, clientGrants, clock } = ports
-  /** Whose a token is, once they were let in. The verifier answers the same object for the same token. */
-  const admitted = new WeakMap<VerifiedToken, Promise<string | null>>()
+  const { grants } = ports
+  const grantOf = openGrantOf(ports)
   return {
     async resolveCallers(credentials) {
       const jwts = credentials.filter(isJwt)
@@ -77,7 +76,20 @@ export function openCallers(ports: CallerPorts): Callers {
     },
   }
 
-  /** Throws TokenError when there is none. */
+  function underSettings(grant: Grant): Grant | undefined {
+    if (grant.client === null) return grant
+    const settings = clientIn(ports.settings(), grant.client)
+    return settings && isFor(grant, settings) ? narrowed(grant, settings) : undefined
+  }
+}
+
+/** Finds the grant of an access token. Rejects with TokenError when there is none. */
+function openGrantOf(ports: CallerPorts): (credential: JwtCredential) => Promise<Grant> {
+  const { verifier, grants, signIn, clientGrants, clock } = ports
+  /** Whose a token is, once they were let in. The verifier answers the same object for the same token. */
+  const admitted = new WeakMap<VerifiedToken, Promise<string | null>>()
+  return grantOf
+
   async function grantOf({ token: digest, jwt }: JwtCredential): Promise<Grant> {
     if (hash('sha256', jwt) !== digest)
       throw new TokenError('unknown', 'it is another token than its PEP names')
@@ -101,12 +113,6 @@ export function openCallers(ports: CallerPorts): Callers {
     const expiresAt = token.expiresAt + JWT_TOLERANCE_SECONDS * 1000
     const within = narrowed(grant, { servers: token.settings.servers, scopes: token.scopes })
     return { ...within, expiresAt: Math.min(grant.expiresAt, expiresAt) }
-  }
-
-  function underSettings(grant: Grant): Grant | undefined {
-    if (grant.client === null) return grant
-    const settings = clientIn(ports.settings(), grant.client)
-    return settings && isFor(grant, settings) ? narrowed(grant, settings) : undefined
   }
 
   function admittedUser(token: VerifiedToken): Promise<string | null> {

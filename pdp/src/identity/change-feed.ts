@@ -17,6 +17,8 @@ import { LOOK, type Look, lookOf, PRUNE, whatChanged } from './look.ts'
 export type Heard = readonly Origin[] | 'all' | 'lost'
 
 export type ChangeFeed = Pick<Changes, 'position' | 'isChanged'> & {
+  /** Nothing read of these before now is used again. After a write of our own that changes nobody else. */
+  readonly note: Changes['note']
   /**
    * Whether what is remembered may be used: the last successful look began less than GRANT_AGE_MS_MAX ago by both
    * clocks, the one that never steps and the one that may.
@@ -78,6 +80,10 @@ class Looking implements ChangeFeed {
 
   isChanged(origins: readonly Origin[], since: number): boolean {
     return this.#changes.isChanged(origins, since)
+  }
+
+  note(changed: readonly Origin[]): void {
+    this.#changes.note(changed)
   }
 
   isFresh(): boolean {

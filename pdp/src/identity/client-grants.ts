@@ -26,10 +26,6 @@ export type ClientGrants = {
 }
 
 export function openClientGrants({ sql, clock, random, feed }: IdentityPorts): ClientGrants {
-  // A write whose answer is lost may have been made.
-  const change = (text: string, params: unknown[]): Promise<Row[]> => {
-    return sql.query(text, params).finally(() => feed.distrust())
-  }
   return {
     async admit(token, user) {
       const { issuer, subject, client, settings } = token
@@ -38,9 +34,12 @@ export function openClientGrants({ sql, clock, random, feed }: IdentityPorts): C
         throw new TokenError('unknown', `the grant ${String(row['id'])} is revoked`)
       if (row !== undefined && isAsItShouldBe(row, settings, user)) return
       if (!settings.firstUse) throw notAdmitted(row, token)
-      const id = row === undefined ? newId() : row['id']
+      const id = row === undefined ? newId() : String(row['id'])
       const values = [id, issuer, subject, client, user, ...written(settings)]
-      await change(row === undefined ? FIRST_USE : RENEW, values)
+      // A write whose answer is lost may have been made.
+      await sql
+        .query(row === undefined ? FIRST_USE : RENEW, values)
+        .finally(() => feed.note([{ kind: 'grant', id }]))
     },
 
     async createClientGrant({ user, issuer, client, expiresInMs }, identity) {
@@ -57,7 +56,9 @@ export function openClientGrants({ sql, clock, random, feed }: IdentityPorts): C
       if (row['disabled'] !== null)
         throw new Refused(`agent ${settings.agent} is disabled; see \`cedargate agents enable\``)
       const known = [newId(), issuer, row['subject'], client, user]
-      const [made] = await change(ORDERED, [...known, ...written(settings, expiresInMs)])
+      const [made] = await sql
+        .query(ORDERED, [...known, ...written(settings, expiresInMs)])
+        .finally(() => feed.distrust())
       return String(made?.['id'])
     },
   }

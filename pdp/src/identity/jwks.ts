@@ -95,28 +95,28 @@ export function openKeySets({ fetch, clock }: { fetch: Fetch; clock: Clock }): K
   }
 }
 
-async function fetchKeys(fetch: Fetch, { issuer, jwksUri }: KeySource): Promise<JSONWebKeySet> {
+async function fetchKeys(reach: Fetch, { issuer, jwksUri }: KeySource): Promise<JSONWebKeySet> {
   const init: RequestInit = {
     redirect: 'manual',
     signal: AbortSignal.timeout(JWKS_TIMEOUT_MS),
     headers: { accept: 'application/json' },
   }
-  const keys = await fetchJson(fetch, jwksUri ?? (await discover(fetch, issuer, init)), init)
+  const keys = await fetchJson(reach, jwksUri ?? (await discover(reach, issuer, init)), init)
   return keys as JSONWebKeySet // createLocalJWKSet checks it.
 }
 
 /** OpenID Connect Discovery §4: the document must name the very issuer that was asked for. */
-async function discover(fetch: Fetch, issuer: string, init: RequestInit): Promise<string> {
+async function discover(reach: Fetch, issuer: string, init: RequestInit): Promise<string> {
   const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`
-  const document = (await fetchJson(fetch, url, init)) as { issuer?: unknown; jwks_uri?: unknown }
+  const document = (await fetchJson(reach, url, init)) as { issuer?: unknown; jwks_uri?: unknown }
   if (document?.issuer !== issuer) throw new Error('its discovery document names another issuer')
   const { jwks_uri: uri } = document
   if (typeof uri === 'string' && isHttpsOrLoopback(uri)) return uri
   throw new Error('its discovery document has no https jwks_uri')
 }
 
-async function fetchJson(fetch: Fetch, url: string, init: RequestInit): Promise<unknown> {
-  const response = await fetch(url, init)
+async function fetchJson(reach: Fetch, url: string, init: RequestInit): Promise<unknown> {
+  const response = await reach(url, init)
   if (response.status !== 200) throw new Error(`${url} answers ${response.status}`)
   const chunks: Uint8Array[] = []
   let bytes = 0

@@ -26,7 +26,7 @@ export type SignIn = (person: Person) => Promise<string>
 type SignInPorts = {
   readonly sql: Sql
   readonly clock: Clock
-  readonly feed: Pick<ChangeFeed, 'distrust'>
+  readonly feed: Pick<ChangeFeed, 'note'>
 }
 
 export function openSignIn({ sql, clock, feed }: SignInPorts): SignIn {
@@ -41,7 +41,7 @@ export function openSignIn({ sql, clock, feed }: SignInPorts): SignIn {
     // A write whose answer is lost may have been made.
     await sql
       .query(NEWER_CLAIMS, [issuer, subject, teams, new Date(issuedAt)])
-      .finally(() => (isSame ? undefined : feed.distrust()))
+      .finally(() => feed.note(isSame ? [] : [{ kind: 'user', id }]))
     return id
   }
 

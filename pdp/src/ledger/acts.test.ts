@@ -15,6 +15,9 @@ onEachDatabase((database) => {
   const list = (query: Partial<ActsQuery> = {}): Promise<ActRow[]> =>
     listActs(ports(), actsQuery.parse(query))
 
+  const names = async (query: Partial<ActsQuery>): Promise<string[]> =>
+    (await list(query)).map(({ by }) => by)
+
   /** A ledger whose first statement that writes a record fails, or is done and then fails. */
   async function failing(written: boolean): Promise<[Acts, Ledger]> {
     const sql = faultyAt(database().store.sql, /insert into record/, written, 1)
@@ -36,10 +39,8 @@ onEachDatabase((database) => {
   })
 
   test('newest first, page by page, by whom and of which kind', async () => {
-    const order = (user: string, act: string) => acts.begin({ user, act, what: {} })
-    const bob = await order('bob', 'grants.revoke')
-    const dave = await order('dave', 'grants.revoke')
-    const names = async (query: Partial<ActsQuery>) => (await list(query)).map(({ by }) => by)
+    const bob = await acts.begin({ user: 'bob', act: 'grants.revoke', what: {} })
+    const dave = await acts.begin({ user: 'dave', act: 'grants.revoke', what: {} })
     expect(await names({})).toEqual(['dave', 'bob', 'alice'])
     expect(await names({ limit: 1 })).toEqual(['dave'])
     expect(await names({ before: dave })).toEqual(['bob', 'alice'])

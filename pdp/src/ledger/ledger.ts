@@ -12,7 +12,7 @@ import { createInstance, type Instance, type LeafBody, openMessage } from './ins
 import { type Issued, trackIssued, type Waiting } from './issued.ts'
 import { sealAct } from './seal-act.ts'
 import { sealDecision } from './seal-decision.ts'
-import { createSubjectKeys, type SubjectKey } from './subject-keys.ts'
+import { createSubjectKeys, type SubjectKey, type SubjectKeys } from './subject-keys.ts'
 import type { EngineIdentity, Ledger, LedgerStats, Sealed } from './types.ts'
 import { createWriter, type Write } from './writer.ts'
 
@@ -48,70 +48,50 @@ export async function openLedger(ports: LedgerPorts): Promise<Ledger> {
     write,
     clock,
     counts: { backfilled: 0, displaced: 0, sweepFailures: 0 },
+    open: true,
   }
-  let open = true
 
   await append(desk, [await announce(desk, keys)])
   const sweep = oneAtATime(() => backfill(desk))
   const timer = setInterval(() => void sweep(), SWEEP_INTERVAL_MS)
   timer.unref()
 
-  function assertOpen(): void {
-    if (!open) throw new Error('the ledger is closed')
-  }
-
-  function subjectOf(user: string | null): SubjectKey {
-    const subject = subjects.get(user)
-    if (subject === undefined) throw new Error('seal was called before prepare for its user')
-    return subject
-  }
-
-  /** Throws where nothing may be issued now. */
-  function assertIssuing(): void {
-    assertOpen()
-    issued.assertRoom()
-  }
-
-  /** What is issued waits from here on until it is seen in the database. */
-  function waiting(sealed: Sealed, pep: string | null): Sealed {
-    issued.add({ ...sealed, issuedAt: clock.monotonic(), pep })
-    return sealed
-  }
-
   return {
     epoch: instance.epoch,
     keyId: instance.keyId,
     prepare: subjects.prepare,
     seal(input) {
-      assertIssuing()
-      const sealed = sealDecision({ instance, engine, random }, subjectOf(input.user), input)
-      return waiting(sealed, input.mode === 'enforced' ? input.pep : null)
+      assertIssuing(desk)
+      const subject = subjectOf(subjects, input.user)
+      const sealed = sealDecision({ instance, engine, random }, subject, input)
+      return waiting(desk, sealed, input.mode === 'enforced' ? input.pep : null)
     },
     sealAct(input) {
-      assertIssuing()
-      return waiting(sealAct({ instance, random }, subjectOf(input.user), input), null)
+      assertIssuing(desk)
+      const subject = subjectOf(subjects, input.user)
+      return waiting(desk, sealAct({ instance, random }, subject, input), null)
     },
     append: (records) => append(desk, records),
     async sealOutcomes(pep, outcomes) {
-      assertIssuing()
+      assertIssuing(desk)
       const leaves: SignedRecord[] = []
       for (const outcome of outcomes) {
         leaves.push(issueLeaf(desk, outcomeBody(pep, outcome)))
         if (leaves.length % LEAVES_PER_TURN !== 0) continue
         await nextTurn()
-        assertOpen()
+        assertOpen(desk)
       }
       await append(desk, leaves)
     },
     async sealActOutcome(act, status) {
-      assertIssuing()
+      assertIssuing(desk)
       await append(desk, [issueLeaf(desk, { k: 'act-outcome', of: act, st: status })])
     },
     sweep,
     stats: () => statsOf(desk),
     async close() {
-      if (!open) return
-      open = false
+      if (!desk.open) return
+      desk.open = false
       clearInterval(timer)
       await sweep()
       await append(
@@ -146,6 +126,30 @@ type Desk = {
   readonly write: Write
   readonly clock: Clock
   readonly counts: { backfilled: number; displaced: number; sweepFailures: number }
+  /** Until `close`. */
+  open: boolean
+}
+
+function assertOpen({ open }: Desk): void {
+  if (!open) throw new Error('the ledger is closed')
+}
+
+/** Throws where nothing may be issued now. */
+function assertIssuing(desk: Desk): void {
+  assertOpen(desk)
+  desk.issued.assertRoom()
+}
+
+function subjectOf(subjects: SubjectKeys, user: string | null): SubjectKey {
+  const subject = subjects.get(user)
+  if (subject === undefined) throw new Error('seal was called before prepare for its user')
+  return subject
+}
+
+/** What is sealed waits from here on until it is seen in the database. */
+function waiting({ issued, clock }: Desk, sealed: Sealed, pep: string | null): Sealed {
+  issued.add({ ...sealed, issuedAt: clock.monotonic(), pep })
+  return sealed
 }
 
 /** The first leaf: this instance's public key, admitted by the deployment key. */

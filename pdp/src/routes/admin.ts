@@ -1,7 +1,6 @@
 // Owns the operator face of the PDP, for the CLI: parse, call, serialise.
 import type { Context } from 'hono'
 import { stream } from 'hono/streaming'
-import { z } from 'zod'
 import {
   type CreatedPep,
   type FsckLine,

@@ -1,6 +1,6 @@
 // Owns the bytes of a request's body: at most so many, read once, before any route sees the request. Reads no JSON.
 import type { IncomingMessage } from 'node:http'
-import type { Context, MiddlewareHandler } from 'hono'
+import type { Context, Handler, MiddlewareHandler } from 'hono'
 import { getRawBody } from 'raw-body'
 import type { PdpEnv } from './roles.ts'
 
@@ -17,6 +17,18 @@ export function keepBody(bytesMax: number): MiddlewareHandler<PdpEnv> {
       return refuse(c, 400, 'invalid_request', 'not as long as its headers say')
     c.set('body', body)
     return next()
+  }
+}
+
+/** For a route that anyone may call: its handler sees a request whose body was kept. */
+export function withBody(
+  bytesMax: number,
+  handler: (c: Context<PdpEnv>) => Promise<Response>,
+): Handler<PdpEnv> {
+  const keep = keepBody(bytesMax)
+  return async function bounded(c) {
+    const refused = await keep(c, async () => undefined)
+    return refused instanceof Response ? refused : handler(c)
   }
 }
 

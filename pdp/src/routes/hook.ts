@@ -3,7 +3,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { Context } from 'hono'
 import { API_BODY_BYTES_MAX } from '../../../schemas/limits.ts'
-import { keepBody } from './body.ts'
+import { withBody } from './body.ts'
 import type { GuardedRoute, PdpEnv } from './roles.ts'
 
 type HookPorts = {
@@ -15,11 +15,16 @@ type HookPorts = {
 /** GitHub, Gitea and Forgejo sign the body (`X-Hub-Signature-256`); GitLab sends the secret itself (`X-Gitlab-Token`). */
 export function hookRoutes({ secret, refresh }: HookPorts): GuardedRoute[] {
   if (secret === undefined) return []
-  return [{ method: 'POST', path: '/hooks/bundle', role: 'anyone', handler: hook }]
+  return [
+    {
+      method: 'POST',
+      path: '/hooks/bundle',
+      role: 'anyone',
+      handler: withBody(API_BODY_BYTES_MAX, hook),
+    },
+  ]
 
   async function hook(c: Context<PdpEnv>): Promise<Response> {
-    const refused = await keepBody(API_BODY_BYTES_MAX)(c, async () => undefined)
-    if (refused !== undefined) return refused
     if (!isSigned(c, secret ?? '')) {
       return c.json(
         { code: 'unauthenticated', message: 'the call is not signed as it must be' },

@@ -51,7 +51,7 @@ export function recordAct(record: Recorder, { name, body }: ActRule): Middleware
     if (body === 'handler') return next()
     const read = body === null ? undefined : body.safeParse(jsonBody(c))
     if (read?.success === false) return invalid(c, z.prettifyError(read.error))
-    const what = { ...c.req.param(), ...(read?.data as Canonical & object) }
+    const what = { ...c.req.param(), ...(read?.data as Record<string, Canonical> | undefined) }
     if (!hasCanonicalForm(what)) return invalid(c, 'a text holds half a character')
     const caller = c.get('caller')
     if (caller.kind !== 'operator') throw new Error(`${name} is not ordered by an operator`)

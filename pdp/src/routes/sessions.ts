@@ -1,21 +1,12 @@
-// Owns how operators sign in and out, who they are, and what makes them operators: parse, call, serialise.
+// Owns how operators sign in and out, and learn who they are: parse, call, serialise.
 import type { Context } from 'hono'
-import {
-  bootstrapRequest,
-  type CreatedSession,
-  type LoginInfo,
-  loginRequest,
-  rolesRequest,
-  type UserRow,
-} from '../../../schemas/admin-api.ts'
+import { type CreatedSession, type LoginInfo, loginRequest } from '../../../schemas/admin-api.ts'
 import { TOKEN_LENGTH_MAX } from '../../../schemas/limits.ts'
-import type { OperatorRole } from '../../../schemas/roles.ts'
 import type { Bootstrap } from '../identity/bootstrap.ts'
 import type { Login } from '../identity/login.ts'
 import type { Sessions } from '../identity/sessions.ts'
-import { keepBody } from './body.ts'
+import { withBody } from './body.ts'
 import { addressOf, type Failures } from './failures.ts'
-import { missing } from './missing.ts'
 import { invalid, readBody } from './read.ts'
 import type { Recorder } from './record-act.ts'
 import { EVERY_ROLE, type GuardedRoute, operatorOf, type PdpEnv } from './roles.ts'
@@ -24,12 +15,10 @@ export type SessionPorts = {
   /** Where operators sign in; undefined without a login file. */
   readonly login: { readonly info: LoginInfo; readonly signIn: Login } | undefined
   readonly sessions: Sessions
-  readonly bootstrap: Pick<Bootstrap, 'isWaiting' | 'use' | 'retire'>
-  /** Undefined: there is no such user. */
-  readonly setRoles: (user: string, roles: readonly OperatorRole[]) => Promise<UserRow | undefined>
+  readonly bootstrap: Pick<Bootstrap, 'retire'>
 }
 
-/** What a request that carries a token may weigh. */
+/** Nobody is known yet: what they send is read no further than a token is long. */
 const BODY_BYTES_MAX = 2 * TOKEN_LENGTH_MAX
 
 export function sessionRoutes(
@@ -45,14 +34,7 @@ export function sessionRoutes(
       path: '/admin/v1/sessions',
       role: 'anyone',
       act: { name: 'sessions.create', body: 'handler' },
-      handler: withBody(signIn),
-    },
-    {
-      method: 'POST',
-      path: '/admin/v1/bootstrap',
-      role: 'anyone',
-      act: { name: 'bootstrap', body: 'handler' },
-      handler: withBody(becomeAdmin),
+      handler: withBody(BODY_BYTES_MAX, signIn),
     },
     { method: 'GET', path: '/admin/v1/whoami', role: EVERY_ROLE, handler: whoami },
     {
@@ -61,13 +43,6 @@ export function sessionRoutes(
       role: EVERY_ROLE,
       act: { name: 'sessions.end', body: null },
       handler: signOut,
-    },
-    {
-      method: 'PUT',
-      path: '/admin/v1/users/:id/roles',
-      role: ['admin'],
-      act: { name: 'users.roles', body: rolesRequest },
-      handler: setRoles,
     },
   ]
 
@@ -85,7 +60,12 @@ export function sessionRoutes(
     }
     const { user, roles, idToken } = person
     return record(c, { user, act: 'sessions.create', what: { roles } }, async () => {
-      const made = await sessions.createSession({ user, roles, idToken, source: sourceOf(c) })
+      const made = await sessions.createSession({
+        user,
+        roles,
+        idToken,
+        source: addressOf(c) ?? null,
+      })
       if (made === undefined) {
         return failures.refuse(c, 'somebody signed in with this ID token before; sign in again')
       }
@@ -94,50 +74,19 @@ export function sessionRoutes(
     })
   }
 
-  async function becomeAdmin(c: Context<PdpEnv>): Promise<Response> {
-    const body = readBody(c, bootstrapRequest)
-    if (body instanceof Response) return body
-    const { token, user } = body
-    const used = 'this bootstrap token is unknown, used or expired; see `cedargate db bootstrap`'
-    if (!(await bootstrap.isWaiting(token))) return failures.refuse(c, used)
-    return record(c, { user, act: 'bootstrap', what: { user } }, async () => {
-      if (!(await bootstrap.use(token, user))) return failures.refuse(c, used)
-      const made = await sessions.createSession({ user, roles: [], source: sourceOf(c) })
-      return made === undefined ? forbidden(c, `${user} is offboarded`) : c.json(made, 201)
-    })
-  }
-
-  function whoami(c: Context<PdpEnv>): Response {
-    const { user, roles, session } = operatorOf(c)
-    const expiresAt = session === null ? null : new Date(session.expiresAt).toISOString()
-    return c.json({ user, roles, expiresAt })
-  }
-
   async function signOut(c: Context<PdpEnv>): Promise<Response> {
     const { session } = operatorOf(c)
     if (session === null) return invalid(c, 'the operator token of `dev` is no session')
     await sessions.endSession(session.id)
     return c.body(null, 204)
   }
-
-  async function setRoles(c: Context<PdpEnv>): Promise<Response> {
-    const body = readBody(c, rolesRequest)
-    if (body instanceof Response) return body
-    const changed = await ports.setRoles(c.req.param('id') ?? '', body.roles)
-    return changed === undefined ? missing(c, 'user', 'cedargate users ls') : c.json(changed)
-  }
 }
 
-/** Nobody is known yet: what they send is read no further than a token is long. */
-function withBody(handler: (c: Context<PdpEnv>) => Promise<Response>) {
-  return async function bounded(c: Context<PdpEnv>): Promise<Response> {
-    const refused = await keepBody(BODY_BYTES_MAX)(c, async () => undefined)
-    return refused instanceof Response ? refused : handler(c)
-  }
-}
-
-function sourceOf(c: Context): string | null {
-  return addressOf(c) ?? null
+/** Whoever speaks, to themselves. */
+function whoami(c: Context<PdpEnv>): Response {
+  const { user, roles, session } = operatorOf(c)
+  const expiresAt = session === null ? null : new Date(session.expiresAt).toISOString()
+  return c.json({ user, roles, expiresAt })
 }
 
 function noLogin(c: Context): Response {
