@@ -19,6 +19,7 @@ import { gitSource } from '../../pdp/src/source/git-source.ts'
 import type { BundleSource } from '../../pdp/src/source/source.ts'
 import { openBundles } from '../../pdp/src/store/bundles.ts'
 import type { Store } from '../../pdp/src/store/open.ts'
+import type { Sql } from '../../schemas/database/sql.ts'
 import { formatToken } from '../../schemas/identifiers.ts'
 import type { Clock } from '../../schemas/ports.ts'
 import { openTestStore } from '../harness/store.ts'
@@ -63,7 +64,7 @@ async function start(
     before: openBundles(store.sql, clock.now).lastFollowed,
   })
   const pdp = await createPdp({
-    store,
+    store: { ...store, prompt: atTimeOf(clock, store.prompt) },
     keys,
     decider,
     operatorTokenSha256: sha256(operator),
@@ -75,6 +76,20 @@ async function start(
   })
   running.push({ pdp, logged })
   return { pdp, logged }
+}
+
+/** A database whose clock says what `clock` says: the PDP compares the two. */
+function atTimeOf(clock: Clock, sql: Sql): Sql {
+  return {
+    ...sql,
+    async query(text, params, name) {
+      const rows = await sql.query(text, params, name)
+      const passed = clock.now() - Date.now()
+      return rows.map((row) =>
+        row['at'] instanceof Date ? { ...row, at: new Date(row['at'].getTime() + passed) } : row,
+      )
+    },
+  }
 }
 
 /** What an AuthZEN caller hears of one tool: the code, and the bundle of the record. */

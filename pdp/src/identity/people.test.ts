@@ -136,6 +136,19 @@ onEachDatabase((database) => {
     expect(await here.users.reinstateUser('nobody-knows')).toBeUndefined()
   })
 
+  test('what was made in the moment of offboarding stays dead when they are reinstated', async () => {
+    const { here, grant, sql } = setUp()
+    const ann = someone('ann')
+    const late = await grant(ann, 'ci')
+    await here.users.offboardUser(ann)
+    await sql.query('update grants set revoked = null where id = $1', [late.id])
+    await here.users.reinstateUser(ann)
+    expect(await resolve(here, late)).toBeUndefined()
+    const anew = await grant(ann, 'ci')
+    await here.users.reinstateUser(ann)
+    expect(await resolve(here, anew)).toBeDefined()
+  })
+
   test('a grant made in the moment of offboarding is good for nothing', async () => {
     const { here, elsewhere, grant } = setUp()
     for (let round = 0; round < 10; round++) {

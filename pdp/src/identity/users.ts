@@ -57,7 +57,7 @@ export function openUsers({ sql, clock, feed }: Omit<IdentityPorts, 'random'>): 
       }
     },
     async reinstateUser(id) {
-      await change('update users set offboarded = null where id = $1', [id])
+      await change(REINSTATE, [id, new Date(clock.now())])
       return showUser(id)
     },
   }
@@ -93,6 +93,14 @@ const OFFBOARD = `with gone as (
     (select coalesce(array_agg(id::text order by id), '{}') from ended where expires > $2) as grants,
     (select count(*) from signed_out where expires > $2) as sessions
   from gone`
+
+/** What was made in the moment of offboarding, and was dead since, stays so. */
+const REINSTATE = `with back as (
+    update users set offboarded = null where id = $1 and offboarded is not null returning id
+  ), ended as (
+    update grants set revoked = $2 where user_id in (select id from back) and revoked is null
+  ) update login_sessions set revoked = $2
+    where user_id in (select id from back) and revoked is null`
 
 const UNIQUE_VIOLATION = '23505'
 
