@@ -88,7 +88,7 @@ describe('every message of a client', () => {
   })
 
   test('has exactly the promised fields', () => {
-    const fields = ['id', 'at', 'user', 'agent', 'server', 'method', 'tool', 'arguments', 'argumentsLength', 'verdict', 'code', 'policies', 'errors', 'shadow', 'bundle', 'mode', 'outcome']
+    const fields = ['id', 'at', 'user', 'agent', 'server', 'method', 'tool', 'arguments', 'argumentsLength', 'argumentsShown', 'verdict', 'code', 'policies', 'errors', 'shadow', 'bundle', 'mode', 'outcome']
     for (const row of rows) expect(Object.keys(row)).toEqual(fields)
   }) // biome-ignore format: a list
 
@@ -104,6 +104,7 @@ describe('every message of a client', () => {
       tool: 'read_text_file',
       arguments: { path: 'notes.txt' },
       argumentsLength: 20,
+      argumentsShown: true,
       verdict: 'allow',
       code: 'permit',
       policies: ['engineering/read'],
