@@ -72,8 +72,7 @@ export function createDiscovery(ports: DiscoverPorts): Discovery {
       entry.definitions = seen.definitions
       entry.variants.settle(seen.definitions, (tool, sha256) => isReviewed(server, tool, sha256))
       entry.told = teller.tellLook(server, gathering.sights())
-      if (seen.ttlMs !== undefined && seen.ttlMs < DISCOVERY_INTERVAL_MS)
-        entry.next.within(Math.max(seen.ttlMs, DISCOVERY_COOLDOWN_MS))
+      lookAgainAfter(entry, seen.ttlMs)
     } catch (error) {
       if (!isStopped) log.warn({ server, err: error }, 'the tools of a server could not be listed')
     } finally {
@@ -87,10 +86,7 @@ export function createDiscovery(ports: DiscoverPorts): Discovery {
     return entry.looking
   }
   const changed = (server: string): void => {
-    const entry = known.get(server)
-    if (entry === undefined) return
-    const rest = DISCOVERY_COOLDOWN_MS - (monotonic() - entry.lookedAt)
-    entry.next.within(entry.looking === undefined ? Math.max(rest, 0) : DISCOVERY_COOLDOWN_MS)
+    lookAgain(known.get(server), monotonic())
   }
   return {
     look: (server) => join(server).then(() => known.get(server)?.told),
@@ -115,12 +111,28 @@ export function createDiscovery(ports: DiscoverPorts): Discovery {
       const entry = knownOf(server)
       const seen = definitionIn(entry, token, tool)
       if (seen !== null) return seen
-      const cooling = monotonic() - entry.lookedAt < DISCOVERY_COOLDOWN_MS
-      if (cooling && entry.looking === undefined) return null
+      if (isCooling(entry, monotonic())) return null
       const late = sleep(DISCOVERY_WAIT_MS, undefined, { ref: false })
       return Promise.race([join(server), late]).then(() => definitionIn(entry, token, tool))
     },
   }
+}
+
+/** Of a look under way what changed may have been passed already. */
+function lookAgain(known: Known | undefined, now: number): void {
+  if (known === undefined) return
+  const { next, lookedAt, looking } = known
+  const rest = DISCOVERY_COOLDOWN_MS - (now - lookedAt)
+  next.within(looking === undefined ? Math.max(rest, 0) : DISCOVERY_COOLDOWN_MS)
+}
+
+function isCooling({ lookedAt, looking }: Known, now: number): boolean {
+  return looking === undefined && now - lookedAt < DISCOVERY_COOLDOWN_MS
+}
+
+function lookAgainAfter({ next }: Known, ttlMs: number | undefined): void {
+  if (ttlMs === undefined || ttlMs >= DISCOVERY_INTERVAL_MS) return
+  next.within(Math.max(ttlMs, DISCOVERY_COOLDOWN_MS))
 }
 
 function definitionIn(
