@@ -86,8 +86,7 @@ export function createDiscovery(ports: DiscoverPorts): Discovery {
     return entry.looking
   }
   const changed = (server: string): void => {
-    const entry = known.get(server)
-    if (entry !== undefined) lookAgain(entry, monotonic())
+    lookAgain(known.get(server), monotonic())
   }
   return {
     look: (server) => join(server).then(() => known.get(server)?.told),
@@ -112,8 +111,7 @@ export function createDiscovery(ports: DiscoverPorts): Discovery {
       const entry = knownOf(server)
       const seen = definitionIn(entry, grant, tool)
       if (seen !== null) return seen
-      const cooling = monotonic() - entry.lookedAt < DISCOVERY_COOLDOWN_MS
-      if (cooling && entry.looking === undefined) return null
+      if (isCooling(entry, monotonic())) return null
       const late = sleep(DISCOVERY_WAIT_MS, undefined, { ref: false })
       return Promise.race([join(server), late]).then(() => definitionIn(entry, grant, tool))
     },
@@ -121,9 +119,15 @@ export function createDiscovery(ports: DiscoverPorts): Discovery {
 }
 
 /** Of a look under way what changed may have been passed already. */
-function lookAgain({ next, lookedAt, looking }: Known, now: number): void {
+function lookAgain(known: Known | undefined, now: number): void {
+  if (known === undefined) return
+  const { next, lookedAt, looking } = known
   const rest = DISCOVERY_COOLDOWN_MS - (now - lookedAt)
   next.within(looking === undefined ? Math.max(rest, 0) : DISCOVERY_COOLDOWN_MS)
+}
+
+function isCooling({ lookedAt, looking }: Known, now: number): boolean {
+  return looking === undefined && now - lookedAt < DISCOVERY_COOLDOWN_MS
 }
 
 function lookAgainAfter({ next }: Known, ttlMs: number | undefined): void {

@@ -92,6 +92,27 @@ test('a client that leaves is gone for the server too', async () => {
   expect(recorder.exchanges()[0]?.response).toMatchObject({ body: 'some', ended: 'left' })
 })
 
+test('a session ends after what was asked before', async () => {
+  const asked: string[] = []
+  const recorder = await setUp(({ method = '' }, outgoing) => {
+    asked.push(method)
+    if (method === 'DELETE') {
+      outgoing.end()
+      return
+    }
+    // Its answer begins and does not end: a stream may stay for as long as the session does.
+    setTimeout(() => {
+      asked.push('begins')
+      outgoing.writeHead(200).write('some')
+    }, 200)
+  })
+  await send(recorder, ['GET /mcp HTTP/1.1', 'Host: x'])
+  await expect.poll(() => asked, { timeout: 5_000 }).toContain('GET')
+  await send(recorder, ['DELETE /mcp HTTP/1.1', 'Host: x'])
+  await seen(recorder, (one) => one.request.method === 'DELETE' && one.response !== undefined)
+  expect(asked).toEqual(['GET', 'begins', 'DELETE'])
+}) // biome-ignore format: long lines
+
 test('a server that breaks off is told from a client that leaves', async () => {
   const recorder = await setUp((_, outgoing) => {
     outgoing.writeHead(200).write('some')

@@ -1,5 +1,6 @@
 // Owns a pass-through that keeps what went through it: requests whole, answers as they come, and who left first. Never
-// changes anything but what `amend` adds to a request.
+// changes anything but what `amend` adds to a request. A client that ends its session while a stream of it is still
+// asked for leaves open which comes first; here what was asked first always does, or no two runs could be compared.
 import {
   createServer,
   type IncomingMessage,
@@ -31,6 +32,7 @@ type Draft = { -readonly [Key in keyof Exchange]: Exchange[Key] }
 /** Listens on a free loopback port. */
 export async function openRecorder(options: RecorderOptions): Promise<Recorder> {
   const drafts: Draft[] = []
+  const unanswered = new Set<Promise<unknown>>()
   const server = createServer((incoming, outgoing) => {
     const request = {
       method: incoming.method ?? '',
@@ -43,7 +45,12 @@ export async function openRecorder(options: RecorderOptions): Promise<Recorder> 
     incoming.setEncoding('utf8').on('data', (text: string) => {
       request.body += text
     })
-    incoming.on('end', () => pass(options, incoming, outgoing, draft))
+    incoming.on('end', () => {
+      const before = request.method === 'DELETE' ? [...unanswered] : []
+      const answered = Promise.all(before).then(() => pass(options, incoming, outgoing, draft))
+      unanswered.add(answered)
+      void answered.then(() => unanswered.delete(answered))
+    })
   })
   // A stream may be silent for as long as it likes.
   server.requestTimeout = 0
@@ -58,12 +65,13 @@ export async function openRecorder(options: RecorderOptions): Promise<Recorder> 
   }
 }
 
+/** Done when the answer has begun, or will not. */
 function pass(
   { target, amend = (lines) => lines }: RecorderOptions,
   incoming: IncomingMessage,
   outgoing: ServerResponse,
   draft: Draft,
-): void {
+): Promise<void> {
   const { hostname, port, pathname } = target()
   const path = draft.request.path === '/mcp' ? pathname : draft.request.path
   const lines = amend(linesOf(incoming)).filter(([name]) => !HOP.has(name.toLowerCase()))
@@ -76,6 +84,7 @@ function pass(
   upstream.on('error', () => outgoing.destroy())
   upstream.on('response', (response) => answer(response, outgoing, draft))
   upstream.end(body)
+  return new Promise((resolve) => upstream.on('response', () => resolve()).on('close', resolve))
 }
 
 function answer(response: IncomingMessage, outgoing: ServerResponse, draft: Draft): void {
