@@ -19,7 +19,7 @@ export function openAgents({ sql, clock, feed }: Omit<IdentityPorts, 'random'>):
       const now = new Date(clock.now())
       const set = scopes === undefined ? null : [...new Set(scopes)].toSorted()
       const params = [id, now, set, disabled ?? null, [...SCOPES]]
-      await sql.query(PUT, params).finally(() => feed.distrust())
+      await sql.query(PUT, params).finally(() => feed.note([{ kind: 'agent', id }]))
       return (await select('where a.id = $2', [id]))[0] as AgentRow
     },
     listAgents: () => select('order by a.id', []),

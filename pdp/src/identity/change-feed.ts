@@ -17,7 +17,7 @@ import { LOOK, type Look, lookOf, PRUNE, whatChanged } from './look.ts'
 export type Heard = readonly Origin[] | 'all' | 'lost'
 
 export type ChangeFeed = Pick<Changes, 'position' | 'isChanged'> & {
-  /** Nothing read of these before now is used again. After a write of our own that changes nobody else. */
+  /** Nothing read of these before now is used again. After every write of our own. */
   readonly note: Changes['note']
   /**
    * Whether what is remembered may be used: the last successful look began less than GRANT_AGE_MS_MAX ago by both
@@ -26,8 +26,6 @@ export type ChangeFeed = Pick<Changes, 'position' | 'isChanged'> & {
   readonly isFresh: () => boolean
   /** Resolves when it is fresh, at once or after a look. Throws when the database does not answer in time. */
   readonly refresh: () => Promise<void>
-  /** Nothing remembered is used until a look that begins from now on has succeeded. After every write of our own. */
-  readonly distrust: () => void
   /** Resolves when a look that began after the call has succeeded; rejects when it failed. */
   readonly pollNow: () => Promise<void>
   /** Whether our clock and the database's were more than CLOCK_SKEW_MS_MAX apart at the last look. */
@@ -59,8 +57,6 @@ class Looking implements ChangeFeed {
   readonly #changes = rememberChanges(CHANGES_REMEMBERED_MAX)
   readonly #subscribers = new Set<(heard: Heard) => void>()
   #last: Look | undefined
-  #begun = 0
-  #distrusted = 0
   #underWay: Promise<void> | undefined
   #next: Promise<void> | undefined
   #failing = false
@@ -89,7 +85,7 @@ class Looking implements ChangeFeed {
   isFresh(): boolean {
     const { clock } = this.#ports
     const last = this.#last
-    if (last === undefined || last.number <= this.#distrusted) return false
+    if (last === undefined) return false
     const passed = clock.monotonic() - last.monotonic
     return Math.max(passed, Math.abs(clock.now() - last.wall)) < GRANT_AGE_MS_MAX
   }
@@ -103,13 +99,6 @@ class Looking implements ChangeFeed {
     for (let attempt = 0; attempt < 2 && !this.isFresh(); attempt++)
       await (this.#underWay ?? this.#look())
     if (!this.isFresh()) throw new Error(`no look at revocations within ${GRANT_AGE_MS_MAX} ms`)
-  }
-
-  distrust(): void {
-    this.#distrusted = this.#begun
-    this.#changes.advance()
-    // Whoever needs the answer asks again.
-    this.pollNow().catch(() => {})
   }
 
   pollNow(): Promise<void> {
@@ -166,8 +155,7 @@ class Looking implements ChangeFeed {
 
   async #lookOnce(): Promise<void> {
     const { clock, store } = this.#ports
-    const number = (this.#begun += 1)
-    const began = { number, wall: clock.now(), monotonic: clock.monotonic() }
+    const began = { wall: clock.now(), monotonic: clock.monotonic() }
     const [row] = await store.prompt.query(LOOK, [this.#last?.snapshot ?? null], 'identity-look')
     const look = lookOf(row, began, clock.now())
     const heard = whatChanged(this.#last, look)

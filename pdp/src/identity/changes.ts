@@ -10,8 +10,6 @@ export type Changes = {
   /** Whether one of them may have changed since that position. */
   readonly isChanged: (origins: readonly Origin[], since: number) => boolean
   readonly note: (changed: readonly Origin[]) => void
-  /** Nothing is known to have changed, but what is read from now on may be other than what is being read. */
-  readonly advance: () => void
   /** Everything may have changed. */
   readonly forget: () => void
 }
@@ -44,9 +42,6 @@ export function rememberChanges(changesMax: number): Changes {
         of.set(id, position)
       }
       if (size > changesMax) forget()
-    },
-    advance: () => {
-      position += 1
     },
     forget,
   }

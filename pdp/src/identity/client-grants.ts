@@ -58,7 +58,7 @@ export function openClientGrants({ sql, clock, random, feed }: IdentityPorts): C
       const known = [newId(), issuer, row['subject'], client, user]
       const [made] = await sql
         .query(ORDERED, [...known, ...written(settings, expiresInMs)])
-        .finally(() => feed.distrust())
+        .finally(() => feed.note([{ kind: 'user', id: user }]))
       return String(made?.['id'])
     },
   }

@@ -13,6 +13,7 @@ import type { Clock, Random } from '../../../schemas/ports.ts'
 import { SCOPES } from '../../../schemas/scopes.ts'
 import { uuidV7 } from '../../../schemas/uuid.ts'
 import type { ChangeFeed } from './change-feed.ts'
+import type { Origin } from './changes.ts'
 import { FROM_GRANTS, TEAMS } from './grant.ts'
 import { grantRowOf, listStatement, showStatement } from './grant-rows.ts'
 import { Refused } from './refused.ts'
@@ -48,8 +49,8 @@ export type IdentityPorts = {
 
 export function openGrants({ sql, clock, random, feed }: IdentityPorts): Grants {
   // A write whose answer is lost may have been made: what was known before it is not used again.
-  const change = (text: string, params: unknown[]): Promise<Row[]> => {
-    return sql.query(text, params).finally(() => feed.distrust())
+  const change = (text: string, params: unknown[], changed: readonly Origin[]): Promise<Row[]> => {
+    return sql.query(text, params).finally(() => feed.note(changed))
   }
   const newToken = (): string => formatToken('grant', random(TOKEN_RANDOM_BYTES), sha256)
   const showGrant = async (id: string): Promise<GrantRow | undefined> => {
@@ -61,10 +62,13 @@ export function openGrants({ sql, clock, random, feed }: IdentityPorts): Grants 
       const now = clock.now()
       const token = newToken()
       const id = uuidV7(now, 0, random(8))
-      const [made] = await change(CREATE, [
+      const params = [
         user, teams, new Date(now), id, sha256(token), token.slice(-4), agent, servers,
         new Date(now + expiresInMs), [...new Set(scopes)].toSorted(),
-      ]) // biome-ignore format: a list
+      ] // biome-ignore format: a list
+      // They may be in more teams now; of a new grant nothing is remembered.
+      const changed = user === null ? [] : [{ kind: 'user', id: user }]
+      const [made] = await change(CREATE, params, changed)
       if (made === undefined) throw await refusalOf(sql, user, agent)
       return createdOf(made, token)
     },
@@ -76,7 +80,7 @@ export function openGrants({ sql, clock, random, feed }: IdentityPorts): Grants 
     async rotateGrant(id) {
       const token = newToken()
       const params = [id, sha256(token), token.slice(-4), new Date(clock.now())]
-      const [rotated] = await change(ROTATE, params)
+      const [rotated] = await change(ROTATE, params, [{ kind: 'grant', id }])
       if (rotated !== undefined) return createdOf(rotated, token)
       const grant = await showGrant(id)
       if (grant === undefined) return undefined
@@ -88,7 +92,8 @@ export function openGrants({ sql, clock, random, feed }: IdentityPorts): Grants 
       )
     },
     async revokeGrant(id) {
-      const [row] = await change(REVOKE, [id, new Date(clock.now())])
+      const params = [id, new Date(clock.now())]
+      const [row] = await change(REVOKE, params, [{ kind: 'grant', id }])
       return row === undefined
         ? undefined
         : { id: row['id'] as string, revokedAt: (row['revoked'] as Date).getTime() }

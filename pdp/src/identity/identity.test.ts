@@ -122,6 +122,27 @@ onEachDatabase((database) => {
     expect(row?.revokedAt).toBe(new Date(revokedAt).toISOString())
   })
 
+  test('what is written about others, however much, sends nobody to the database', async () => {
+    const { clock } = setUp()
+    const { store } = database()
+    const asked: string[] = []
+    const query: Sql['query'] = async (text, params, name = text) => {
+      asked.push(name)
+      return await store.prompt.query(text, params, name)
+    }
+    const prompt = { dialect: store.prompt.dialect, query }
+    const { grants, resolver } = openTestIdentity({ ...store, prompt }, clock)
+    const { token } = await grants.createGrant(request())
+    expect((await resolver.resolveGrants([sha256(token)])).size).toBe(1)
+    expect(asked.splice(0)).toEqual(['identity-look', 'grants-by-token'])
+    for (let index = 0; index < 10; index++) {
+      const { id } = await grants.createGrant(request())
+      await grants.revokeGrant(id)
+      expect((await resolver.resolveGrants([sha256(token)])).size).toBe(1)
+    }
+    expect(asked).toEqual([])
+  })
+
   test('two grants at once for a new user: one user, both grants', async () => {
     const { here, elsewhere } = setUp()
     const asked = request()
@@ -192,7 +213,7 @@ onEachDatabase((database) => {
   })
 
   test('a grant of a client is found by who its access tokens are of', async () => {
-    const { here, sql } = setUp()
+    const { here, sql, clock } = setUp()
     const { id } = await here.createGrant(request())
     const key = { issuer: `https://idp.test/${id}`, subject: `o'"{`, client: 'cli' }
     const found = async () => (await here.resolveByClient([clientKey(key)])).get(clientKey(key))?.id
@@ -201,7 +222,7 @@ onEachDatabase((database) => {
     await sql.query(set, [id, ...Object.values(key)])
     expect(await found()).toBe(id)
     await sql.query(set, [id, key.issuer, 'somebody else', key.client])
-    await here.revokeGrant(randomUUID())
+    clock.advance(GRANT_AGE_MS_MAX)
     expect(await found()).toBeUndefined()
   })
 

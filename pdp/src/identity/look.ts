@@ -3,8 +3,8 @@ import type { Row } from '../../../schemas/database/sql.ts'
 import { IDENTITY_CHANGE_KEPT_MS } from '../../../schemas/limits.ts'
 import type { Origin } from './changes.ts'
 
-/** When a look began: its place among looks, and both clocks. */
-type Began = { readonly number: number; readonly wall: number; readonly monotonic: number }
+/** When a look began, by both clocks. */
+type Began = { readonly wall: number; readonly monotonic: number }
 
 export type Look = Began & {
   /** pg_snapshot: which transactions this look saw. */

@@ -37,8 +37,8 @@ export function openPeps({ sql, prompt, clock, random, feed }: PepPorts): Peps {
     lookup: (digests) => lookup(prompt, digests),
   })
   // A write whose answer is lost may have been made: what was known before it is not used again.
-  const change = (text: string, params: unknown[]): Promise<Row[]> => {
-    return sql.query(text, params).finally(() => feed.distrust())
+  const change = (text: string, [id, ...params]: [string, ...unknown[]]): Promise<Row[]> => {
+    return sql.query(text, [id, ...params]).finally(() => feed.note([{ kind: 'pep', id }]))
   }
   return {
     async enrollPep(servers, id = `pep-${Buffer.from(random(8)).toString('hex')}`) {

@@ -24,8 +24,8 @@ export type Users = {
 }
 
 export function openUsers({ sql, clock, feed }: Omit<IdentityPorts, 'random'>): Users {
-  const change = (text: string, params: unknown[]): Promise<Row[]> => {
-    return sql.query(text, params).finally(() => feed.distrust())
+  const change = (text: string, [id, ...params]: [string, ...unknown[]]): Promise<Row[]> => {
+    return sql.query(text, [id, ...params]).finally(() => feed.note([{ kind: 'user', id }]))
   }
   const select = async (rest: string, params: unknown[]): Promise<UserRow[]> =>
     (await sql.query(`${SELECT} ${rest}`, [new Date(clock.now()), ...params])).map(userRowOf)
@@ -34,8 +34,8 @@ export function openUsers({ sql, clock, feed }: Omit<IdentityPorts, 'random'>): 
   return {
     async putUser(id, { teams, scopes, link }) {
       const set = [sorted(teams), sorted(scopes), link?.issuer ?? null, link?.subject ?? null]
-      const params = [id, new Date(clock.now()), ...set, [...SCOPES]]
-      const [put] = await change(PUT, params).catch(whoseLink)
+      const params = [new Date(clock.now()), ...set, [...SCOPES]]
+      const [put] = await change(PUT, [id, ...params]).catch(whoseLink)
       if (put === undefined) throw new Refused(`the user ${id} is linked to somebody else already`)
       return (await showUser(id)) as UserRow
     },

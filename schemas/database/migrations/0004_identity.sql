@@ -84,10 +84,10 @@ FOR EACH ROW EXECUTE FUNCTION "note_identity_change"('grant');
 --> statement-breakpoint
 CREATE TRIGGER "grants_deleted" AFTER DELETE ON "grants" FOR EACH ROW EXECUTE FUNCTION "note_identity_change"('grant');
 --> statement-breakpoint
--- Claims that are newer and say the same (`claims_at`) take nothing from anybody.
+-- Claims that are newer and say the same (`claims_at`) take nothing from anybody; roles are looked up at every request.
 CREATE TRIGGER "users_changed" AFTER UPDATE ON "users"
-FOR EACH ROW WHEN ((OLD.id, OLD.teams, OLD.claim_teams, OLD.issuer, OLD.subject, OLD.scopes, OLD.roles, OLD.offboarded)
-  IS DISTINCT FROM (NEW.id, NEW.teams, NEW.claim_teams, NEW.issuer, NEW.subject, NEW.scopes, NEW.roles, NEW.offboarded))
+FOR EACH ROW WHEN ((OLD.id, OLD.teams, OLD.claim_teams, OLD.issuer, OLD.subject, OLD.scopes, OLD.offboarded)
+  IS DISTINCT FROM (NEW.id, NEW.teams, NEW.claim_teams, NEW.issuer, NEW.subject, NEW.scopes, NEW.offboarded))
 EXECUTE FUNCTION "note_identity_change"('user');
 --> statement-breakpoint
 CREATE TRIGGER "users_deleted" AFTER DELETE ON "users" FOR EACH ROW EXECUTE FUNCTION "note_identity_change"('user');
