@@ -227,12 +227,14 @@ export const listResponse = z.strictObject({ visible: z.array(visible.nullable()
 
 /**
  * Server-sent events of `GET /pep/v1/events`; `event:` is the kind, `data:` this. A comment line every 15 s. `revoked`:
- * nothing of that grant is allowed any more; what is open ends. `changed`: its token, servers, scopes or teams did; what
- * is open ends too, and may be opened again by whoever still may.
+ * nothing of that grant is allowed any more; what is open ends. `changed`: its token, servers, scopes or expiry did; what
+ * is open ends too, and may be opened again by whoever still may. `standing`: its user or agent has other teams or
+ * scopes; what is open stays, if a list is still shown to it.
  */
 export const pepEvent = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('revoked'), grant: z.uuid() }),
   z.strictObject({ kind: z.literal('changed'), grant: z.uuid() }),
+  z.strictObject({ kind: z.literal('standing'), grant: z.uuid() }),
   z.strictObject({ kind: z.literal('bundle'), bundle: sha256Hex }),
 ])
 export type PepEvent = z.infer<typeof pepEvent>

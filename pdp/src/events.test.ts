@@ -53,6 +53,7 @@ onEachDatabase((database) => {
     const [first, second, third] = [await grant(randomUUID(), randomUUID()), await grant(null, randomUUID()), await grant(null, randomUUID())]
     const heard = await subscribe()
     const told = async (want: PepEvent[]) => {
+      await identity.feed.pollNow()
       await expect.poll(() => heard).toEqual(want)
       await identity.feed.pollNow()
       expect(heard.splice(0)).toEqual(want)
@@ -83,20 +84,21 @@ onEachDatabase((database) => {
     await identity.feed.pollNow()
     const heard = await subscribe()
     expect(heard.splice(0).length).toBeGreaterThan(0)
-    const told = async (kind: 'changed' | 'revoked', grants: string[]) => {
+    const told = async (kind: 'standing' | 'revoked', grants: string[]) => {
+      await identity.feed.pollNow()
       await expect.poll(() => heard.length).toBeGreaterThan(0)
       await identity.feed.pollNow()
       const want = grants.map((id) => ({ kind, grant: id }))
       expect(heard.splice(0).toSorted(byGrant)).toEqual(want.toSorted(byGrant))
     }
     await identity.users.putUser(ann, { teams: ['new'] })
-    await told('changed', [both, anns])
+    await told('standing', [both, anns])
     await identity.agents.putAgent(ci, { scopes: [] })
-    await told('changed', [both, cis])
+    await told('standing', [both, cis])
     await identity.agents.putAgent(ci, { disabled: true })
     await told('revoked', [both, cis])
     await identity.agents.putAgent(ci, { disabled: false })
-    await told('changed', [both, cis])
+    await told('standing', [both, cis])
     await identity.users.offboardUser(ann)
     await told('revoked', [both, anns, expired])
   }) // biome-ignore format: long lines
@@ -167,6 +169,7 @@ onEachDatabase((database) => {
     const heard = await subscribe()
     state.failEvents = true
     await identity.grants.revokeGrant(id)
+    await identity.feed.pollNow()
     await expect.poll(() => heard).toEqual(['end'])
   })
 })

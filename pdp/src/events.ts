@@ -93,13 +93,15 @@ async function eventsOf(sql: Sql, changed: readonly Origin[], now: Date): Promis
   const asked = [grants, idsOf('user'), idsOf('agent')]
   if (asked.every((ids) => ids.length === 0)) return []
   const rows = await sql.query(TOLD, [...asked, now])
+  const own = new Set(grants)
   const gone = new Set(grants)
   for (const row of rows) gone.delete(row['id'] as string)
   return [
     ...[...gone].map((grant) => ({ kind: 'revoked' as const, grant })),
     ...rows.map((row) => {
-      const kind = row['in_force'] === true ? ('changed' as const) : ('revoked' as const)
-      return { kind, grant: row['id'] as string }
+      const grant = row['id'] as string
+      if (row['in_force'] !== true) return { kind: 'revoked' as const, grant }
+      return { kind: own.has(grant) ? ('changed' as const) : ('standing' as const), grant }
     }),
   ]
 }

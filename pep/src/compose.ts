@@ -190,7 +190,10 @@ function keepUp({ pdp, log, identities, streams, servers, reviewed, discovery, r
       log,
       onEvent(event) {
         if (event.kind === 'bundle') refreshOrLog()
-        else {
+        else if (event.kind === 'standing') {
+          streams.reinstate(event.grant)
+          void recheck.check(true, event.grant)
+        } else {
           if (event.kind === 'revoked') streams.revoke(event.grant)
           else streams.end(event.grant)
           identities.forgetGrant(event.grant)

@@ -93,6 +93,7 @@ beforeEach(() => {
   pdp.outcomes.length = 0
   pdp.corrupt = (results) => ({ results })
   pdp.rule = () => ({ allow: true, visible: EVERYTHING_VISIBLE })
+  pdp.lists = () => EVERYTHING_VISIBLE
   sql.onWrite = () => Promise.resolve()
   gate = Promise.resolve()
 })
@@ -117,7 +118,7 @@ async function open(id: string) {
   await post(urlOf(id), { method: 'notifications/initialized' }, session)
   return { token, session }
 }
-const tell = (kind: 'revoked' | 'changed', token: string): void => {
+const tell = (kind: 'revoked' | 'changed' | 'standing', token: string): void => {
   const event: PepEvent = { kind, grant: grantOf(token) }
   pdp.tell(event)
 }
@@ -181,11 +182,40 @@ describe.each(['revoked', 'changed'] as const)('%s', (kind) => {
   })
 })
 
+describe('what its user or agent may do is other now', () => {
+  test('a child and its session stay', async () => {
+    const { token, session } = await open('held')
+    const { json } = await post(urlOf('held'), toolCall(), session)
+    tell('standing', token)
+    await sleep(200)
+    expect(isRunning(json.result?.['pid'] as number)).toBe(true)
+    expect((await post(urlOf('held'), toolCall(), session)).status).toBe(200)
+  })
+
+  test.each([
+    { name: 'is closed when nothing is shown to it any more', visible: null, isCut: true },
+    { name: 'stays when a list still is', visible: EVERYTHING_VISIBLE, isCut: false },
+  ])('a stream $name', async ({ visible, isCut }) => {
+    server.answer = (_request, response) =>
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).write(': open\n\n')
+    lastSeed += 1
+    const token = testToken(lastSeed)
+    const answer = await request(urlOf('demo'), { method: 'GET', headers: clientHeaders(token) })
+    const ended = new Promise((resolve) => answer.body.once('close', () => resolve('closed')))
+    answer.body.on('error', () => undefined).resume()
+    pdp.lists = () => visible
+    tell('standing', token)
+    expect(await Promise.race([ended, sleep(isCut ? 1_000 : 200)])).toBe(isCut ? 'closed' : undefined)
+    answer.body.destroy()
+    server.answer = plainly
+  }) // biome-ignore format: a table
+})
+
 test('what is in force again may call again: an agent was enabled, a user reinstated', async () => {
   lastSeed += 1
   const token = testToken(lastSeed)
   const call = () => post(urlOf('demo'), toolCall(), { authorization: `Bearer ${token}` })
-  for (const [kind, status] of [['revoked', 401], ['changed', 200], ['revoked', 401]] as const) {
+  for (const [kind, status] of [['revoked', 401], ['changed', 200], ['revoked', 401], ['standing', 200]] as const) {
     tell(kind, token)
     expect((await call()).status).toBe(status)
   }

@@ -71,8 +71,12 @@ export const REQUEST_BYTES_MAX = 128 * 1024 * 1024
 export const IDENTITIES_MAX = 65_536
 /** Counts that sources whose requests fail to authenticate are spread over. */
 export const FAILING_SOURCES_MAX = 65_536
-/** Revoked grants remembered, for verdicts that were on their way. */
+/**
+ * Revoked grants remembered, for verdicts and answers that were on their way: longer than an answer may take to begin, and
+ * not for good, for nobody may be there to hear that a grant is in force again.
+ */
 export const REVOKED_GRANTS_MAX = 16_384
+export const REVOKED_GRANT_KEPT_MS = UPSTREAM_HEADERS_TIMEOUT_MS + 60_000
 /**
  * Calls that wait for a verdict, or verdicts that wait for a commit, before a new one is refused.
  */

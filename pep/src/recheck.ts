@@ -19,10 +19,10 @@ export type Recheck = {
   /** A list of tools was shown to this caller. The callers of longest ago are forgotten beyond LISTED_CALLERS_MAX. */
   readonly listed: (caller: Caller, visible: Visible | null) => void
   /**
-   * Asks about every lasting stream. `mayHaveChanged`: callers of whom it is not known what they were shown are told
-   * too. Never rejects.
+   * Asks about every lasting stream, or those of one grant. `mayHaveChanged`: callers of whom it is not known what they
+   * were shown are told too. Never rejects.
    */
-  readonly check: (mayHaveChanged: boolean) => Promise<void>
+  readonly check: (mayHaveChanged: boolean, grant?: string) => Promise<void>
 }
 
 type Asked = {
@@ -57,8 +57,11 @@ export function createRecheck({ pdp, log, streams, reviewed }: RecheckPorts): Re
     listed(caller, visible) {
       if (visible !== null) remember(caller, stateOf(caller.server, visible))
     },
-    async check(mayHaveChanged) {
-      const all = callersOf(streams.lasting())
+    async check(mayHaveChanged, grant) {
+      const lasting = streams.lasting()
+      const all = callersOf(
+        grant === undefined ? lasting : lasting.filter((one) => one.grant === grant),
+      )
       for (let from = 0; from < all.length; from += LIST_CALLERS_MAX) {
         const batch = all.slice(from, from + LIST_CALLERS_MAX)
         try {

@@ -1,6 +1,11 @@
 // Owns the answers that stay open, so that a revocation ends them. Never decides who may open one.
 import { GatewayError } from './gateway-error.ts'
-import { REVOKED_GRANTS_MAX, STREAMS_MAX, STREAMS_PER_GRANT_MAX } from './limits.ts'
+import {
+  REVOKED_GRANT_KEPT_MS,
+  REVOKED_GRANTS_MAX,
+  STREAMS_MAX,
+  STREAMS_PER_GRANT_MAX,
+} from './limits.ts'
 
 export type Stream = {
   readonly server: string
@@ -28,10 +33,12 @@ export type Streams = {
   /** Closes everything of this grant, and what it might still open: a verdict may be on its way. */
   readonly revoke: (grant: string) => void
   /**
-   * Closes what of this grant lasts; who still may opens it again, also after a `revoke`: this is said of grants that are
-   * in force. An answer on its way is of a call that was allowed.
+   * Closes what of this grant lasts; it is in force, and who still may opens it again. An answer on its way is of a call
+   * that was allowed.
    */
   readonly end: (grant: string) => void
+  /** The grant is in force, also after a `revoke`. */
+  readonly reinstate: (grant: string) => void
   /** Whether revocations are heard. When they are not, what lasts is closed: some may be missed. */
   readonly watched: (heard: boolean) => void
   readonly closeAll: () => void
@@ -49,11 +56,15 @@ const TIMER_MS_MAX = 2 ** 31 - 1
 /** `now`: milliseconds since 1970. */
 export function createStreams(now: () => number): Streams {
   const open = new Set<Stream>()
-  const revoked = new Set<string>()
+  const revoked = new Map<string, NodeJS.Timeout>()
   let lasting = 0
   let isWatched = false
   const closeWhere = (why: GatewayError, matches: (stream: Stream) => boolean) => {
     for (const stream of Array.from(open)) if (matches(stream)) stream.close(why)
+  }
+  const reinstate = (grant: string): void => {
+    clearTimeout(revoked.get(grant))
+    revoked.delete(grant)
   }
   const ownLasting = (grant: string | null) =>
     Array.from(open).filter((stream) => stream.lasting && stream.grant === grant).length
@@ -89,15 +100,17 @@ export function createStreams(now: () => number): Streams {
     lasting: () => Array.from(open).filter((stream) => stream.lasting),
     isRevoked: (grant) => grant !== null && revoked.has(grant),
     revoke(grant) {
-      const [oldest] = revoked
-      if (revoked.size >= REVOKED_GRANTS_MAX && oldest !== undefined) revoked.delete(oldest)
-      revoked.add(grant)
+      reinstate(grant)
+      const [oldest] = revoked.keys()
+      if (revoked.size >= REVOKED_GRANTS_MAX && oldest !== undefined) reinstate(oldest)
+      revoked.set(grant, setTimeout(() => revoked.delete(grant), REVOKED_GRANT_KEPT_MS).unref())
       closeWhere(REVOKED, (stream) => stream.grant === grant)
     },
     end(grant) {
-      revoked.delete(grant)
+      reinstate(grant)
       closeWhere(CHANGED, (stream) => stream.lasting && stream.grant === grant)
     },
+    reinstate,
     watched(heard) {
       isWatched = heard
       if (!heard) closeWhere(UNWATCHED, (stream) => stream.lasting)
