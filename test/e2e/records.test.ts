@@ -60,12 +60,12 @@ beforeAll(async () => {
   await client.call('read_text_file', { path: 'notes.txt' })
   await client.call('read_text_file', { path: 'nowhere.txt' })
   refused = await client.call('write_file', { path: 'drafts/../notes.txt', content: 'ä\u202e' })
+  await client.close()
   await vi.waitFor(async () => {
     rows = (await ls('--agent', 'recorder')).toReversed()
-    const ended = rows.filter(({ outcome }) => outcome !== null)
-    if (ended.length < 5) throw new Error('outcomes are missing')
+    const open = rows.filter(({ verdict, outcome }) => verdict === 'allow' && outcome === null)
+    if (rows.length < 7 || open.length > 0) throw new Error('outcomes are missing')
   }, 10_000)
-  await client.close()
 })
 afterAll(async () => {
   await dev.stop()
