@@ -31,6 +31,7 @@ export default defineConfig({
           name: 'unit',
           include: ['{schemas,pdp,pep,cli}/**/*.test.ts', ...guards],
           testTimeout: 20_000,
+          maxWorkers: 2,
         },
       },
       ...['pglite', 'postgres'].map((database) => ({

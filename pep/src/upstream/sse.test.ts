@@ -221,7 +221,10 @@ describe('a server that', () => {
     server.opened = []
     pdp.outcomes.length = 0
   })
-  afterEach(() => server.behave())
+  afterEach(() => {
+    server.behave()
+    pdp.corrupt = (results) => ({ results })
+  })
 
   const start = () => post(`${pep.url}/odd/mcp`, INITIALIZE)
 
@@ -292,16 +295,20 @@ describe('a server that', () => {
     { how: 'redirects', answer: (response: ServerResponse) => void response.writeHead(307, { location: elsewhereUrl }).end(), code: 'upstream_invalid' },
   ])('$how on a POST: that call is told, and the session goes on', async ({ answer, code }) => {
     const session = await open(pep, 'odd', 4)
-    await until(() => pdp.outcomes.length >= 2)
-    pdp.outcomes.length = 0
+    const decided: string[] = []
+    pdp.corrupt = (results) => {
+      for (const one of results) if (one.kind === 'verdict') decided.push(one.decisionId)
+      return { results }
+    }
     server.onPost = (_message, response) => answer(response)
     const { json } = await call(session, 'x', 'r')
     expect(json).toMatchObject({ id: 'r', result: { isError: true } })
     expect(JSON.stringify(json)).toContain(code)
     const told = await post(session.url, { method: 'notifications/cancelled' }, session.headers)
     expect(told.status).toBeGreaterThanOrEqual(500)
-    await until(() => pdp.outcomes.length === 2)
-    expect(pdp.outcomes.map(({ result }) => result)).toEqual(['failed', 'failed'])
+    const ended = () => pdp.outcomes.filter(({ decisionId }) => decided.includes(decisionId))
+    await until(() => ended().length === 2)
+    expect(ended().map(({ result }) => result)).toEqual(['failed', 'failed'])
     server.behave()
     expect((await call(session)).json.result).toMatchObject({ params: {} })
     expect(elsewhere.said.length + elsewhere.opened.length).toBe(0)
