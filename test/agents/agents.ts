@@ -84,6 +84,9 @@ enabled = false
 [mcp_servers.${SERVER_NAME}]
 url = "${url}"
 bearer_token_env_var = "GATEWAY_TOKEN"
+# Its first question waits for the server's tools.
+required = true
+startup_timeout_sec = 30
 default_tools_approval_mode = "approve"
 `
 }
