@@ -27,7 +27,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'pdp/src/policy-tests/': ['zod', 'schemas/', 'pdp/src/authorize/', 'pdp/src/bundle/', 'pdp/src/decide/read-message.ts', 'pdp/src/engine/', 'pdp/src/policy-tests/'],
   'pdp/src/policy-tests/testing.ts': ['node:os', 'pdp/src/bundle/'],
   'pdp/src/threads/': ['node:module', 'node:worker_threads', 'pdp/src/threads/'],
-  'pep/src/': ['canonicalize', 'hono', '@hono/node-server', 'undici', 'pino', 'prom-client', 'rate-limiter-flexible', 'zod', 'node:buffer', 'node:crypto', 'node:http', 'node:net', 'node:stream', 'node:timers', 'schemas/', 'pep/src/'],
+  'pep/src/': ['canonicalize', '@fastify/proxy-addr', 'hono', '@hono/node-server', 'undici', 'pino', 'prom-client', 'rate-limiter-flexible', 'zod', 'node:buffer', 'node:crypto', 'node:http', 'node:net', 'node:stream', 'node:timers', 'schemas/', 'pep/src/'],
   'pep/src/config.ts': ['zod', 'node:fs', 'node:path', 'schemas/', 'pep/src/'],
   'pep/src/testing.ts': ['*', 'schemas/', 'pep/src/'],
   'pep/src/record/': ['pg', 'node:crypto', 'schemas/', 'pep/src/'],

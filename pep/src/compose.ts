@@ -15,6 +15,7 @@ import { createFailures } from './inbound/failures.ts'
 import { createIdentities, type Identities } from './inbound/identities.ts'
 import type { ReceivePorts } from './inbound/receive.ts'
 import { createShares } from './inbound/shares.ts'
+import { createSourceOf, type SourceOf } from './inbound/source.ts'
 import { DISCOVERY_INTERVAL_MS, STREAM_CHECK_MS } from './limits.ts'
 import { createMetrics } from './metrics.ts'
 import type { Log, Monotonic, PdpPort, Uuid } from './ports.ts'
@@ -42,6 +43,8 @@ export type PepPorts = {
   readonly log: Log
   /** Hosts and origins beside loopback. */
   readonly rules?: AddressRules
+  /** Default: the peer of the socket. */
+  readonly sourceOf?: SourceOf
   /** Commands of servers are looked for here before PATH. */
   readonly binDirectory?: string
   /** What the servers this PEP starts are kept apart by (upstream/isolation.ts). */
@@ -132,12 +135,13 @@ export function createPep(ports: PepPorts): Pep {
 }
 
 function receivingBy(
-  { rules = NO_RULES, uuid, monotonic }: PepPorts,
+  { rules = NO_RULES, sourceOf = createSourceOf([]), uuid, monotonic }: PepPorts,
   bindings: Bindings,
   identities: Identities,
   { paramHeadersOf }: Reviewed,
 ): ReceivePorts {
-  const callerOf = createCallers({ identities, failures: createFailures(uuid(), monotonic) })
+  const failures = createFailures(uuid(), monotonic)
+  const callerOf = createCallers({ identities, failures, sourceOf })
   return { bindings, paramHeadersOf, rules, callerOf, shares: createShares() }
 }
 

@@ -1,5 +1,6 @@
 // Settings: a good set, and each way one can be wrong, named in one line.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import type { IncomingMessage } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { expect, test } from 'vitest'
@@ -41,6 +42,14 @@ test('lists are split, and the key may stand in a file', async () => {
   ])
   await rm(folder, { recursive: true })
 })
+
+test('proxies are trusted where they are named, and nowhere else', () => {
+  const request = { socket: { remoteAddress: '10.0.0.1' }, headers: { 'x-forwarded-for': '192.0.2.9' } } as unknown as IncomingMessage
+  expect(readPepConfig(GOOD).sourceOf(request)).toBe('10.0.0.1')
+  expect(readPepConfig({ ...GOOD, CEDARGATE_TRUSTED_PROXIES: '172.16.0.1, 10.0.0.0/8' }).sourceOf(request)).toBe('192.0.2.9')
+  for (const wrong of ['proxy.example', '10.0.0.0/8,0.0.0.0/0'])
+    expect(() => readPepConfig({ ...GOOD, CEDARGATE_TRUSTED_PROXIES: wrong })).toThrow(/^CEDARGATE_TRUSTED_PROXIES: /)
+}) // biome-ignore format: long lines
 
 test('children are isolated where that works, unless told otherwise; home and key are kept from them', () => {
   expect(readPepConfig(GOOD)).toMatchObject({ isolation: 'auto', kept: { home: resolve('.cedargate') } })

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { z } from 'zod'
 import { isolationSetting, portSetting, unknownSettings } from '../../schemas/settings.ts'
+import { createSourceOf, type SourceOf } from './inbound/source.ts'
 import { type PdpAddress, readPdpAddress } from './pdp-http.ts'
 import type { Kept } from './upstream/bubblewrap.ts'
 
@@ -39,6 +40,11 @@ const settings = z.object({
   CEDARGATE_ALLOWED_HOSTS: list,
   /** Origins of web pages that may call, comma-separated, beside the PEP's own loopback origins. */
   CEDARGATE_ALLOWED_ORIGINS: list,
+  /**
+   * Proxies in front whose `X-Forwarded-For` says where a request comes from, comma-separated: addresses, CIDR ranges,
+   * `loopback` or `uniquelocal`. Without it the peer of the socket is the source.
+   */
+  CEDARGATE_TRUSTED_PROXIES: list,
   /** What keeps the servers this PEP starts from what is the gateway's. */
   CEDARGATE_ISOLATION: isolationSetting,
   CEDARGATE_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
@@ -52,6 +58,7 @@ export type PepConfig = {
   readonly port: number
   readonly allowedHosts: ReadonlySet<string>
   readonly allowedOrigins: ReadonlySet<string>
+  readonly sourceOf: SourceOf
   readonly isolation: string
   /** Hidden from the servers this PEP starts. */
   readonly kept: Kept
@@ -83,6 +90,10 @@ export function readPepConfig(env: Env = process.env): PepConfig {
     port: read.CEDARGATE_PEP_PORT,
     allowedHosts: read.CEDARGATE_ALLOWED_HOSTS,
     allowedOrigins: read.CEDARGATE_ALLOWED_ORIGINS,
+    sourceOf: orConfigError(
+      () => createSourceOf([...read.CEDARGATE_TRUSTED_PROXIES]),
+      'CEDARGATE_TRUSTED_PROXIES',
+    ),
     isolation: read.CEDARGATE_ISOLATION,
     kept: keptOf(env),
     logLevel: read.CEDARGATE_LOG_LEVEL,

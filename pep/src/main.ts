@@ -35,7 +35,7 @@ export async function startPep(config: PepConfig, options: MainOptions): Promise
   })
   const pdp = openPdp(config.pdp, config.pepKey)
   const sql = openRecordSql(config.databaseUrl, log)
-  const { allowedHosts, allowedOrigins } = config
+  const { allowedHosts, allowedOrigins, sourceOf } = config
   const pep = createPep({
     ...options,
     pdp,
@@ -47,6 +47,7 @@ export async function startPep(config: PepConfig, options: MainOptions): Promise
     now: Date.now,
     uuid: randomUUID,
     rules: { allowedHosts, allowedOrigins },
+    sourceOf,
   })
   const stop = async (listening?: Listening): Promise<void> => {
     const closed = listening?.close(STOP_GRACE_MS)

@@ -9,6 +9,7 @@ import { Client } from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
 import { z } from 'zod'
 import { createdGrant, createdPep, decisionRow } from '../../schemas/admin-api.ts'
+import { AUTH_FAILURES_MAX } from '../../schemas/limits.ts'
 import { connectClient, type TestClient } from '../harness/client.ts'
 import { type Ended, endCommand, type Running, sleep, startCommand } from '../harness/command.ts'
 import { jsonHere, runHere } from '../harness/in-process.ts'
@@ -194,7 +195,11 @@ describe.runIf(inject('postgresUrl') !== null)('on PostgreSQL', () => {
       ),
     }
     ;[urls.filesPep, urls.bothPep] = await Promise.all([
-      start('filesPep', ['pep', '--pdp', urls.a], pepEnv(pepKeys.files.key)),
+      start(
+        'filesPep',
+        ['pep', '--pdp', urls.a],
+        pepEnv(pepKeys.files.key, { CEDARGATE_TRUSTED_PROXIES: 'loopback' }),
+      ),
       start('bothPep', ['pep', '--pdp', at('pdp.sock')], pepEnv(pepKeys.both.key)),
     ])
     token = (await grant('--server', 'files', '--server', 'everything')).token
@@ -220,6 +225,24 @@ describe.runIf(inject('postgresUrl') !== null)('on PostgreSQL', () => {
       user: 'alice',
     })
   })
+
+  test.each([
+    { pep: 'filesPep', source: '192.0.2.7', name: 'one that the operator trusts' },
+    { pep: 'bothPep', source: '127.0.0.1', name: 'any other' },
+  ] as const)('behind a proxy, $name: the source of a call is $source', async ({ pep, source }) => {
+    const { id, token: own } = await grant('--server', 'files')
+    const ask = (bearer: string, from: string) =>
+      fetch(`${urls[pep]}/files/mcp`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${bearer}`, 'content-type': 'application/json', accept: 'application/json, text/event-stream', 'x-forwarded-for': `203.0.113.1, ${from}` },
+        body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'initialize', params: { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'c', version: '1' } } }),
+      }).then(({ status }) => status)
+    expect(await ask(own, '192.0.2.7')).toBe(200)
+    await expect.poll(() => json('grants', 'show', id), { timeout: 10_000 }).toMatchObject({ lastSource: source })
+    if (source === '127.0.0.1') return
+    for (let times = 0; times < AUTH_FAILURES_MAX; times++) await ask('nobody', '192.0.2.8')
+    expect([await ask('nobody', '192.0.2.8'), await ask('nobody', '192.0.2.9')]).toEqual([429, 401])
+  }) // biome-ignore format: long lines
 
   test('a PEP does not serve what its key does not name: 404', async () => {
     const answer = await fetch(`${urls.filesPep}/everything/mcp`, {

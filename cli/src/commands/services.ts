@@ -121,6 +121,7 @@ The login file is YAML beside the PDP, and never in the bundle: whoever may push
 const PEP_HELP = `
 Settings (environment): CEDARGATE_PEP_KEY or CEDARGATE_PEP_KEY_FILE (from cedargate peps enroll),
 DATABASE_URL (a role that may SET ROLE cedargate_pep: it only inserts), and optionally CEDARGATE_PEP_HOST,
-CEDARGATE_PEP_PORT, CEDARGATE_ALLOWED_HOSTS, CEDARGATE_ALLOWED_ORIGINS, CEDARGATE_LOG_LEVEL, CEDARGATE_ISOLATION:
+CEDARGATE_PEP_PORT, CEDARGATE_ALLOWED_HOSTS, CEDARGATE_ALLOWED_ORIGINS, CEDARGATE_TRUSTED_PROXIES (addresses or CIDR
+ranges whose X-Forwarded-For is believed; behind a proxy it is the source of everybody without it), CEDARGATE_LOG_LEVEL, CEDARGATE_ISOLATION:
 auto (servers it starts run in bubblewrap where that works; default), bubblewrap (or no start), user:<name> (as root), off.
 With hundreds of open streams, NODE_OPTIONS=--max-semi-space-size=16 saves a fifth of the memory.`

@@ -13,6 +13,7 @@ import { createTestPdp, digestOf, grantOf, type TestPdp, testJwt, testToken } fr
 import { type Callers, createCallers } from './callers.ts'
 import { createFailures } from './failures.ts'
 import { createIdentities, type Identities } from './identities.ts'
+import { createSourceOf } from './source.ts'
 
 const [ALICE, BOB] = [testToken(1), testToken(2)]
 const WRONG = 'Bearer wrong'
@@ -26,7 +27,8 @@ beforeEach(() => {
   monotonicMs = 0
   pdp = createTestPdp([])
   identities = createIdentities(pdp.port, () => nowMs)
-  callerOf = createCallers({ identities, failures: createFailures('salt', () => monotonicMs) })
+  const failures = createFailures('salt', () => monotonicMs)
+  callerOf = createCallers({ identities, failures, sourceOf: createSourceOf([]) })
 })
 
 function requestOf(authorization: string, address = '192.0.2.1'): IncomingMessage {
@@ -50,7 +52,11 @@ test('a token is asked about once; the grant is remembered by its digest alone',
   const credential = { token: digestOf(ALICE), jwt: null }
   const identity = { grant: grantOf(ALICE), expiresAt: null }
   for (let round = 0; round < 3; round++)
-    expect(await ask(`Bearer ${ALICE}`)).toEqual({ ...credential, ...identity })
+    expect(await ask(`Bearer ${ALICE}`)).toEqual({
+      ...credential,
+      ...identity,
+      sourceIp: '192.0.2.1',
+    })
   expect(pdp.identified).toEqual([{ ...credential, sourceIp: '192.0.2.1' }])
 })
 
@@ -80,7 +86,7 @@ test.each([
 ])('a PDP that $name leaves it open, and is no failure of the source', async ({ post }) => {
   const failures = createFailures('salt', () => 0)
   const known = createIdentities({ ...pdp.port, post }, () => nowMs)
-  const asking = createCallers({ identities: known, failures })
+  const asking = createCallers({ identities: known, failures, sourceOf: () => null })
   for (let round = 0; round <= AUTH_FAILURES_MAX; round++)
     expect(await codeOf(asking(requestOf(`Bearer ${ALICE}`)))).toBe('pdp_unavailable')
 }) // biome-ignore format: a table
@@ -169,7 +175,7 @@ function slowPdp() {
   }
   const slow = createIdentities({ ...pdp.port, post }, () => nowMs)
   const failures = createFailures('salt', () => monotonicMs)
-  const asking = createCallers({ identities: slow, failures })
+  const asking = createCallers({ identities: slow, failures, sourceOf: () => null })
   return {
     waiting,
     asking: (seed: number) => codeOf(asking(requestOf(`Bearer ${testToken(seed)}`))),

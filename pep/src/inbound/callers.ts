@@ -5,9 +5,10 @@ import { GatewayError } from '../gateway-error.ts'
 import { type Credential, readCredential } from './authenticate.ts'
 import type { Failures } from './failures.ts'
 import type { Identities, Identity } from './identities.ts'
+import type { SourceOf } from './source.ts'
 
 /** Whose request it is, and by what. */
-export type Authenticated = Credential & Identity
+export type Authenticated = Credential & Identity & { readonly sourceIp: string | null }
 
 /**
  * Throws unauthenticated with what is wrong, too_many_failures, pdp_unavailable. A token that is known already is never
@@ -18,20 +19,22 @@ export type Callers = (incoming: IncomingMessage) => Promise<Authenticated>
 export type CallerPorts = {
   readonly identities: Pick<Identities, 'known' | 'ask'>
   readonly failures: Failures
+  readonly sourceOf: SourceOf
 }
 
-export function createCallers({ identities, failures }: CallerPorts): Callers {
+export function createCallers({ identities, failures, sourceOf }: CallerPorts): Callers {
   return async (incoming) => {
-    const { remoteAddress } = incoming.socket
+    const sourceIp = sourceOf(incoming)
     const credential = readCredential(incoming)
     const known = typeof credential === 'string' ? undefined : identities.known(credential)
-    if (typeof credential !== 'string' && known !== undefined) return { ...credential, ...known }
-    return failures.guard(remoteAddress, async () => {
+    if (typeof credential !== 'string' && known !== undefined)
+      return { ...credential, ...known, sourceIp }
+    return failures.guard(sourceIp ?? undefined, async () => {
       if (typeof credential === 'string')
         throw new GatewayError('unauthenticated', `the token is ${credential}`, {
           fault: credential,
         })
-      return { ...credential, ...(await identities.ask(credential, remoteAddress ?? null)) }
+      return { ...credential, ...(await identities.ask(credential, sourceIp)), sourceIp }
     })
   }
 }

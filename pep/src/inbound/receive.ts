@@ -113,7 +113,7 @@ export async function receive(
 
 function readMessage(
   ports: ReceivePorts,
-  { headers, socket }: IncomingMessage,
+  { headers }: IncomingMessage,
   address: Address,
   { caller, sent }: { readonly caller: Authenticated; readonly sent: Message },
 ): Inbound {
@@ -142,7 +142,6 @@ function readMessage(
     session: sessionOf(ports, headers, address.server, caller.grant, era),
     headers: headersOf(headers, message),
     client: clientOf(message),
-    sourceIp: socket.remoteAddress ?? null,
   }
 }
 
@@ -176,7 +175,6 @@ function receiveBodiless(
     headers:
       session === undefined || resumed === undefined ? rest : { ...rest, 'last-event-id': resumed },
     client: null,
-    sourceIp: incoming.socket.remoteAddress ?? null,
   }
 }
 

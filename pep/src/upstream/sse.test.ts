@@ -220,11 +220,9 @@ describe('a server that', () => {
     server.said.length = 0
     server.opened = []
     pdp.outcomes.length = 0
-  })
-  afterEach(() => {
-    server.behave()
     pdp.corrupt = (results) => ({ results })
   })
+  afterEach(() => server.behave())
 
   const start = () => post(`${pep.url}/odd/mcp`, INITIALIZE)
 
@@ -295,20 +293,19 @@ describe('a server that', () => {
     { how: 'redirects', answer: (response: ServerResponse) => void response.writeHead(307, { location: elsewhereUrl }).end(), code: 'upstream_invalid' },
   ])('$how on a POST: that call is told, and the session goes on', async ({ answer, code }) => {
     const session = await open(pep, 'odd', 4)
-    const decided: string[] = []
+    const decided: unknown[] = []
     pdp.corrupt = (results) => {
-      for (const one of results) if (one.kind === 'verdict') decided.push(one.decisionId)
+      decided.push(...results.map((one) => one.kind === 'verdict' && one.decisionId))
       return { results }
     }
     server.onPost = (_message, response) => answer(response)
     const { json } = await call(session, 'x', 'r')
     expect(json).toMatchObject({ id: 'r', result: { isError: true } })
     expect(JSON.stringify(json)).toContain(code)
-    const told = await post(session.url, { method: 'notifications/cancelled' }, session.headers)
-    expect(told.status).toBeGreaterThanOrEqual(500)
-    const ended = () => pdp.outcomes.filter(({ decisionId }) => decided.includes(decisionId))
+    expect((await post(session.url, { method: 'notifications/cancelled' }, session.headers)).status).toBeGreaterThanOrEqual(500)
+    const ended = () => pdp.outcomes.filter(({ decisionId }) => decided.includes(decisionId)).map(({ result }) => result)
     await until(() => ended().length === 2)
-    expect(ended().map(({ result }) => result)).toEqual(['failed', 'failed'])
+    expect(ended()).toEqual(['failed', 'failed'])
     server.behave()
     expect((await call(session)).json.result).toMatchObject({ params: {} })
     expect(elsewhere.said.length + elsewhere.opened.length).toBe(0)
