@@ -4,7 +4,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { cpus, loadavg, totalmem } from 'node:os'
 import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { BENCHES } from './registry.ts'
+import { BENCHES, type Bench } from './registry.ts'
 
 const results = join(import.meta.dirname, '..', '..', 'bench', 'results.json')
 
@@ -32,28 +32,48 @@ async function keep(name: string, figures: object): Promise<void> {
   await writeFile(results, `${JSON.stringify(after, null, 2)}\n`)
 }
 
-const { values, positionals } = parseArgs({
-  options: { quick: { type: 'boolean', default: false } },
-  allowPositionals: true,
-})
-const wanted = positionals[0] ?? 'gateway'
-const bench = BENCHES.find(({ name }) => name === wanted)
-if (bench === undefined) {
-  console.error(
-    `no benchmark \`${wanted}\`; there is: ${BENCHES.map(({ name }) => name).join(', ')}`,
-  )
-  process.exitCode = 2
-} else {
+const USAGE = `usage: npm run bench -- [--quick] [<name>]
+
+${BENCHES.map(({ name, about }) => `  ${name.padEnd(10)} ${about}`).join('\n')}
+
+  --quick    a short run that keeps no figures`
+
+async function main(words: readonly string[]): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args: [...words],
+    options: { quick: { type: 'boolean', default: false }, help: { type: 'boolean' } },
+    allowPositionals: true,
+  })
+  if (values.help === true) {
+    console.log(USAGE)
+    return 0
+  }
+  const [wanted = 'gateway'] = positionals
+  const bench = BENCHES.find(({ name }) => name === wanted)
+  if (bench === undefined) throw new Error(`no benchmark ${JSON.stringify(wanted)}`)
+  return await measure(bench, values.quick)
+}
+
+/** 1 when a goal was missed. */
+async function measure(bench: Bench, quick: boolean): Promise<number> {
   console.log(`${bench.name}: ${bench.about}`)
   if (loadBefore > LOAD_MAX)
     console.log(`the machine is busy (load ${loadBefore.toFixed(1)}): these figures mean little`)
-  const figures = await bench.run({ quick: values.quick, say: (text) => console.log(text) })
+  const figures = await bench.run({ quick, say: (text) => console.log(text) })
   const goals = figures.goals ?? []
   for (const { name, value, most } of goals) {
     console.log(
       `${value <= most ? 'reached' : 'MISSED '}  ${name}: ${value.toFixed(2)} (at most ${most})`,
     )
   }
-  if (goals.some(({ value, most }) => value > most)) process.exitCode = 1
-  if (!values.quick) await keep(bench.name, figures)
+  if (!quick) await keep(bench.name, figures)
+  return goals.some(({ value, most }) => value > most) ? 1 : 0
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2))
+} catch (error) {
+  const isUsage = error instanceof Error && /^no benchmark |option/.test(error.message)
+  console.error(isUsage ? `${error.message}\n${USAGE}` : error)
+  process.exitCode = 2
 }

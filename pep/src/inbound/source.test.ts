@@ -24,5 +24,5 @@ test.each([
 }) // biome-ignore format: a table
 
 test.each(['', 'proxy.example', '10.0.0.0/33', '300.0.0.1', '0.0.0.0/0', '::/0', '1.2.3.4/0.0.0.0'])('%j is no range', (range) => {
-  expect(() => createSourceOf([range])).toThrow()
+  expect(() => createSourceOf([range])).toThrow(/address/)
 }) // biome-ignore format: a list
