@@ -138,6 +138,23 @@ onEachDatabase((database) => {
     expect((await here.resolver.resolveByClient([key])).get(key)).toBeUndefined()
   })
 
+  test('who signed in in the moment of unlinking gets no session', async () => {
+    const { here, sessions, id, link } = await setUp()
+    const signIn = (sha256: string) =>
+      sessions.createSession({ user: id, roles: ['viewer'], source: null, idToken: { ...link, sha256 } })
+    expect(await signIn(`one ${id}`)).toMatchObject({ user: id })
+    await here.users.unlinkUser(id)
+    expect(await signIn(`two ${id}`)).toBeUndefined()
+    await here.users.putUser(id, { link: { issuer: ISSUER, subject: `real-${id}` } })
+    expect(await signIn(`three ${id}`)).toBeUndefined()
+  }) // biome-ignore format: long lines
+
+  test('servers named twice are granted once', async () => {
+    const { here, id } = await setUp()
+    const asked = { user: id, agent: 'ci', servers: ['files', 'a', 'files'], expiresInMs: DAY_MS }
+    expect((await here.grants.createGrant(asked)).servers).toEqual(['files', 'a'])
+  })
+
   test('roles are not given to whoever is offboarded: they would come back with them', async () => {
     const { here, bootstrap, id, link } = await setUp()
     await here.users.putUser(id, { link })

@@ -4,6 +4,7 @@ import type { Sql } from '../../../schemas/database/sql.ts'
 import { OPERATOR_ROLES, type OperatorRole } from '../../../schemas/roles.ts'
 import { linkCommand } from './link.ts'
 import { type LoginFile, rolesOfClaims } from './login-file.ts'
+import type { UsedIdToken } from './sessions.ts'
 import type { SignIn } from './sign-in.ts'
 import { TokenError } from './token-error.ts'
 
@@ -20,8 +21,7 @@ export type Person = {
   readonly user: string
   /** Of their groups. */
   readonly roles: readonly OperatorRole[]
-  /** SHA-256 (hex) of what the ID token signs. */
-  readonly idToken: string
+  readonly idToken: UsedIdToken
 }
 
 /** `why` is for the person who signs in. */
@@ -77,7 +77,7 @@ export function createLogin(ports: LoginPorts): Login {
     }
     try {
       const user = await signIn({ issuer, subject, user: wanted, teams: null, issuedAt })
-      return { user, roles, idToken: digestOf(idToken) }
+      return { user, roles, idToken: { issuer, subject, sha256: digestOf(idToken) } }
     } catch (error) {
       if (!(error instanceof TokenError)) throw error
       onRefused(error)
