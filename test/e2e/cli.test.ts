@@ -266,7 +266,9 @@ describe('what is wrong is said with what to do', () => {
     { words: ['users', 'reinstate', 'nobody-here'], says: /no such user; see `cedargate users ls`/ },
     { words: ['users', 'roles', 'nobody-here', 'viewer'], says: /no such user; see `cedargate users ls`/ },
     { words: ['users', 'roles', 'carol', 'emperor'], says: /roles/ },
-    { words: ['users', 'add', 'carol smith'], says: /names no user id/ },
+    { words: ['users', 'add', 'carol smith'], says: /names no user id: an id is letters/ },
+    { words: ['users', 'add', 'ｃａｒｏｌ'], says: /names no user id: an id is in its plain form/ },
+    { words: ['users', 'add', '--', '-carol'], says: /an id does not begin with `-`/ },
     { words: ['agents', 'set', 'cedargate', '--scope', 'mcp:read'], says: /the gateway's own/ },
 
     { words: ['peps', 'enroll', '--server', 'nowhere'], says: /no server nowhere; it has .*files/ },

@@ -122,7 +122,7 @@ async function firstLine(): Promise<string> {
 const LOGIN_HELP = `
 Example:
   cedargate login --url https://pdp.example.com
-The first admin, with the token that \`cedargate pdp\` printed at its first start (on stdin, so that it is in no history):
+The first admin, with the token that \`cedargate pdp\` printed when it had none (on stdin, so that it is in no history):
   cedargate login --url https://pdp.example.com --bootstrap - --user carol
 Then link yourself, so that you come in without a token: sign in again, and give the command that the refusal says.
 The session is kept in $CEDARGATE_HOME/login.json (mode 0600) and used by every other command, until it ends or \`cedargate logout\`.`

@@ -40,7 +40,10 @@ export function addUsers(program: Command, { io, admin }: Context): void {
     .option('--no-team', 'in none that an operator gave')
     .addOption(scopeOption('at most this, in all their grants; repeat for more'))
     .option('--no-scope', 'nothing at all')
-    .option('--issuer <url>', 'who they are at this identity provider, which you vouch for; set once')
+    .option(
+      '--issuer <url>',
+      'who they are at this identity provider, which you vouch for; set once',
+    )
     .option('--subject <sub>', 'their `sub` there')
     .addOption(formatOption())
     .addHelpText('after', ADD_HELP)

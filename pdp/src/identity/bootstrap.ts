@@ -77,6 +77,7 @@ export function openBootstrap({ sql, clock, random }: Ports): Bootstrap {
       if (row !== undefined) return row['roles'] as OperatorRole[]
       const refusal = await refusalFor(sql, user)
       if (refusal !== undefined) throw refusal
+      return undefined
     },
     retire: async () => void (await sql.query(RETIRE, [now()])),
   }

@@ -20,13 +20,14 @@ const SETTINGS = gatewayFile.parse({
 }).identity
 const DAY_MS = 86_400_000
 
+const random = (bytes: number) => randomBytes(bytes)
+
 onEachDatabase((database) => {
   /** `carol` is who Eve calls herself at first use. */
   const setUp = async () => {
     const clock = testClock()
     const { store } = database()
     const here = openTestIdentity(store, clock)
-    const random = (bytes: number) => randomBytes(bytes)
     const bootstrap = openBootstrap({ sql: store.sql, clock, random })
     const sessions = openSessions({ sql: store.sql, clock, random })
     const id = `carol-${randomUUID()}`

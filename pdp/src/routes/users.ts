@@ -11,7 +11,7 @@ import {
 import { subjectId } from '../../../schemas/identifiers.ts'
 import { orRefused } from './grants.ts'
 import { missing } from './missing.ts'
-import { invalid, readBody, readId, readQuery } from './read.ts'
+import { noId, readBody, readId, readQuery } from './read.ts'
 import { EVERY_ROLE, type GuardedRoute, type PdpEnv } from './roles.ts'
 
 export type UserPorts = {
@@ -70,7 +70,7 @@ export function userRoutes(ports: UserPorts): GuardedRoute[] {
     const body = readBody(c, userRequest)
     if (body instanceof Response) return body
     const id = readId(c, subjectId)
-    if (id === '') return invalid(c, 'the path names no user id')
+    if (id === '') return noId(c, 'user', subjectId)
     return orRefused(c, async () => c.json(await ports.putUser(id, body)))
   }
 }
