@@ -109,7 +109,7 @@ export const revokedGrant = z.strictObject({ id: z.uuid(), revokedAt: z.iso.date
 
 /**
  * `PUT /admin/v1/users/:id`: makes the user, or changes what is named here. `link` says who they are at an identity
- * provider; it is set once.
+ * provider; it is set once, and naming the one that claims made vouches for it. `DELETE /admin/v1/users/:id/link` ends it.
  */
 export const userRequest = z.strictObject({
   teams: teams.optional(),
@@ -127,7 +127,10 @@ export const userRow = z.strictObject({
   claimTeams: z.array(z.string()),
   scopes: z.array(z.string()),
   roles: z.array(z.string()),
-  link: z.strictObject({ issuer: z.string(), subject: z.string() }).nullable(),
+  /** `vouched`: an operator named it; else claims made it, and the user is given nothing more. */
+  link: z
+    .strictObject({ issuer: z.string(), subject: z.string(), vouched: z.boolean() })
+    .nullable(),
   /** Grants of theirs that are active, and login sessions. */
   grants: z.int(),
   sessions: z.int(),

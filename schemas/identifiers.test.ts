@@ -31,6 +31,14 @@ describe('subject ids', () => {
       expect(subjectId.safeParse(id).success).toBe(true)
     },
   )
+  test.each([
+    '.', '..', '-', '-x', '--help', 'ａｄｍｉｎ', 'adm\uFB01n', 'x\u00B2', 'carol＠example.com',
+  ])('`%s` is refused: no path, no word of a command, or another spelling of an id', (id) => {
+    expect(subjectId.safeParse(id).success).toBe(false)
+  }) // biome-ignore format: a list
+  test.each(['...', '.a', 'a..', 'a-', 'ﬀ'.normalize('NFKC')])('`%s` passes', (id) => {
+    expect(subjectId.safeParse(id).success).toBe(true)
+  })
   test.each(['', ' ', 'a b', 'a"b', "a'b", 'a\\b', 'a\u0000', 'a\n', 'a\u200b', 'a\ud800', 'a'.repeat(ID_LENGTH_MAX + 1)])(
     '`%s` is refused',
     (id) => {

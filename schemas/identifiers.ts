@@ -13,12 +13,24 @@ export const serverId = z
   .regex(/^[a-z0-9][a-z0-9_-]{0,63}$/, 'a server id is 1–64 of a–z, 0–9, `-`, `_`')
   .refine((id) => !RESERVED_SERVER_IDS.has(id), { error: 'this server id is reserved' })
 
-/** A user, agent or team id: printable, no white space or quotes at all, at most 128 characters. */
+/**
+ * A user, agent or team id: printable, no white space or quotes at all, at most 128 characters. Each stands whole in a
+ * path and on a command line, and is written in one way. Letters of two scripts that look the same are two ids.
+ */
 export const subjectId = z
   .string()
   .min(1)
   .max(ID_LENGTH_MAX)
   .regex(/^[\p{L}\p{N}._:@+/=-]+$/u, 'an id is letters, digits and any of . _ : @ + / = -')
+  .refine((id) => id !== '.' && id !== '..', {
+    error: 'an id is not `.` or `..`: no address could name it',
+  })
+  .refine((id) => !id.startsWith('-'), {
+    error: 'an id does not begin with `-`: commands would read an option',
+  })
+  .refine((id) => id.normalize('NFKC') === id, {
+    error: 'an id is in its plain form (NFKC): no fullwidth letters, ligatures or the like',
+  })
 
 /** The agent that the gateway itself is when it looks at a server to learn its tools. No grant may name it. */
 export const OWN_AGENT = 'cedargate'

@@ -90,6 +90,7 @@ export const subjectKey = pgTable(
 /**
  * A person. `teams` were given by operators, `claim_teams` by the identity provider's newest claims (`claims_at`: when
  * those were issued); they are in both. `issuer` and `subject` are set once: who they are at the identity provider.
+ * `vouched`: an operator named that link; else claims made it, and anybody may have chosen the id in them.
  */
 export const users = pgTable(
   'users',
@@ -99,6 +100,7 @@ export const users = pgTable(
     created: instant('created').notNull(),
     issuer: text(),
     subject: text(),
+    vouched: boolean().notNull().default(false),
     claimTeams: text('claim_teams').array().notNull().default([]),
     claimsAt: instant('claims_at'),
     scopes: text().array().notNull().default(ALL_SCOPES),

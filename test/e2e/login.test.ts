@@ -130,6 +130,8 @@ describe.runIf(inject('postgresUrl') !== null)('operators of `cedargate pdp`', (
   })
 
   test('roles that an admin gives and takes count at once', async () => {
+    const vouch = ['users', 'add', 'viewer', '--issuer', idp.issuer, '--subject', 'viewer']
+    expect(await json('admin', ...vouch)).toMatchObject({ link: { vouched: true } })
     expect(await json('admin', 'users', 'roles', 'viewer', 'auditor')).toMatchObject({ roles: ['auditor'] }) // biome-ignore format: long
     expect(await rolesOf('viewer')).toEqual(['auditor', 'viewer'])
     await json('admin', 'users', 'roles', 'viewer', '--none')

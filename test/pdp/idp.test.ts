@@ -65,7 +65,7 @@ describe('the first token of a person', () => {
     expect((await it.order('GET', `users/${subject}`)).json).toMatchObject({
       claimTeams: ['staff'],
       teams: [],
-      link: { issuer: idp.issuer, subject },
+      link: { issuer: idp.issuer, subject, vouched: false },
       grants: 1,
     })
     expect((await it.order('GET', `grants/${grant}`)).json).toMatchObject({
@@ -108,6 +108,9 @@ describe('the first token of a person', () => {
     expect([await it.identify(token), await it.shows(token)]).toEqual(['client_not_allowed', 'unauthenticated'])
     expect(await count('grants')).toBe(before)
     const wanted = { user: subject, issuer: idp.issuer, client: CLIENTS.agent, expiresInMs: 60_000 }
+    const refused = await it.order('POST', 'client-grants', wanted)
+    expect(refused).toMatchObject({ status: 400, json: { message: expect.stringMatching(/nobody vouched for them/) } })
+    await it.order('PUT', `users/${subject}`, { link: { issuer: idp.issuer, subject } })
     const { status, json } = await it.order('POST', 'client-grants', wanted)
     expect({ status, json }).toMatchObject({ status: 201, json: { user: subject, servers: ['echo'] } })
     expect(await it.identify(token)).toBe(json['id'])
@@ -154,13 +157,26 @@ describe('groups', () => {
   test('never take away what operators gave', async () => {
     const subject = person([])
     await it.shows(await tokenAt(-60, subject, []))
-    await it.order('PUT', `users/${subject}`, { teams: ['staff'] })
+    await it.order('PUT', `users/${subject}`, {
+      teams: ['staff'],
+      link: { issuer: idp.issuer, subject },
+    })
     expect(await it.shows(await tokenAt(-50, subject, ['Keepers']))).toBe('echo secret')
     expect(await it.shows(await tokenAt(-40, subject, []))).toBe('echo')
   })
 })
 
 describe('the end of a grant', () => {
+  test('unlinking a user ends theirs at once; the same claims bring nothing back', async () => {
+    const subject = person()
+    const token = await idp.accessToken({ account: subject })
+    expect([await it.identify(token), await it.shows(token)]).toEqual([expect.stringMatching(UUID), 'echo'])
+    const { json } = await it.order('DELETE', `users/${subject}/link`)
+    expect(json).toMatchObject({ link: null, claimTeams: [], grants: 0 })
+    for (const one of [token, await idp.accessToken({ account: subject })])
+      expect([await it.identify(one), await it.shows(one)]).toEqual(['unknown', 'unauthenticated'])
+  }) // biome-ignore format: long lines
+
   test('a revoked one stays revoked, whatever fresh token comes, until an admin makes one', async () => {
     const subject = person()
     const token = await idp.accessToken({ account: subject })
@@ -169,6 +185,7 @@ describe('the end of a grant', () => {
     for (const one of [token, await idp.accessToken({ account: subject })])
       expect([await it.identify(one), await it.shows(one)]).toEqual(['unknown', 'unauthenticated'])
     const wanted = { user: subject, issuer: idp.issuer, client: CLIENTS.agent, expiresInMs: 60_000 }
+    await it.order('PUT', `users/${subject}`, { link: { issuer: idp.issuer, subject } })
     const { json } = await it.order('POST', 'client-grants', wanted)
     expect(json['id']).not.toBe(grant)
     expect(await it.identify(token)).toBe(json['id'])

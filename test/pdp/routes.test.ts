@@ -51,6 +51,7 @@ const ROUTES: Readonly<Record<string, { readonly role: Wanted; readonly act?: st
   'PUT /admin/v1/users/:id': { role: ['admin'], act: 'users.put' },
   'POST /admin/v1/users/:id/offboard': { role: ['admin', 'approver'], act: 'users.offboard' },
   'POST /admin/v1/users/:id/reinstate': { role: ['admin'], act: 'users.reinstate' },
+  'DELETE /admin/v1/users/:id/link': { role: ['admin'], act: 'users.unlink' },
   'GET /admin/v1/agents': { role: EVERY },
   'PUT /admin/v1/agents/:id': { role: ['admin'], act: 'agents.put' },
   'POST /admin/v1/peps': { role: ['admin'], act: 'peps.enroll' },

@@ -47,6 +47,16 @@ async function post(path: string, body: object) {
   return { status: answer.status, body: (await answer.json()) as { message?: string } }
 }
 
+/** What the admin orders. */
+async function orderAs(method: string, path: string, body?: object) {
+  const answer = await pdp.app.request(`/admin/v1/${path}`, {
+    method,
+    headers: { ...admin, 'content-type': 'application/json' },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  })
+  return { status: answer.status, body: await answer.json() }
+}
+
 /** Without a nonce, two of one second would be the same. */
 const idTokenOf = (account: string): Promise<string> =>
   idp.idToken({ account, client: CLIENTS.cli, audience: null, nonce: randomUUID() })
@@ -107,7 +117,7 @@ test('an ID token signs in once: also written with another signature, also twice
   const twin = otherSignature(signed)
   expect(twin).not.toBe(signed)
   const replayed = await post('sessions', { idToken: twin })
-  expect(replayed).toMatchObject({ status: 401, body: { message: /signed in with this ID token before/ } })
+  expect(replayed).toMatchObject({ status: 401, body: { message: expect.stringMatching(/signed in with this ID token before/) } })
 }) // biome-ignore format: long lines
 
 test('who has no role is told so, and leaves nothing behind', async () => {
@@ -116,6 +126,9 @@ test('who has no role is told so, and leaves nothing behind', async () => {
   const refused = await signIn('out')
   expect(refused.status).toBe(403)
   expect(refused.body.message).toMatch(/^out has no role here/)
+  expect(refused.body.message).toContain(
+    `cedargate users add out --issuer ${idp.issuer} --subject out`,
+  )
   expect(await users()).toBe(before)
   expect((await lastActs())[0]).toEqual(act)
 })
@@ -133,9 +146,51 @@ test('a user id that is somebody else’s is not taken by name', async () => {
   const refused = await signIn('taken')
   expect(refused).toMatchObject({ status: 403 })
   expect(refused.body.message).toMatch(/another user taken/)
+  expect(refused.body.message).toContain(`cedargate users add taken --issuer ${idp.issuer} --subject taken`)
   await pdp.admin.putUser('taken', { link: { issuer: idp.issuer, subject: 'taken' } })
   expect(await signIn('taken')).toMatchObject({ status: 201, body: { roles: ['admin', 'viewer'] } })
 }) // biome-ignore format: long lines
+
+test('whose claims name no user id is told so, and which claim it is', async () => {
+  const before = await users()
+  const refused = await post('sessions', { idToken: await idp.sign({ ...claimsAt(0), sub: '-x' }, { typ: 'JWT' }) })
+  expect(refused).toMatchObject({ status: 403, body: { code: 'forbidden' } })
+  expect(refused.body.message).toMatch(/the claim sub of -x is no user id: .*`sub`.*`userClaim` of the login file/)
+  expect(await users()).toBe(before)
+}) // biome-ignore format: long lines
+
+test('whom the provider made gets no role, nor becomes the first admin, until an admin names who they are', async () => {
+  await sessionOf('sue')
+  const command = `cedargate users add sue --issuer ${idp.issuer} --subject sue`
+  const roles = () => orderAs('PUT', 'users/sue/roles', { roles: ['approver'] })
+  expect(await roles()).toMatchObject({ status: 400, body: { message: expect.stringContaining(command) } })
+  const { token } = await pdp.bootstrap.renew()
+  const bootstrap = await post('bootstrap', { token, user: 'sue' })
+  expect(bootstrap).toMatchObject({ status: 400, body: { message: expect.stringContaining(command) } })
+  expect(await pdp.bootstrap.isWaiting(token)).toBe(true)
+  const link = { issuer: idp.issuer, subject: 'sue' }
+  expect(await orderAs('PUT', 'users/sue', { link })).toMatchObject({ status: 200, body: { link: { ...link, vouched: true } } })
+  expect(await roles()).toMatchObject({ status: 200 })
+}) // biome-ignore format: long lines
+
+test('unlinked, somebody has no session and no way back by name', async () => {
+  idp.accounts.set('eve', { groups: ['Staff'] })
+  const headers = await sessionOf('eve')
+  expect(await orderAs('DELETE', 'users/eve/link')).toMatchObject({ status: 200, body: { link: null, sessions: 0 } })
+  expect(await get('whoami', headers)).toMatchObject({ status: 401 })
+  expect(await signIn('eve')).toMatchObject({ status: 403, body: { message: expect.stringMatching(/another user eve/) } })
+  expect((await lastActs()).map(({ act }) => act)).toContain('users.unlink')
+}) // biome-ignore format: long lines
+
+test('who is offboarded gets no role', async () => {
+  expect(await orderAs('PUT', 'users/late', {})).toMatchObject({ status: 200 })
+  expect(await orderAs('POST', 'users/late/offboard', {})).toMatchObject({ status: 200 })
+  const refused = await orderAs('PUT', 'users/late/roles', { roles: ['admin'] })
+  expect(refused).toMatchObject({
+    status: 400,
+    body: { message: expect.stringMatching(/cedargate users reinstate late/) },
+  })
+})
 
 test('who is offboarded loses the session at once and gets no other', async () => {
   idp.accounts.set('gone', { groups: ['Ops'] })

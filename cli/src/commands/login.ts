@@ -47,6 +47,7 @@ export function addLogin(program: Command, context: Context): void {
       await writeLogin(config.home, { url, token, user, expiresAt })
       if (options.format === 'json') io.out(JSON.stringify({ url, ...session }, null, 2))
       io.err(`signed in to ${url} as ${user} (${roles.join(', ')}), until ${expiresAt}`)
+      if (options.bootstrap !== undefined) io.err(nextStep(user))
       if (config.token !== undefined)
         io.err('CEDARGATE_TOKEN is set and goes before it: unset it to act as yourself')
     })
@@ -103,6 +104,12 @@ async function newSession(
   return client.post('/admin/v1/sessions', { idToken }, createdSession)
 }
 
+/** The first admin is nobody at the identity provider yet. */
+function nextStep(user: string): string {
+  return `next, before this session ends: \`cedargate login\` is refused as long as nobody knows that ${user} is you, and says the
+command that tells it: cedargate users add ${user} --issuer … --subject …`
+}
+
 function asError(cause: unknown): Error {
   return cause instanceof Error ? cause : new Error(String(cause))
 }
@@ -115,6 +122,7 @@ async function firstLine(): Promise<string> {
 const LOGIN_HELP = `
 Example:
   cedargate login --url https://pdp.example.com
-The first admin, with the token that \`cedargate pdp\` printed at its first start (on stdin, so that it is in no history):
+The first admin, with the token that \`cedargate pdp\` printed when it had none (on stdin, so that it is in no history):
   cedargate login --url https://pdp.example.com --bootstrap - --user carol
+Then link yourself, so that you come in without a token: sign in again, and give the command that the refusal says.
 The session is kept in $CEDARGATE_HOME/login.json (mode 0600) and used by every other command, until it ends or \`cedargate logout\`.`

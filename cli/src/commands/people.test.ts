@@ -40,13 +40,14 @@ const CREATED = {
   scopes: [...SCOPES],
   expiresAt: AT,
 }
+const LINK = { issuer: 'https://login.example.com', subject: '7' }
 const USER = {
   id: 'carol',
   teams: ['a'],
   claimTeams: ['a', 'b'],
   scopes: [...SCOPES],
   roles: ['viewer'],
-  link: { issuer: 'https://login.example.com', subject: '7' },
+  link: { ...LINK, vouched: true },
   grants: 2,
   sessions: 1,
   createdAt: AT,
@@ -116,7 +117,7 @@ describe('what a command asks, and what it says', () => {
     {
       words: 'users add carol --team a --team b --scope mcp:read --issuer https://login.example.com --subject 7',
       route: { on: 'PUT /admin/v1/users/carol', takes: userRequest, answers: USER },
-      sends: { teams: ['a', 'b'], scopes: ['mcp:read'], link: USER.link },
+      sends: { teams: ['a', 'b'], scopes: ['mcp:read'], link: LINK },
       says: /^id +carol\n/,
     },
     { words: 'users add carol --no-team --no-scope', route: { on: 'PUT /admin/v1/users/carol', takes: userRequest, answers: USER }, sends: { teams: [], scopes: [] }, says: /^id +carol\n/ },
@@ -126,6 +127,12 @@ describe('what a command asks, and what it says', () => {
       route: { on: 'GET /admin/v1/users?limit=1&team=a&after=bob', answers: { users: [USER] } },
       says: /^ID +TEAMS +SCOPES +ROLES +GRANTS +SESSIONS +LINKED TO +OFFBOARDED\ncarol +a,b +all +viewer +2 +1 +https:\/\/login\.example\.com\n\|more: --after carol\n$/,
     },
+    {
+      words: 'users ls',
+      route: { on: 'GET /admin/v1/users?limit=200', answers: { users: [{ ...USER, link: { ...LINK, vouched: false } }] } },
+      says: /https:\/\/login\.example\.com \(not vouched for\)\n$/,
+    },
+    { words: 'users unlink carol', route: { on: 'DELETE /admin/v1/users/carol/link', answers: { ...USER, link: null } }, says: /\nlink +null\n/ },
     { words: 'users show carol', route: { on: 'GET /admin/v1/users/carol', answers: USER }, says: /\nlink +\{"issuer":/ },
     {
       words: 'users offboard carol',

@@ -40,7 +40,10 @@ export function addUsers(program: Command, { io, admin }: Context): void {
     .option('--no-team', 'in none that an operator gave')
     .addOption(scopeOption('at most this, in all their grants; repeat for more'))
     .option('--no-scope', 'nothing at all')
-    .option('--issuer <url>', 'who they are at this identity provider; set once')
+    .option(
+      '--issuer <url>',
+      'who they are at this identity provider, which you vouch for; set once',
+    )
     .option('--subject <sub>', 'their `sub` there')
     .addOption(formatOption())
     .addHelpText('after', ADD_HELP)
@@ -71,6 +74,7 @@ export function addUsers(program: Command, { io, admin }: Context): void {
     })
 
   addLeaving(users, io, admin)
+  addLinks(users, io, admin)
   addRoles(users, io, admin)
 }
 
@@ -100,6 +104,18 @@ function addLeaving(users: Command, io: Context['io'], admin: Context['admin']):
     .addOption(formatOption())
     .action(async (id: string, { format }: Shown) => {
       printFields(io, format, await (await admin()).post(`${pathOf(id)}/reinstate`, {}, userRow))
+    })
+}
+
+function addLinks(users: Command, io: Context['io'], admin: Context['admin']): void {
+  users
+    .command('unlink')
+    .description('forget who a user is at the identity provider, and end all that came by that')
+    .argument('<id>', ID)
+    .addOption(formatOption())
+    .addHelpText('after', UNLINK_HELP)
+    .action(async (id: string, { format }: Shown) => {
+      printFields(io, format, await (await admin()).deleteFor(`${pathOf(id)}/link`, userRow))
     })
 }
 
@@ -143,16 +159,27 @@ const COLUMNS = [
   { title: 'ROLES', of: (row: UserRow) => row.roles.join(',') },
   { title: 'GRANTS', of: (row: UserRow) => String(row.grants) },
   { title: 'SESSIONS', of: (row: UserRow) => String(row.sessions) },
-  { title: 'LINKED TO', of: (row: UserRow) => row.link?.issuer ?? '' },
+  { title: 'LINKED TO', of: linkedTo },
   { title: 'OFFBOARDED', of: (row: UserRow) => row.offboardedAt ?? '' },
 ] // biome-ignore format: one column a line
+
+function linkedTo({ link }: UserRow): string {
+  if (link === null) return ''
+  return link.vouched ? link.issuer : `${link.issuer} (not vouched for)`
+}
 
 const ADD_HELP = `
 Examples:
   cedargate users add carol --team engineering --team payments
   cedargate users add carol --scope mcp:read
   cedargate users add carol --issuer https://login.example.com --subject 00u1a2b3c4
-A user whom the identity provider would make under an id that is taken is refused until an operator links the two so.`
+A user whom the identity provider would make under an id that is taken is refused until an operator links the two so.
+Whom the identity provider made is not vouched for, and is given no teams, scopes, roles or grants of clients beyond what
+they have, until an operator names their issuer and subject so (\`users show\` has both).`
+
+const UNLINK_HELP = `
+Ends their login sessions, what their claims gave and the grants of clients; grants with a token of their own stay. Whoever
+it was is refused from then on. \`cedargate users add <id> --issuer … --subject …\` says who the user is.`
 
 const ROLES_HELP = `
 Example:

@@ -51,7 +51,7 @@ onEachDatabase((database) => {
       `insert into users (id, teams, created, offboarded) values ('gone', '{}', now(), now())`,
     )
     const token = await offered()
-    expect(await bootstrap.use(token, 'gone')).toBe(false)
+    await expect(bootstrap.use(token, 'gone')).rejects.toThrow('cedargate users reinstate gone')
     expect(await bootstrap.use(token, 'carol')).toBe(true)
     const [carol] = await query(`select teams, roles from users where id = 'carol'`)
     expect(carol).toEqual({ teams: ['staff'], roles: ['admin', 'viewer'] })
@@ -110,6 +110,27 @@ onEachDatabase((database) => {
     expect(await bootstrap.use(first, 'carol')).toBe(true)
     expect(await bootstrap.use((await bootstrap.renew()).token, 'dave')).toBe(true)
     expect(await rolesOf('dave')).toEqual(['admin'])
+  })
+
+  test.each<{ name: string; act: (token: string) => Promise<unknown> }>([
+    { name: 'used', act: (token) => bootstrap.use(token, 'carol') },
+    { name: 'retired by an admin of a group', act: () => bootstrap.retire() },
+  ])('once one was $name, none is offered at any later start', async ({ act }) => {
+    await act(await offered())
+    await query(`update users set roles = '{}'`)
+    clock.advance(BOOTSTRAP_LIFETIME_MS + 1)
+    for (let start = 0; start < 2; start++) expect(await bootstrap.offer()).toBeUndefined()
+    const { token } = await bootstrap.renew()
+    await query(`update users set roles = '{}'`)
+    expect(await bootstrap.use(token, 'dave')).toBe(true)
+    expect(await bootstrap.offer()).toBeUndefined()
+  })
+
+  test('none is offered after an admin signed in where no token ever was', async () => {
+    await bootstrap.retire()
+    expect(await bootstrap.offer()).toBeUndefined()
+    expect(await bootstrap.isWaiting('')).toBe(false)
+    expect(await bootstrap.use('', 'carol')).toBe(false)
   })
 
   test('roles: each once, of a user there is', async () => {

@@ -6,23 +6,30 @@ import { formatToken, TOKEN_RANDOM_BYTES } from '../../../schemas/identifiers.ts
 import { BOOTSTRAP_LIFETIME_MS } from '../../../schemas/limits.ts'
 import type { Clock, Random } from '../../../schemas/ports.ts'
 import type { OperatorRole } from '../../../schemas/roles.ts'
+import { isUnvouched, refusalFor } from './link.ts'
 
 /** `token` is shown here once; the database keeps its SHA-256. */
 export type BootstrapToken = { readonly token: string; readonly expiresAt: Date }
 
 export type Bootstrap = {
   /**
-   * A token where there is no admin and none waits to be used; else undefined. Of several PDPs that start at once one
-   * gets it.
+   * A token where there is and was no admin and none waits to be used; else undefined. Of several PDPs that start at
+   * once one gets it. Admins by their groups are in no table: whoever retired a token, or used one, ends the offers.
    */
   readonly offer: () => Promise<BootstrapToken | undefined>
   /** A token in place of any other, also where there are admins: for who may write the database. */
   readonly renew: () => Promise<BootstrapToken>
   /** Whether this is the token that waits. Compared by digest, in constant time. Uses nothing up. */
   readonly isWaiting: (token: string) => Promise<boolean>
-  /** Makes the user an admin and uses the token up, both or neither. false: it was used, or they are offboarded. */
+  /**
+   * Makes the user an admin and uses the token up, both or neither. false: it is none, or was used. Throws Refused for
+   * who is offboarded, or linked with nobody vouching for them.
+   */
   readonly use: (token: string, user: string) => Promise<boolean>
-  /** Replaces the roles that the database gives a user; undefined: no such user. With the first admin, the token dies. */
+  /**
+   * Replaces the roles that the database gives a user; undefined: no such user. With the first admin, the token dies.
+   * Throws Refused when that is more for who is offboarded, or linked with nobody vouching for them.
+   */
   readonly setRoles: (
     user: string,
     roles: readonly OperatorRole[],
@@ -41,6 +48,15 @@ export function openBootstrap({ sql, clock, random }: Ports): Bootstrap {
     const made = await sql.query(text, [sha256(token), expiresAt, now()])
     return made.length === 0 ? undefined : { token, expiresAt }
   }
+  const isWaiting = async (token: string): Promise<boolean> => {
+    const [row] = await sql.query(
+      'select token_sha256 from bootstrap where used is null and expires > $1',
+      [now()],
+    )
+    const kept = Buffer.from((row?.['token_sha256'] as string | undefined) ?? '', 'hex')
+    const given = hash('sha256', token, 'buffer')
+    return kept.length === given.length && timingSafeEqual(kept, given)
+  }
   return {
     offer: () => make(OFFER),
     async renew() {
@@ -48,20 +64,20 @@ export function openBootstrap({ sql, clock, random }: Ports): Bootstrap {
       if (made === undefined) throw new Error('the bootstrap token was not written')
       return made
     },
-    async isWaiting(token) {
-      const [row] = await sql.query(
-        'select token_sha256 from bootstrap where used is null and expires > $1',
-        [now()],
-      )
-      const kept = Buffer.from((row?.['token_sha256'] as string | undefined) ?? '', 'hex')
-      const given = hash('sha256', token, 'buffer')
-      return kept.length === given.length && timingSafeEqual(kept, given)
+    isWaiting,
+    async use(token, user) {
+      if ((await sql.query(USE, [sha256(token), user, now()])).length > 0) return true
+      const refusal = (await isWaiting(token)) ? await refusalFor(sql, user) : undefined
+      if (refusal !== undefined) throw refusal
+      return false
     },
-    use: async (token, user) => (await sql.query(USE, [sha256(token), user, now()])).length > 0,
     async setRoles(user, roles) {
       const sorted = [...new Set(roles)].toSorted()
       const [row] = await sql.query(SET_ROLES, [user, sorted, now()])
-      return row?.['roles'] as OperatorRole[] | undefined
+      if (row !== undefined) return row['roles'] as OperatorRole[]
+      const refusal = await refusalFor(sql, user)
+      if (refusal !== undefined) throw refusal
+      return undefined
     },
     retire: async () => void (await sql.query(RETIRE, [now()])),
   }
@@ -79,8 +95,8 @@ const OFFER = `insert into bootstrap (token_sha256, expires)
   select $1::text, $2::timestamptz
   where not exists (select from users where 'admin' = any(roles) and offboarded is null)
   on conflict ("only") do update
-    set token_sha256 = excluded.token_sha256, expires = excluded.expires, used = null
-    where bootstrap.used is not null or bootstrap.expires <= $3
+    set token_sha256 = excluded.token_sha256, expires = excluded.expires
+    where bootstrap.used is null and bootstrap.expires <= $3
   returning 1`
 
 const RENEW = `insert into bootstrap (token_sha256, expires, used) select $1::text, $2::timestamptz, null where $3::timestamptz is not null
@@ -90,21 +106,27 @@ const RENEW = `insert into bootstrap (token_sha256, expires, used) select $1::te
 
 const USE = `with taken as (
     update bootstrap set used = $3 where token_sha256 = $1 and used is null and expires > $3
-      and not exists (select from users where id = $2 and offboarded is not null)
+      and not exists (
+        select from users u where id = $2 and (offboarded is not null or ${isUnvouched('u')}))
     returning 1
   ) insert into users (id, teams, created, roles) select $2, '{}', $3, '{admin}' from taken
   on conflict (id) do update set roles = (
     select array_agg(distinct role order by role) from unnest(users.roles || excluded.roles) as role)
+    where not ${isUnvouched('users')}
   returning 1`
 
 const SET_ROLES = `with changed as (
-    update users set roles = $2 where id = $1 returning roles
+    update users set roles = $2 where id = $1
+      and ($2::text[] <@ roles or (offboarded is null and not ${isUnvouched('users')}))
+    returning roles
   ), retired as (
     update bootstrap set used = $3 where used is null
       and exists (select from changed where 'admin' = any(changed.roles))
   ) select roles from changed`
 
-const RETIRE = 'update bootstrap set used = $1 where used is null'
+/** Also where no token was ever made: none is offered later, when the admins of now are gone. */
+const RETIRE = `insert into bootstrap (token_sha256, expires, used) values ('', $1, $1)
+  on conflict ("only") do update set used = excluded.used where bootstrap.used is null`
 
 function sha256(text: string): string {
   return hash('sha256', text)

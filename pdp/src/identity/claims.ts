@@ -75,7 +75,8 @@ export function userOf(
     throw new TokenError('unknown', `the e-mail address of ${subject} is not verified`)
   const read = subjectId.safeParse(Object.hasOwn(claims, userClaim) ? claims[userClaim] : undefined)
   if (read.success) return read.data
-  throw new TokenError('unknown', `the claim ${userClaim} of ${subject} is no user id`)
+  const why = read.error.issues[0]?.message
+  throw new TokenError('unknown', `the claim ${userClaim} of ${subject} is no user id: ${why}`)
 }
 
 /** `azp`, else `client_id` (RFC 9068 §2.2). One that says both, and not the same, says neither. */

@@ -7,6 +7,7 @@ import { durationMs } from '../../../schemas/duration.ts'
 import { uuidV7 } from '../../../schemas/uuid.ts'
 import { clientIn } from './claims.ts'
 import type { IdentityPorts } from './grants.ts'
+import { refusalFor } from './link.ts'
 import { Refused } from './refused.ts'
 import { TokenError } from './token-error.ts'
 import type { VerifiedToken } from './verified.ts'
@@ -51,8 +52,8 @@ export function openClientGrants({ sql, clock, random, feed }: IdentityPorts): C
       const [row] = await sql.query(WHOSE, [user, settings.agent])
       if (row === undefined || row['issuer'] !== issuer)
         throw new Refused(`user ${user} is not linked to ${issuer}; \`cedargate users add\` links`)
-      if (row['offboarded'] !== null)
-        throw new Refused(`user ${user} is offboarded; see \`cedargate users reinstate\``)
+      const refusal = await refusalFor(sql, user)
+      if (refusal !== undefined) throw refusal
       if (row['disabled'] !== null)
         throw new Refused(`agent ${settings.agent} is disabled; see \`cedargate agents enable\``)
       const known = [newId(), issuer, row['subject'], client, user]
@@ -95,7 +96,7 @@ function notAdmitted(row: Row | undefined, { client, subject }: VerifiedToken): 
   return new TokenError('client_not_allowed', message)
 }
 
-const WHOSE = `select issuer, subject, offboarded,
+const WHOSE = `select issuer, subject,
     (select disabled from agents where id = $2) as disabled from users where id = $1`
 
 /** The one that is not revoked, else the last. */

@@ -16,6 +16,7 @@ import type { ChangeFeed } from './change-feed.ts'
 import type { Origin } from './changes.ts'
 import { FROM_GRANTS, TEAMS } from './grant.ts'
 import { grantRowOf, listStatement, showStatement } from './grant-rows.ts'
+import { isUnvouched, refusalFor } from './link.ts'
 import { Refused } from './refused.ts'
 
 /** `revokedAt` in ms since 1970. */
@@ -23,8 +24,8 @@ export type RevokedGrant = { readonly id: string; readonly revokedAt: number }
 
 export type Grants = {
   /**
-   * Makes user and agent if there are none, and adds the teams to the user. Throws Refused for an offboarded user and a
-   * disabled agent. Does NOT check that the servers exist.
+   * Makes user and agent if there are none, and adds the teams to the user. Throws Refused for an offboarded user, a
+   * disabled agent, and more teams for a user whom nobody vouched for. Does NOT check that the servers exist.
    */
   readonly createGrant: (request: GrantRequest) => Promise<CreatedGrant>
   /** Newest first, expired and revoked ones included. */
@@ -63,7 +64,7 @@ export function openGrants({ sql, clock, random, feed }: IdentityPorts): Grants 
       const token = newToken()
       const id = uuidV7(now, 0, random(8))
       const params = [
-        user, teams, new Date(now), id, sha256(token), token.slice(-4), agent, servers,
+        user, teams, new Date(now), id, sha256(token), token.slice(-4), agent, [...new Set(servers)],
         new Date(now + expiresInMs), [...new Set(scopes)].toSorted(),
       ] // biome-ignore format: a list
       // They may be in more teams now; of a new grant nothing is remembered.
@@ -109,7 +110,7 @@ const CREATE = `with owner as (
     on conflict (id) do update set teams = (
       select coalesce(array_agg(distinct team order by team), '{}')
       from unnest(u.teams || excluded.teams) as team)
-    where u.offboarded is null
+    where u.offboarded is null and (not ${isUnvouched('u')} or $2::text[] <@ u.teams)
     returning u.id, ${TEAMS} as teams
   ), acting as (
     insert into agents (id, created) values ($7, $3) on conflict (id) do nothing
@@ -133,14 +134,12 @@ const REVOKE = `update grants set revoked = coalesce(revoked, $2) where id = $1
   returning id, revoked`
 
 async function refusalOf(sql: Sql, user: string | null, agent: string): Promise<Refused> {
+  const disabled = `the agent ${agent} is disabled; \`cedargate agents enable ${agent}\` takes that back`
   const [found] = await sql.query('select from agents where id = $1 and disabled is not null', [
     agent,
   ])
-  return new Refused(
-    found === undefined
-      ? `the user ${user} is offboarded; \`cedargate users reinstate ${user}\` takes that back`
-      : `the agent ${agent} is disabled; \`cedargate agents enable ${agent}\` takes that back`,
-  )
+  if (found !== undefined) return new Refused(disabled)
+  return (await refusalFor(sql, user)) ?? new Refused('user or agent changed meanwhile; try again')
 }
 
 function createdOf(row: Row, token: string): CreatedGrant {

@@ -214,12 +214,14 @@ onEachDatabase((database) => {
 
   test('a grant of a client is found by who its access tokens are of', async () => {
     const { here, sql, clock } = setUp()
-    const { id } = await here.createGrant(request())
+    const { id, user } = await here.createGrant(request())
     const key = { issuer: `https://idp.test/${id}`, subject: `o'"{`, client: 'cli' }
     const found = async () => (await here.resolveByClient([clientKey(key)])).get(clientKey(key))?.id
     expect(await found()).toBeUndefined()
     const set = 'update grants set issuer = $2, subject = $3, client = $4 where id = $1'
     await sql.query(set, [id, ...Object.values(key)])
+    expect(await found()).toBeUndefined()
+    await here.putUser(String(user), { link: { issuer: key.issuer, subject: key.subject } })
     expect(await found()).toBe(id)
     await sql.query(set, [id, key.issuer, 'somebody else', key.client])
     clock.advance(GRANT_AGE_MS_MAX)

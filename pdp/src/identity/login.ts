@@ -2,7 +2,9 @@
 import { hash } from 'node:crypto'
 import type { Sql } from '../../../schemas/database/sql.ts'
 import { OPERATOR_ROLES, type OperatorRole } from '../../../schemas/roles.ts'
+import { linkCommand } from './link.ts'
 import { type LoginFile, rolesOfClaims } from './login-file.ts'
+import type { UsedIdToken } from './sessions.ts'
 import type { SignIn } from './sign-in.ts'
 import { TokenError } from './token-error.ts'
 
@@ -19,8 +21,7 @@ export type Person = {
   readonly user: string
   /** Of their groups. */
   readonly roles: readonly OperatorRole[]
-  /** SHA-256 (hex) of what the ID token signs. */
-  readonly idToken: string
+  readonly idToken: UsedIdToken
 }
 
 /** `why` is for the person who signs in. */
@@ -31,7 +32,7 @@ export type LoginPorts = {
   readonly file: LoginFile
   /** Rejects for an ID token that is not one of this issuer for our client, fresh and signed. */
   readonly verify: (idToken: string) => Promise<SignedIn>
-  /** The user's id there, from the claims. Throws when they name none. */
+  /** The user's id there, from the claims. Throws TokenError when they name none. */
   readonly userOf: (signedIn: SignedIn) => string
   /** Rejects with TokenError when that user id is somebody else's here. */
   readonly signIn: SignIn
@@ -46,15 +47,22 @@ export function createLogin(ports: LoginPorts): Login {
   const { sql, file, verify, userOf, signIn, onRefused } = ports
   return async function login(idToken) {
     let signedIn: SignedIn
-    let wanted: string
     try {
       signedIn = await verify(idToken)
-      wanted = userOf(signedIn)
     } catch (error) {
       onRefused(error)
       return { known: false, why: 'this ID token is not accepted; sign in again' }
     }
     const { issuer, subject, claims, issuedAt } = signedIn
+    let wanted: string
+    try {
+      wanted = userOf(signedIn)
+    } catch (error) {
+      if (!(error instanceof TokenError)) throw error
+      onRefused(error)
+      return { known: true, why: noUserId(error.message, file) }
+    }
+    const linkable = `an admin can link them: ${linkCommand(wanted, signedIn)}`
     const roles = rolesOfClaims(file, claims)
     const linked = await findLinked(sql, issuer, subject)
     if (linked?.offboarded === true) {
@@ -63,18 +71,23 @@ export function createLogin(ports: LoginPorts): Login {
     if (roles.length === 0 && (linked?.roles ?? []).length === 0) {
       const claimed = `the claim \`${file.rolesClaim}\``
       const why = `${linked?.id ?? wanted} has no role here: neither by ${claimed} nor by an admin`
-      return { known: true, why }
+      // The first admin, whom the bootstrap token made, is told so how to come in as that.
+      const ifTheyAre = `; if they are a user who has one, ${linkable}`
+      return { known: true, why: linked === undefined ? `${why}${ifTheyAre}` : why }
     }
     try {
       const user = await signIn({ issuer, subject, user: wanted, teams: null, issuedAt })
-      return { user, roles, idToken: digestOf(idToken) }
+      return { user, roles, idToken: { issuer, subject, sha256: digestOf(idToken) } }
     } catch (error) {
       if (!(error instanceof TokenError)) throw error
       onRefused(error)
-      const why = `there is another user ${wanted}; an admin can link them: cedargate users add`
-      return { known: true, why }
+      return { known: true, why: `there is another user ${wanted}; ${linkable}` }
     }
   }
+}
+
+function noUserId(reason: string, { userClaim }: LoginFile): string {
+  return `you are signed in at the identity provider, but ${reason}: the user id is the claim \`${userClaim}\` of the ID token, as \`userClaim\` of the login file of this PDP says`
 }
 
 type Linked = {

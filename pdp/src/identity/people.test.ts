@@ -80,13 +80,14 @@ onEachDatabase((database) => {
     const [ann, ben] = [someone('ann'), someone('ben')]
     const link = { issuer: 'https://idp.test', subject: ann }
     await here.users.putUser(ann, {})
-    expect((await here.users.putUser(ann, { link })).link).toEqual(link)
+    const linked = { ...link, vouched: true }
+    expect((await here.users.putUser(ann, { link })).link).toEqual(linked)
     expect((await here.users.putUser(ann, { link, teams: ['a'] })).teams).toEqual(['a'])
     for (const other of [{ ...link, subject: 'x' }, { ...link, issuer: 'https://evil.test' }])
       await expect(here.users.putUser(ann, { link: other })).rejects.toThrow('linked to somebody else')
     await expect(here.users.putUser(ben, { link })).rejects.toThrow('another user is linked')
     expect(await here.users.showUser(ben)).toBeUndefined()
-    expect((await here.users.showUser(ann))?.link).toEqual(link)
+    expect((await here.users.showUser(ann))?.link).toEqual(linked)
   }) // biome-ignore format: long lines
 
   test('users are listed by id, page by page', async () => {

@@ -17,7 +17,8 @@ onEachDatabase((database, name) => {
   const signIn = async (user: string, idToken?: string) => {
     const source = '203.0.113.9'
     const asked = { user, roles: ['viewer'] as const, source }
-    return sessions.createSession(idToken === undefined ? asked : { ...asked, idToken })
+    const used = { issuer: 'https://idp.test', subject: user, sha256: idToken ?? '' }
+    return sessions.createSession(idToken === undefined ? asked : { ...asked, idToken: used })
   }
   const tokenOf = async (user: string): Promise<string> => (await signIn(user))?.token ?? ''
 
@@ -27,8 +28,8 @@ onEachDatabase((database, name) => {
     sessions = openSessions({ sql, clock, random: (bytes) => randomBytes(bytes) })
     const users = ['alice', 'bob', 'carol', 'dave', 'eve', 'frank']
     await query(
-      `insert into users (id, teams, created, roles)
-       select id, '{}', now(), '{approver,nonsense}' from unnest($1::text[]) as id`,
+      `insert into users (id, teams, created, roles, issuer, subject)
+       select id, '{}', now(), '{approver,nonsense}', 'https://idp.test', id from unnest($1::text[]) as id`,
       [users],
     )
   })

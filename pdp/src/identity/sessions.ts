@@ -9,6 +9,7 @@ import type { Clock, Random } from '../../../schemas/ports.ts'
 import { OPERATOR_ROLES, type OperatorRole } from '../../../schemas/roles.ts'
 import { uuidV7 } from '../../../schemas/uuid.ts'
 import type { Operator } from '../routes/roles.ts'
+import type { Link } from './link.ts'
 
 export type NewSession = {
   readonly user: string
@@ -16,12 +17,17 @@ export type NewSession = {
   readonly roles: readonly OperatorRole[]
   /** Address they came from; null where there is none. */
   readonly source: string | null
-  /** SHA-256 (hex) of what the ID token signs (header and payload: a signature may be written in two ways). Used once. */
-  readonly idToken?: string
+  readonly idToken?: UsedIdToken
 }
 
+/**
+ * What somebody signed in with. `sha256` (hex) is of what the ID token signs (header and payload: a signature may be
+ * written in two ways); it is used once. The user must still be linked so.
+ */
+export type UsedIdToken = Link & { readonly sha256: string }
+
 export type Sessions = {
-  /** Undefined when the ID token was used before, or the user is offboarded or unknown. */
+  /** Undefined when the ID token was used before, or the user is offboarded, unknown or not linked so. */
   readonly createSession: (session: NewSession) => Promise<CreatedSession | undefined>
   /** Undefined: no such session, it has ended, or its user is offboarded. */
   readonly resolveSession: (token: string) => Promise<Operator | undefined>
@@ -44,7 +50,7 @@ export function openSessions({ sql, clock, random }: Ports): Sessions {
       await sql.query('delete from used_id_token where expires < $1', [new Date(now)])
       const [made] = await sql.query(idToken === undefined ? CREATE : CREATE_BY_ID_TOKEN, [
         id, user, sha256(token), roles, new Date(now), expires, source,
-        ...(idToken === undefined ? [] : [idToken, forgotten]),
+        ...(idToken === undefined ? [] : [idToken.sha256, forgotten, idToken.issuer, idToken.subject]),
       ]) // biome-ignore format: a list
       if (made === undefined) return undefined
       return { token, user, roles: rolesOf(made), expiresAt: expires.toISOString() }
@@ -71,20 +77,20 @@ export function openSessions({ sql, clock, random }: Ports): Sessions {
   }
 }
 
-/** The user is locked: who is being offboarded at this moment gets no session. */
-const insertFrom = (conditions: string): string =>
-  `owner as (select id, roles from users where id = $2 and offboarded is null for share),
+/** The user is locked: who is being offboarded or unlinked at this moment gets no session. */
+const insertFrom = (ofUser: string, conditions: string): string =>
+  `owner as (select id, roles from users where id = $2 and offboarded is null ${ofUser} for share),
    made as (
     insert into login_sessions (id, user_id, token_sha256, roles, created, expires, last_source)
     select $1, owner.id, $3, $4, $5, $6, $7 from owner ${conditions} returning roles
   ) select made.roles || owner.roles as roles from made, owner`
 
-const CREATE = `with ${insertFrom('')}`
+const CREATE = `with ${insertFrom('', '')}`
 
 /** Two who come with one ID token at once: the second waits for the first and finds it used. */
 const CREATE_BY_ID_TOKEN = `with used as (
     insert into used_id_token (sha256, expires) values ($8, $9) on conflict do nothing returning 1
-  ), ${insertFrom('where exists (select from used)')}`
+  ), ${insertFrom('and issuer = $10 and subject = $11', 'where exists (select from used)')}`
 
 const RESOLVE = `select s.id, s.user_id, s.expires, s.roles || u.roles as roles
   from login_sessions s join users u on u.id = s.user_id

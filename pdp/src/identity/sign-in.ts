@@ -3,6 +3,7 @@
 import type { Row, Sql } from '../../../schemas/database/sql.ts'
 import type { Clock } from '../../../schemas/ports.ts'
 import type { ChangeFeed } from './change-feed.ts'
+import { linkCommand } from './link.ts'
 import { TokenError } from './token-error.ts'
 
 /** Somebody as verified claims say. */
@@ -55,7 +56,8 @@ export function openSignIn({ sql, clock, feed }: SignInPorts): SignIn {
     await sql.query(MAKE, [user, new Date(clock.now()), issuer, subject])
     const made = await find(person)
     if (made !== undefined) return made
-    const message = `the user id ${user} of ${subject} at ${issuer} is somebody else's here; an admin may link them: cedargate users add`
+    const command = linkCommand(user, { issuer, subject })
+    const message = `the user id ${user} of ${subject} at ${issuer} is somebody else's here; an admin may link them: ${command}`
     throw new TokenError('unknown', message)
   }
 }
@@ -63,7 +65,7 @@ export function openSignIn({ sql, clock, feed }: SignInPorts): SignIn {
 const FIND = `select id, claim_teams, claims_at, offboarded from users
   where issuer = $1 and subject = $2`
 
-/** Two PDPs that meet them first at once make one user. */
+/** Two PDPs that meet them first at once make one user. Nobody vouched for the link: see link.ts. */
 const MAKE = `insert into users (id, teams, created, issuer, subject) values ($1, '{}', $2, $3, $4)
   on conflict do nothing`
 

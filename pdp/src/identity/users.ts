@@ -3,12 +3,13 @@ import type { Offboarded, UserRequest, UserRow, UsersQuery } from '../../../sche
 import type { Row } from '../../../schemas/database/sql.ts'
 import { SCOPES } from '../../../schemas/scopes.ts'
 import type { IdentityPorts } from './grants.ts'
+import { isUnvouched, refusalFor } from './link.ts'
 import { Refused } from './refused.ts'
 
 export type Users = {
   /**
    * Makes the user, or changes what is named. Throws Refused when the link is another than they have, or is somebody
-   * else's.
+   * else's, and when more would be given to whom nobody vouched for: a link named here is vouched for.
    */
   readonly putUser: (id: string, request: UserRequest) => Promise<UserRow>
   readonly listUsers: (query: UsersQuery) => Promise<UserRow[]>
@@ -21,6 +22,11 @@ export type Users = {
   readonly offboardUser: (id: string) => Promise<Offboarded | undefined>
   /** The user may have grants again; those of before stay revoked. Undefined when there is no such user. */
   readonly reinstateUser: (id: string) => Promise<UserRow | undefined>
+  /**
+   * Takes their link, what claims gave, the grants of clients and all login sessions, at once. Grants with a token of
+   * their own stay. Whoever it was is refused then as anybody whose name is taken. Undefined: no such user.
+   */
+  readonly unlinkUser: (id: string) => Promise<UserRow | undefined>
 }
 
 export function openUsers({ sql, clock, feed }: Omit<IdentityPorts, 'random'>): Users {
@@ -36,7 +42,7 @@ export function openUsers({ sql, clock, feed }: Omit<IdentityPorts, 'random'>): 
       const set = [sorted(teams), sorted(scopes), link?.issuer ?? null, link?.subject ?? null]
       const params = [new Date(clock.now()), ...set, [...SCOPES]]
       const [put] = await change(PUT, [id, ...params]).catch(whoseLink)
-      if (put === undefined) throw new Refused(`the user ${id} is linked to somebody else already`)
+      if (put === undefined) throw await refusalOf(id, link)
       return (await showUser(id)) as UserRow
     },
     listUsers: ({ team, limit, after }) =>
@@ -60,6 +66,19 @@ export function openUsers({ sql, clock, feed }: Omit<IdentityPorts, 'random'>): 
       await change(REINSTATE, [id, new Date(clock.now())])
       return showUser(id)
     },
+    async unlinkUser(id) {
+      await change(UNLINK, [id, new Date(clock.now())])
+      return showUser(id)
+    },
+  }
+
+  async function refusalOf(id: string, link: UserRequest['link']): Promise<Refused> {
+    const unvouched = link === undefined ? await refusalFor(sql, id) : undefined
+    const command = `cedargate users unlink ${id}`
+    return (
+      unvouched ??
+      new Refused(`the user ${id} is linked to somebody else already; \`${command}\` ends that`)
+    )
   }
 }
 
@@ -71,14 +90,17 @@ const SELECT = `select u.*,
     and s.revoked is null and s.expires > $1) as sessions
   from users u`
 
-/** Answers nothing when they are linked to somebody else. */
-const PUT = `insert into users as u (id, created, teams, scopes, issuer, subject)
+/** Answers nothing when they are linked to somebody else, or get more than they have and nobody vouched for them. */
+const PUT = `insert into users as u (id, created, teams, scopes, issuer, subject, vouched)
   values ($1, $2, coalesce($3::text[], '{}'),
-    coalesce($4::text[], $7::text[]), $5, $6)
+    coalesce($4::text[], $7::text[]), $5::text, $6::text, $5::text is not null)
   on conflict (id) do update set teams = coalesce($3::text[], u.teams),
     scopes = coalesce($4::text[], u.scopes),
-    issuer = coalesce($5, u.issuer), subject = coalesce($6, u.subject)
-  where $5 is null or u.issuer is null or (u.issuer = $5 and u.subject = $6)
+    issuer = coalesce($5, u.issuer), subject = coalesce($6, u.subject),
+    vouched = u.vouched or $5 is not null
+  where case when $5 is null
+    then not ${isUnvouched('u')} or (coalesce($3 <@ u.teams, true) and coalesce($4 <@ u.scopes, true))
+    else u.issuer is null or (u.issuer = $5 and u.subject = $6) end
   returning id`
 
 /** One statement: all of it, or nothing. Roles go too: whoever is reinstated does not come back as an operator. */
@@ -102,6 +124,13 @@ const REINSTATE = `with back as (
   ) update login_sessions set revoked = $2
     where user_id in (select id from back) and revoked is null`
 
+const UNLINK = `with unlinked as (
+    update users set issuer = null, subject = null, vouched = false, claim_teams = '{}',
+      claims_at = null where id = $1
+  ), ended as (
+    update grants set revoked = $2 where user_id = $1 and issuer is not null and revoked is null
+  ) update login_sessions set revoked = $2 where user_id = $1 and revoked is null`
+
 const UNIQUE_VIOLATION = '23505'
 
 function whoseLink(error: unknown): never {
@@ -114,17 +143,22 @@ function sorted(names: readonly string[] | undefined): string[] | null {
 }
 
 function userRowOf(row: Row): UserRow {
-  const issuer = row['issuer'] as string | null
   return {
     id: row['id'] as string,
     teams: row['teams'] as string[],
     claimTeams: row['claim_teams'] as string[],
     scopes: row['scopes'] as string[],
     roles: row['roles'] as string[],
-    link: issuer === null ? null : { issuer, subject: row['subject'] as string },
+    link: linkOf(row),
     grants: row['grants'] as number,
     sessions: row['sessions'] as number,
     createdAt: (row['created'] as Date).toISOString(),
     offboardedAt: (row['offboarded'] as Date | null)?.toISOString() ?? null,
   }
+}
+
+function linkOf(row: Row): UserRow['link'] {
+  const issuer = row['issuer'] as string | null
+  if (issuer === null) return null
+  return { issuer, subject: row['subject'] as string, vouched: row['vouched'] === true }
 }

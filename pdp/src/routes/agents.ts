@@ -2,7 +2,7 @@
 import type { Context } from 'hono'
 import { type AgentRequest, type AgentRow, agentRequest } from '../../../schemas/admin-api.ts'
 import { OWN_AGENT, subjectId } from '../../../schemas/identifiers.ts'
-import { invalid, readBody, readId } from './read.ts'
+import { invalid, noId, readBody, readId } from './read.ts'
 import { EVERY_ROLE, type GuardedRoute, type PdpEnv } from './roles.ts'
 
 export type AgentPorts = {
@@ -30,7 +30,7 @@ export function agentRoutes(ports: AgentPorts): GuardedRoute[] {
     const body = readBody(c, agentRequest)
     if (body instanceof Response) return body
     const id = readId(c, subjectId)
-    if (id === '') return invalid(c, 'the path names no agent id')
+    if (id === '') return noId(c, 'agent', subjectId)
     if (id === OWN_AGENT) return invalid(c, `the agent id ${OWN_AGENT} is the gateway's own`)
     return c.json(await ports.putAgent(id, body))
   }

@@ -27,6 +27,12 @@ export function readId(c: Context<PdpEnv>, schema: z.ZodType<string> = z.string(
   return schema.safeParse(c.req.param('id')).data ?? ''
 }
 
+/** 400 for an id in the path that is none of these, and why. */
+export function noId(c: Context<PdpEnv>, what: string, schema: z.ZodType<string>): Response {
+  const why = schema.safeParse(c.req.param('id')).error?.issues[0]?.message
+  return invalid(c, `the path names no ${what} id: ${why}`)
+}
+
 /** 400 with one line. */
 export function invalid(c: Context, message: string): Response {
   return c.json({ code: 'invalid_request', message: message.replaceAll(/\s*\n\s*/g, ' ') }, 400)

@@ -11,7 +11,7 @@ import {
 import { subjectId } from '../../../schemas/identifiers.ts'
 import { orRefused } from './grants.ts'
 import { missing } from './missing.ts'
-import { invalid, readBody, readId, readQuery } from './read.ts'
+import { noId, readBody, readId, readQuery } from './read.ts'
 import { EVERY_ROLE, type GuardedRoute, type PdpEnv } from './roles.ts'
 
 export type UserPorts = {
@@ -22,6 +22,7 @@ export type UserPorts = {
   readonly showUser: (id: string) => Promise<UserRow | undefined>
   readonly offboardUser: (id: string) => Promise<Offboarded | undefined>
   readonly reinstateUser: (id: string) => Promise<UserRow | undefined>
+  readonly unlinkUser: (id: string) => Promise<UserRow | undefined>
 }
 
 export function userRoutes(ports: UserPorts): GuardedRoute[] {
@@ -41,7 +42,7 @@ export function userRoutes(ports: UserPorts): GuardedRoute[] {
       path: `${at}/offboard`,
       role: ['admin', 'approver'],
       act: { name: 'users.offboard', body: null },
-      handler: on(ports.offboardUser),
+      handler: on(ports.offboardUser, NEVER_CAME),
     },
     {
       method: 'POST',
@@ -49,6 +50,13 @@ export function userRoutes(ports: UserPorts): GuardedRoute[] {
       role: ['admin'],
       act: { name: 'users.reinstate', body: null },
       handler: on(ports.reinstateUser),
+    },
+    {
+      method: 'DELETE',
+      path: `${at}/link`,
+      role: ['admin'],
+      act: { name: 'users.unlink', body: null },
+      handler: on(ports.unlinkUser),
     },
   ]
 
@@ -62,15 +70,17 @@ export function userRoutes(ports: UserPorts): GuardedRoute[] {
     const body = readBody(c, userRequest)
     if (body instanceof Response) return body
     const id = readId(c, subjectId)
-    if (id === '') return invalid(c, 'the path names no user id')
+    if (id === '') return noId(c, 'user', subjectId)
     return orRefused(c, async () => c.json(await ports.putUser(id, body)))
   }
 }
 
-/** What is done to one user who must exist. */
-function on(act: (id: string) => Promise<UserRow | Offboarded | undefined>) {
+const NEVER_CAME = 'to keep out somebody who never came: `cedargate users add <id>`, then offboard'
+
+/** What is done to one user who must exist. `more`: what to do where they do not. */
+function on(act: (id: string) => Promise<UserRow | Offboarded | undefined>, more?: string) {
   return async function onUser(c: Context<PdpEnv>): Promise<Response> {
     const answer = await act(readId(c, subjectId))
-    return answer === undefined ? missing(c, 'user', 'cedargate users ls') : c.json(answer)
+    return answer === undefined ? missing(c, 'user', 'cedargate users ls', more) : c.json(answer)
   }
 }

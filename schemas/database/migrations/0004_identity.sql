@@ -47,6 +47,7 @@ ALTER TABLE "grants" ADD COLUMN "last_used" timestamp with time zone;--> stateme
 ALTER TABLE "grants" ADD COLUMN "last_source" text;--> statement-breakpoint
 ALTER TABLE "users" ADD COLUMN "issuer" text;--> statement-breakpoint
 ALTER TABLE "users" ADD COLUMN "subject" text;--> statement-breakpoint
+ALTER TABLE "users" ADD COLUMN "vouched" boolean DEFAULT false NOT NULL;--> statement-breakpoint
 ALTER TABLE "users" ADD COLUMN "claim_teams" text[] DEFAULT '{}' NOT NULL;--> statement-breakpoint
 ALTER TABLE "users" ADD COLUMN "claims_at" timestamp with time zone;--> statement-breakpoint
 ALTER TABLE "users" ADD COLUMN "scopes" text[] DEFAULT '{"mcp:read","mcp:write","mcp:destructive","mcp:ask"}' NOT NULL;--> statement-breakpoint
