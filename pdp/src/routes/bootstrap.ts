@@ -1,13 +1,14 @@
 // Owns how somebody becomes an operator: the first admin by the bootstrap token, others by an admin. Parse, call, serialise.
 import type { Context } from 'hono'
 import { bootstrapRequest, rolesRequest, type UserRow } from '../../../schemas/admin-api.ts'
+import { subjectId } from '../../../schemas/identifiers.ts'
 import type { OperatorRole } from '../../../schemas/roles.ts'
 import type { Bootstrap } from '../identity/bootstrap.ts'
 import type { Sessions } from '../identity/sessions.ts'
 import { withBody } from './body.ts'
 import { addressOf, type Failures } from './failures.ts'
 import { missing } from './missing.ts'
-import { readBody } from './read.ts'
+import { readBody, readId } from './read.ts'
 import type { Recorder } from './record-act.ts'
 import type { GuardedRoute, PdpEnv } from './roles.ts'
 
@@ -59,7 +60,7 @@ export function bootstrapRoutes(
   async function setRoles(c: Context<PdpEnv>): Promise<Response> {
     const body = readBody(c, rolesRequest)
     if (body instanceof Response) return body
-    const changed = await ports.setRoles(c.req.param('id') ?? '', body.roles)
+    const changed = await ports.setRoles(readId(c, subjectId), body.roles)
     return changed === undefined ? missing(c, 'user', 'cedargate users ls') : c.json(changed)
   }
 }
