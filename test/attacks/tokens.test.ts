@@ -117,6 +117,9 @@ describe('refused', () => {
     expect(answer.status).toBe(401)
     expect(answer.headers.get('www-authenticate')).toBe(challenge)
     expectPlain(answer)
+    expect(JSON.parse(answer.text.split('\r\n\r\n')[1] ?? '')).toMatchObject({
+      error: { data: { code: 'unauthenticated' } },
+    })
     expect(answer.text).not.toContain(gateway.tokens.alice)
     expect(gateway.upstream.reached).toEqual([])
     expect(await gateway.recorded()).toBe(recorded)

@@ -13,7 +13,10 @@ const server = createServer((request, response) => {
 })
 let port: number
 beforeAll(async () => {
-  answerUnreadable(server)
+  answerUnreadable(server, () => ({
+    headers: { 'www-authenticate': CHALLENGE, 'cache-control': 'no-store' },
+    body: BODY,
+  }))
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   port = (server.address() as AddressInfo).port
 })
@@ -28,7 +31,7 @@ function exchange(...pieces: readonly (string | Buffer)[]): Promise<string> {
     const socket = connect(port, '127.0.0.1')
     let text = ''
     socket.on('data', (chunk: Buffer) => {
-      text += chunk.toString('latin1')
+      text += chunk.toString('utf8')
     })
     socket.on('error', () => undefined).on('close', () => resolve(text))
     const send = async (): Promise<void> => {
@@ -43,7 +46,8 @@ function exchange(...pieces: readonly (string | Buffer)[]): Promise<string> {
 
 const HEAD = 'POST /demo/mcp HTTP/1.1\r\nHost: x\r\n'
 const LONG = 'a'.repeat(1024 * 1024)
-const CHALLENGE = 'www-authenticate: Bearer error="invalid_token"'
+const CHALLENGE = 'Bearer error="invalid_token"'
+const BODY = '{"said":"ünknown"}'
 
 test.each<{ name: string; pieces: readonly (string | Buffer)[]; status: number }>([
   { name: 'a token of 1 MB', pieces: [`${HEAD}Authorization: Bearer ${LONG}\r\n\r\n`], status: 401 },
@@ -64,8 +68,12 @@ test.each<{ name: string; pieces: readonly (string | Buffer)[]; status: number }
   const answer = await exchange(...pieces)
   expect(answer.split('HTTP/1.1 ')).toHaveLength(2)
   expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `))
-  expect(answer.includes(CHALLENGE)).toBe(status === 401)
-  expect(answer).toMatch(/content-length: 0\r\nconnection: close\r\n\r\n$/)
+  const [head = '', body] = answer.split('\r\n\r\n')
+  expect(head.includes(`\r\nwww-authenticate: ${CHALLENGE}\r\n`)).toBe(status === 401)
+  expect(head.match(/cache-control: no-store/g)).toHaveLength(1)
+  expect(head).toMatch(status === 401 ? /content-length: 19\r\n/ : /content-length: 0\r\n/)
+  expect(head).toMatch(/\r\nconnection: close$/)
+  expect(body).toBe(status === 401 ? BODY : '')
 }) // biome-ignore format: a table
 
 test('a client that goes on sending is not cut off before it has read the answer', async () => {
