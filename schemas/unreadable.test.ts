@@ -2,7 +2,7 @@
 // another answer.
 import { once } from 'node:events'
 import { createServer } from 'node:http'
-import { type AddressInfo, connect } from 'node:net'
+import { type AddressInfo, connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { answerUnreadable, type ParseError, statusOf } from './unreadable.ts'
@@ -27,6 +27,18 @@ afterAll(() => {
 
 /** All that comes back of these pieces, sent one by one, until the connection closes. */
 function exchange(...pieces: readonly (string | Buffer)[]): Promise<string> {
+  return talk(pieces, () => sleep(5))
+}
+
+/** Each piece but the first is sent when something came back of the one before. */
+function inTurn(...pieces: readonly string[]): Promise<string> {
+  return talk(pieces, (socket) => new Promise((resolve) => void socket.once('data', resolve)))
+}
+
+function talk(
+  pieces: readonly (string | Buffer)[],
+  pause: (socket: Socket) => Promise<unknown>,
+): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1')
     let text = ''
@@ -37,7 +49,7 @@ function exchange(...pieces: readonly (string | Buffer)[]): Promise<string> {
     const send = async (): Promise<void> => {
       for (const piece of pieces) {
         if (!socket.destroyed) socket.write(piece)
-        await sleep(5)
+        await pause(socket)
       }
     }
     void send()
@@ -89,13 +101,13 @@ test('a client that goes on sending is not cut off before it has read the answer
 })
 
 test('in the middle of an answer nothing is added: it is cut off', async () => {
-  const answer = await exchange('GET /slow HTTP/1.1\r\nHost: x\r\n\r\n', 'hello\r\n\r\n')
+  const answer = await inTurn('GET /slow HTTP/1.1\r\nHost: x\r\n\r\n', 'hello\r\n\r\n')
   expect(answer).toContain('begun')
   expect(answer).not.toContain('400')
 })
 
 test('after an answer the next request is read by itself', async () => {
-  const answer = await exchange('GET / HTTP/1.1\r\nHost: x\r\n\r\n', 'hello\r\n\r\n')
+  const answer = await inTurn('GET / HTTP/1.1\r\nHost: x\r\n\r\n', 'hello\r\n\r\n')
   expect(answer).toMatch(/whole[^]*HTTP\/1.1 400 /)
 })
 

@@ -15,8 +15,8 @@ afterAll(() => rm(folder, { recursive: true }))
 
 function start(cwd: string | null, isolation: Isolation = unisolated) {
   const none = { url: null, writable: null, env: {} }
-  const upstream: Upstream = { id: 'notes', transport: 'stdio', command: 'true', args: [], cwd, ...none, instructions: 'withhold' }
-  const env = { PATH: process.env['PATH'], CEDARGATE_SERVER_FOLDER: folder }
+  const upstream: Upstream = { id: 'notes', transport: 'stdio', command: process.execPath, args: ['-e', ''], cwd, ...none, instructions: 'withhold' }
+  const env = { CEDARGATE_SERVER_FOLDER: folder }
   const preload = new URL('./preload.mjs', import.meta.url)
   return startServer(upstream, { env, binDirectory: undefined, preload, isolation })
 } // biome-ignore format: long lines
@@ -28,7 +28,7 @@ test.each(['gone', 'file', 'file/below'])('a `cwd` that is no directory: %s', as
   await expect(isolated).rejects.toThrow(message)
 }) // biome-ignore format: long lines
 
-test.each([null, '\${CEDARGATE_SERVER_FOLDER}'])('a `cwd` of %s', async (cwd) => {
+test.each([null, '${CEDARGATE_SERVER_FOLDER}'])('a `cwd` of %s', async (cwd) => {
   const child = await start(cwd)
   await exitOf(child)
   expect(child.exitCode).toBe(0)
