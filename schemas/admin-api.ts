@@ -11,6 +11,7 @@ import {
 import { toolState } from './pep-api.ts'
 import { OPERATOR_ROLES } from './roles.ts'
 import { SCOPES, scopes } from './scopes.ts'
+import { storedText } from './stored-text.ts'
 
 const servers = z.array(serverId).min(1).max(64)
 
@@ -43,8 +44,8 @@ export type GrantRequest = z.input<typeof grantRequest>
  */
 export const clientGrantRequest = z.strictObject({
   user: subjectId,
-  issuer: z.string().min(1).max(512),
-  client: z.string().min(1).max(256),
+  issuer: storedText.min(1).max(512),
+  client: storedText.min(1).max(256),
   expiresInMs: z.int().positive().max(GRANT_LIFETIME_MS_MAX),
 })
 export type ClientGrantRequest = z.infer<typeof clientGrantRequest>
@@ -95,9 +96,9 @@ export type GrantRow = z.infer<typeof grantRow>
 
 /** Newest first; `before` is the id of the last one of the page before. */
 export const grantsQuery = z.strictObject({
-  user: z.string().optional(),
-  agent: z.string().optional(),
-  server: z.string().optional(),
+  user: storedText.optional(),
+  agent: storedText.optional(),
+  server: storedText.optional(),
   state: z.enum(GRANT_STATES).optional(),
   limit: z.coerce.number().int().min(1).max(ROWS_PAGE_MAX).default(200),
   before: z.uuid().optional(),
@@ -115,7 +116,7 @@ export const userRequest = z.strictObject({
   teams: teams.optional(),
   scopes: scopes.optional(),
   link: z
-    .strictObject({ issuer: z.string().min(1).max(512), subject: z.string().min(1).max(256) })
+    .strictObject({ issuer: storedText.min(1).max(512), subject: storedText.min(1).max(256) })
     .optional(),
 })
 export type UserRequest = z.infer<typeof userRequest>
@@ -140,9 +141,9 @@ export const userRow = z.strictObject({
 export type UserRow = z.infer<typeof userRow>
 /** By id; `after` is the last one of the page before. */
 export const usersQuery = z.strictObject({
-  team: z.string().optional(),
+  team: storedText.optional(),
   limit: z.coerce.number().int().min(1).max(ROWS_PAGE_MAX).default(200),
-  after: z.string().optional(),
+  after: storedText.optional(),
 })
 export type UsersQuery = z.infer<typeof usersQuery>
 
@@ -215,8 +216,8 @@ export type ActRow = z.infer<typeof actRow>
 export const actsQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(ROWS_PAGE_MAX).default(50),
   before: z.uuid().optional(),
-  by: z.string().optional(),
-  act: z.string().optional(),
+  by: storedText.optional(),
+  act: storedText.optional(),
 })
 export type ActsQuery = z.infer<typeof actsQuery>
 
@@ -240,10 +241,10 @@ export const decisionsQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(DECISIONS_PAGE_MAX).default(50),
   before: z.uuid().optional(),
   after: z.uuid().optional(),
-  user: z.string().optional(),
-  agent: z.string().optional(),
-  server: z.string().optional(),
-  tool: z.string().optional(),
+  user: storedText.optional(),
+  agent: storedText.optional(),
+  server: storedText.optional(),
+  tool: storedText.optional(),
   verdict: z.enum(['allow', 'deny']).optional(),
   code: z.enum(VERDICT_CODES).optional(),
   /** `false`: without argument values. Showing them to who may see them is recorded as an act. */

@@ -126,3 +126,5 @@ export const DEFINITION_BYTES_MAX = 256 * 1024
 export const SIGHTINGS_PER_SERVER_MAX = 16_384
 /** How often at most the time of the last sight is written. */
 export const LAST_SEEN_MS = 60_000
+/** A client whose request cannot be read has this long to read why. */
+export const UNREADABLE_CLOSE_MS = 1_000

@@ -11,6 +11,7 @@ import {
   TOKEN_LENGTH_MAX,
   TOOL_NAME_LENGTH_MAX,
 } from './limits.ts'
+import { storedText } from './stored-text.ts'
 
 const jwt = z.string().max(TOKEN_LENGTH_MAX).nullable().default(null)
 
@@ -124,7 +125,7 @@ export const sightingsRequest = z.strictObject({
   server: serverId,
   look: z.boolean(),
   tools: z
-    .array(z.strictObject({ name: z.string().max(TOOL_NAME_LENGTH_MAX), sha256: sha256Hex }))
+    .array(z.strictObject({ name: storedText.max(TOOL_NAME_LENGTH_MAX), sha256: sha256Hex }))
     .max(DEFINITIONS_MAX),
 })
 export type SightingsRequest = z.infer<typeof sightingsRequest>
@@ -147,7 +148,7 @@ export const contentsRequest = z.strictObject({
     .array(
       z.strictObject({
         sha256: sha256Hex,
-        content: z.string().max(DEFINITION_BYTES_MAX).nullable(),
+        content: storedText.max(DEFINITION_BYTES_MAX).nullable(),
       }),
     )
     .max(DEFINITIONS_MAX),

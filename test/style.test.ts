@@ -10,8 +10,9 @@ const LINES_MAX = 400
 const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'schemas/': ['zod', 'schemas/'],
   'schemas/database/': ['drizzle-orm', 'schemas/'],
+  'schemas/unreadable.ts': ['node:http', 'node:stream', 'schemas/'],
   'schemas/database/drizzle.config.ts': ['drizzle-kit'],
-  'pdp/src/': ['hono', '@hono/node-server', 'pino', 'prom-client', 'zod', 'node:crypto', 'node:fs', 'node:path', 'schemas/', 'pdp/src/'],
+  'pdp/src/': ['hono', '@hono/node-server', 'pino', 'prom-client', 'zod', 'node:crypto', 'node:fs', 'node:http', 'node:path', 'schemas/', 'pdp/src/'],
   'pdp/src/authorize/': ['node:crypto', 'schemas/', 'pdp/src/authorize/', 'pdp/src/catalog/secret-cues.ts'],
   'pdp/src/catalog/': ['canonicalize', 'diff', 'node:crypto', 'schemas/', 'pdp/src/catalog/'],
   'pdp/src/decide/': ['node:crypto', 'schemas/', 'pdp/src/authorize/', 'pdp/src/decide/'],

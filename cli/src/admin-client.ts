@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { EXIT } from '../../schemas/codes.ts'
 import type { CliConfig } from './config.ts'
 import { CommandError } from './errors.ts'
-import { findGateway, type Gateway } from './gateway.ts'
+import { findGateway, type Gateway, START_HINT } from './gateway.ts'
 import { parseJson } from './parse-json.ts'
 
 type Ask = <Schema extends z.ZodType>(path: string, schema: Schema) => Promise<z.infer<Schema>>
@@ -45,7 +45,7 @@ export function adminClient(gateway: Gateway | { readonly url: string }): AdminC
       body === undefined ? init : { ...init, body: JSON.stringify(body) },
     ).catch((cause: unknown) => {
       throw new CommandError(`no gateway answers at ${url}`, {
-        hint: 'start one with `npm start`',
+        hint: 'from' in gateway && gateway.from === 'dev' ? START_HINT : ELSEWHERE_HINT,
         cause,
       })
     })
@@ -69,6 +69,9 @@ export function adminClient(gateway: Gateway | { readonly url: string }): AdminC
     },
   }
 }
+
+const ELSEWHERE_HINT =
+  'check that its PDP runs and has that URL; `cedargate login --url https://<pdp>` signs in to another'
 
 function read<Schema extends z.ZodType>(schema: Schema, text: string, url: string) {
   const answer = schema.safeParse(parseJson(text))

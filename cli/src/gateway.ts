@@ -16,17 +16,24 @@ export type Gateway = {
   readonly from: 'setting' | 'login' | 'dev'
 }
 
+/** How to come by a gateway where none was named. */
+export const START_HINT =
+  'start one with `npm start`, or sign in to one: cedargate login --url https://<pdp>'
+
 const devFacts = z.object({ pdpUrl: z.url(), operatorToken: z.string() })
 
 /**
  * The gateway of CEDARGATE_URL with CEDARGATE_TOKEN; else the one of the last `cedargate login`, which CEDARGATE_URL
  * may name; else the `dev` gateway whose facts stand in `$CEDARGATE_HOME/dev.json`. A token is for the gateway it was
- * made by and no other. Throws CommandError (exit 2) when there is none.
+ * made by and no other. Throws CommandError (exit 2) when there is none, and for plain http beyond this machine.
  */
 export async function findGateway(config: CliConfig): Promise<Gateway> {
   const { token } = config
   const url = config.url?.replace(/\/$/, '')
-  if (url !== undefined && token !== undefined) return { url, token, from: 'setting' }
+  if (url !== undefined && token !== undefined) {
+    requireSafe(url, 'CEDARGATE_URL')
+    return { url, token, from: 'setting' }
+  }
   const login = token === undefined ? await readLogin(config.home) : undefined
   if (login !== undefined && (url === undefined || url === login.url)) {
     if (Date.parse(login.expiresAt) > Date.now()) return { ...login, from: 'login' }
@@ -61,7 +68,7 @@ export function requireSafe(text: string, what: string): URL {
   if (url?.protocol === 'https:') return url
   if (url?.protocol === 'http:' && LOOPBACK_HOSTS.has(url.hostname)) return url
   throw new CommandError(`${what}: \`${text}\` is not an https URL`, {
-    hint: 'http is for this machine alone: 127.0.0.1, localhost',
+    hint: "http is for this machine alone (127.0.0.1, localhost): name an https URL, or a tunnel's end here",
   })
 }
 
@@ -69,7 +76,7 @@ async function devGateway(path: string): Promise<{ url: string; token: string }>
   const text = await readFile(path, 'utf8').catch(() => undefined)
   if (text === undefined) {
     throw new CommandError(`no running gateway found: ${path} does not exist`, {
-      hint: 'start one with `npm start`, or sign in to one: cedargate login --url https://<pdp>',
+      hint: START_HINT,
     })
   }
   const facts = devFacts.safeParse(parseJson(text))

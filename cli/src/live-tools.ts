@@ -1,6 +1,5 @@
 // Owns reading the tools of a live server: straight from the server, not through a gateway, as a client that declares
 // roots, sampling and elicitation. Never judges them and keeps nothing.
-import { access } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
   Client as ModernClient,
@@ -24,6 +23,7 @@ import {
   commandOf,
   expandOrThrow,
   type Isolation,
+  isDirectory,
   startChild,
   stopChild,
 } from '../../pep/src/upstream/child.ts'
@@ -166,7 +166,11 @@ async function open(server: string, file: ServerFile, env: Env): Promise<Opened>
   const command = expanded(() =>
     commandOf(upstream, { env: known, binDirectory, preload, isolation }, port),
   )
-  if (command.cwd !== undefined) await assertDirectory(server, command.cwd)
+  if (command.cwd !== undefined && !(await isDirectory(command.cwd))) {
+    throw new CommandError(`\`cwd\` of server ${server} is not a directory: ${command.cwd}`, {
+      hint: 'make it, or start the gateway on this CEDARGATE_HOME once',
+    })
+  }
   const where = `\`${[file.command, ...command.args].join(' ')}\``
   if (file.url === undefined) {
     const isolated = await isolation(command)
@@ -212,16 +216,6 @@ function expanded<Value>(expand: () => Value): Value {
   } catch (cause) {
     throw new CommandError(reason(cause), { cause })
   }
-}
-
-/** A command whose directory is missing fails as if the command were missing. */
-async function assertDirectory(server: string, path: string): Promise<void> {
-  await access(path).catch((cause: unknown) => {
-    throw new CommandError(`\`cwd\` of server ${server} does not exist: ${path}`, {
-      hint: 'make it, or start the gateway on this CEDARGATE_HOME once',
-      cause,
-    })
-  })
 }
 
 function stdio({ command, args, env, cwd }: Command): Transport {

@@ -4,7 +4,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { SETTINGS } from '../../schemas/settings.ts'
 import { runHere as run } from '../../test/harness/in-process.ts'
 
@@ -150,6 +150,26 @@ describe('the gateway it talks to', () => {
     expect(stderr).toMatch(/^cedargate: no running gateway found: .*dev\.json does not exist\nhint: start one with `npm start`, or sign in to one: cedargate login --url https:\/\/<pdp>\n$/)
   }) // biome-ignore format: long lines
 
+  test.each([
+    'http://pdp.example.com', 'http://127.0.0.1.example.com', 'http://127.0.0.1@example.com', 'http://10.0.0.1:8181', 'ftp://127.0.0.1', 'pdp',
+  ])('the token is not sent to %s', async (CEDARGATE_URL) => {
+    const asked = vi.spyOn(globalThis, 'fetch')
+    const { code, stderr } = await run(['grants', 'ls'], { CEDARGATE_URL, CEDARGATE_TOKEN: 'cgo' })
+    expect(code).toBe(2)
+    expect(stderr).toBe(`cedargate: CEDARGATE_URL: \`${CEDARGATE_URL}\` is not an https URL\nhint: http is for this machine alone (127.0.0.1, localhost): name an https URL, or a tunnel's end here\n`)
+    expect(asked).not.toHaveBeenCalled()
+    asked.mockRestore()
+  }) // biome-ignore format: long lines
+
+  test('nobody answers: what was asked for may run elsewhere', async () => {
+    await writeFile(join(home, 'dev.json'), '{"pdpUrl":"http://127.0.0.1:1","operatorToken":"cgo"}')
+    const own = await run(['grants', 'ls'], { CEDARGATE_HOME: home })
+    await rm(join(home, 'dev.json'))
+    expect(own).toMatchObject({ code: 2, stderr: 'cedargate: no gateway answers at http://127.0.0.1:1\nhint: start one with `npm start`, or sign in to one: cedargate login --url https://<pdp>\n' })
+    const named = await run(['grants', 'ls'], { CEDARGATE_URL: 'http://127.0.0.1:1', CEDARGATE_TOKEN: 'cgo' })
+    expect(named).toMatchObject({ code: 2, stderr: 'cedargate: no gateway answers at http://127.0.0.1:1\nhint: check that its PDP runs and has that URL; `cedargate login --url https://<pdp>` signs in to another\n' })
+  }) // biome-ignore format: long lines
+
   test.each<{ env: Record<string, string> }>([
     { env: { CEDARGATE_URL: 'http://127.0.0.1:1' } },
     { env: { CEDARGATE_TOKEN: 'cgo' } },
@@ -161,7 +181,6 @@ describe('the gateway it talks to', () => {
 
   test.each<{ name: string; url: () => string; says: RegExp }>([
     { name: 'nobody', url: () => 'http://127.0.0.1:1', says: /no gateway answers at http:\/\/127\.0\.0\.1:1\n/ },
-    { name: 'no URL', url: () => 'localhost', says: /no gateway answers at localhost\n/ },
     { name: 'something else', url: () => url, says: /is no Cedargate PDP, or one of another release\n/ },
   ])('$name is there', async ({ url: of, says }) => {
     const { code, stdout, stderr } = await run(['grants', 'ls'], { CEDARGATE_URL: of(), CEDARGATE_TOKEN: 'cgo' })

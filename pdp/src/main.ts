@@ -1,16 +1,19 @@
 // Owns the process of `cedargate pdp`: opens what it needs, listens, and ends in order.
 import { randomBytes } from 'node:crypto'
 import { readFile, rm } from 'node:fs/promises'
+import type { Server } from 'node:http'
 import { join } from 'node:path'
 import { createAdaptorServer, type ServerType } from '@hono/node-server'
 import { type DestinationStream, pino } from 'pino'
 import type { Clock } from '../../schemas/ports.ts'
+import { answerUnreadable } from '../../schemas/unreadable.ts'
 import { createPdp, type Pdp } from './compose.ts'
 import { ConfigError, type PdpConfig } from './config.ts'
 import { openDecider } from './decider.ts'
 import { bootstrapNotice } from './identity/bootstrap.ts'
 import { type LoginFile, readLoginFile } from './identity/login-file.ts'
 import { loadKeys } from './keys/keys.ts'
+import { answerUnreadToken } from './routes/failures.ts'
 import { openSource, readSigners } from './source/open-source.ts'
 import { openBundles } from './store/bundles.ts'
 import { openPostgres } from './store/open.ts'
@@ -110,8 +113,8 @@ async function listenAll(
   { host, port, socket }: Pick<PdpConfig, 'host' | 'port' | 'socket'>,
   closing: (() => Promise<void>)[],
 ): Promise<string> {
-  const listen = async (where: object, setting: string): Promise<ServerType> => {
-    const server = createAdaptorServer({ fetch })
+  const listen = async (where: object, setting: string): Promise<Server> => {
+    const server = createListener(fetch)
     await new Promise<void>((resolve, reject) => {
       server.once('error', (cause: NodeJS.ErrnoException) => {
         const message = `${setting} cannot be listened on: ${cause.code}`
@@ -130,6 +133,13 @@ async function listenAll(
   const address = server.address()
   const taken = typeof address === 'object' && address !== null ? address.port : port
   return `http://${host}:${taken}`
+}
+
+/** What answers at a port or a socket of the PDP; it does not listen yet. */
+export function createListener(fetch: Fetch): Server {
+  const server = createAdaptorServer({ fetch }) as Server
+  answerUnreadable(server, answerUnreadToken)
+  return server
 }
 
 /** Ends keep-alive connections too; requests under way may take `drainMs` to be answered first. */

@@ -166,7 +166,5 @@ export const EVENTS_SILENCE_MS_MAX = 40_000
 
 /** A client may take this long to send one request, head and body. */
 export const REQUEST_TIMEOUT_MS = 30_000
-/** A client whose request cannot be read has this long to read why. */
-export const UNREADABLE_CLOSE_MS = 1_000
 /** From the order to stop until what is still open is cut off. */
 export const STOP_GRACE_MS = 3_000

@@ -1,11 +1,13 @@
 // Owns the socket that clients reach.
+import { randomUUID } from 'node:crypto'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createAdaptorServer } from '@hono/node-server'
 import type { Hono } from 'hono'
+import { answerUnreadable, type Unauthenticated } from '../../schemas/unreadable.ts'
 import type { PepEnv } from './app.ts'
 import { REQUEST_TIMEOUT_MS } from './limits.ts'
-import { answerUnreadable } from './unreadable.ts'
+import { refused } from './refuse.ts'
 
 export type Listening = {
   readonly port: number
@@ -25,7 +27,7 @@ export function listen(app: Hono<PepEnv>, host: string, port: number): Promise<L
     fetch: app.fetch,
     serverOptions: { requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS },
   }) as Server
-  answerUnreadable(server)
+  answerUnreadable(server, answerUnreadToken)
   return new Promise((resolve, reject) => {
     server.once('error', reject)
     server.listen(port, host, () => {
@@ -34,6 +36,14 @@ export function listen(app: Hono<PepEnv>, host: string, port: number): Promise<L
       resolve({ port: actual, close: (graceMs) => close(server, graceMs) })
     })
   })
+}
+
+/** The answer to a token that node:http could not read. Nothing of the request is known, so nothing is logged of it. */
+export function answerUnreadToken(): Unauthenticated {
+  const requestId = randomUUID()
+  const of = undefined
+  const code = 'unauthenticated'
+  return refused({ code, fault: 'malformed', requestId, of, established: false })
 }
 
 function close(server: Server, graceMs: number): Promise<void> {

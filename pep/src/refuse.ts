@@ -31,6 +31,9 @@ export function deniedMessage(of: Envelope, verdict: Verdict): JsonObject {
   return rpcError(of, code === 'unknown_method' ? RPC.methodNotFound : RPC.denied, text, data)
 }
 
+/** An answer that is at hand whole. */
+export type Told = Answer & { readonly body: string }
+
 export type Refused = {
   readonly code: RefusalCode
   readonly requestId: string
@@ -46,7 +49,7 @@ export type Refused = {
 }
 
 /** The answer to what the PEP refuses by itself: REFUSALS says status and code, TEXTS the words. */
-export function refused(why: Refused): Answer {
+export function refused(why: Refused): Told {
   const { code, requestId, of, established, data } = why
   const { status } = REFUSALS[code]
   if (!established || of === undefined) {
@@ -104,7 +107,7 @@ function rpcError(
     : { jsonrpc: '2.0', error }
 }
 
-function json(status: number, body: JsonObject, headers: Readonly<Record<string, string>>): Answer {
+function json(status: number, body: JsonObject, headers: Readonly<Record<string, string>>): Told {
   return {
     status,
     headers: { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers },

@@ -1,21 +1,22 @@
 // Hostile credentials at the faces of the PDP over a real socket: told apart, counted per source, never a stack trace.
 
 import { hash, randomBytes } from 'node:crypto'
+import type { Server } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
-import { createAdaptorServer, type ServerType } from '@hono/node-server'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { createListener } from '../../pdp/src/main.ts'
 import { formatToken } from '../../schemas/identifiers.ts'
 import { AUTH_FAILURES_MAX, AUTH_FAILURES_MS } from '../../schemas/limits.ts'
 import { signInAs } from '../harness/operators.ts'
 import { startTestPdp, type TestPdp } from '../harness/pdp.ts'
 
 let pdp: TestPdp
-let server: ServerType
+let server: Server
 let valid: string
 beforeAll(async () => {
   pdp = await startTestPdp()
   valid = (await signInAs(pdp, 'vera', ['viewer']))['authorization'] ?? ''
-  server = createAdaptorServer({ fetch: pdp.app.fetch })
+  server = createListener(pdp.app.fetch)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', () => resolve()))
 })
 afterAll(async () => {
@@ -62,7 +63,9 @@ test.each<{ name: string; head: () => string[]; status: number; challenge?: stri
   { name: 'a right one before a strange one', head: () => [`Authorization: ${valid}`, 'Authorization: Bearer x'], status: 401, challenge: 'Bearer error="invalid_token"' },
   { name: 'two tokens in one header', head: () => [`Authorization: ${valid}, ${valid}`], status: 401, challenge: 'Bearer error="invalid_token"' },
   { name: 'a token of 15 kB', head: () => [`Authorization: Bearer ${'x'.repeat(15_000)}`], status: 401, challenge: 'Bearer error="invalid_token"' },
-  { name: 'a token of 1 MB', head: () => [`Authorization: Bearer ${'x'.repeat(1_000_000)}`], status: 431 },
+  { name: 'a token of 1 MB', head: () => [`Authorization: Bearer ${'x'.repeat(1_000_000)}`], status: 401, challenge: 'Bearer error="invalid_token"' },
+  { name: 'a cookie of 1 MB', head: () => [`Cookie: a=${'x'.repeat(1_000_000)}`], status: 431 },
+  { name: 'a NUL in the token', head: () => [`Authorization: ${valid}\0`], status: 401, challenge: 'Bearer error="invalid_token"' },
   { name: 'a header that is none', head: () => ['Authorization'], status: 400 },
   { name: 'the right one', head: () => [`Authorization: ${valid}`], status: 200 },
   { name: 'the right one, spelt otherwise', head: () => [`authorization: ${valid.replace('Bearer', 'bearer')}`], status: 200 },
@@ -71,6 +74,8 @@ test.each<{ name: string; head: () => string[]; status: number; challenge?: stri
   expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `))
   const said = /^www-authenticate: (.*)\r$/im.exec(answer)?.[1]
   expect(said).toBe(challenge)
+  const isSaid = /\r\n\r\n\{"code":"unauthenticated","message":".+"\}$/.test(answer)
+  expect(isSaid).toBe(status === 401)
   expect(answer).not.toMatch(/\bat .*:\d+:\d+|node:|\.ts\b/)
 }) // biome-ignore format: a table
 

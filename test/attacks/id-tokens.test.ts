@@ -41,6 +41,17 @@ test.each<[string, Record<string, unknown>, string]>([
   ['another issuer', { iss: 'https://x.test' }, 'unknown'],
   ['a subject with a NUL', { sub: 'a\u0000' }, 'unknown'],
   ['expired', { exp: 1 }, 'expired'],
+  // Access tokens whose audience is our own client, as some providers make them.
+  ['client_id of another client', { client_id: CLIENTS.other }, 'unknown'],
+  ['client_id that is no text', { client_id: [CLIENTS.cli] }, 'unknown'],
+  ['client_id of our own', { client_id: CLIENTS.cli }, 'good'],
+  ['a scope', { scope: 'openid' }, 'unknown'],
+  ['an empty scope', { scope: '' }, 'unknown'],
+  ['a scope, as others spell it', { scp: ['openid'] }, 'unknown'],
+  ['typ Bearer within', { typ: 'Bearer' }, 'unknown'],
+  ['typ ID within', { typ: 'ID' }, 'good'],
+  ['token_use access', { token_use: 'access' }, 'unknown'],
+  ['token_use id', { token_use: 'id' }, 'good'],
 ])('%s', async (_what, changes, fault) => {
   expect(await idFault(await idp.sign(idClaims(changes), { typ: 'JWT' }))).toBe(fault)
 })

@@ -78,6 +78,7 @@ const ROWS: readonly Row[] = [
   { name: 'in the query beside the header', bytes: (token) => ({ head: [`Authorization: Bearer ${token}`], path: `/echo/mcp?access_token=${token}` }), challenge: IN_QUERY },
   { name: 'an empty one in the query', bytes: (token) => ({ head: [`Authorization: Bearer ${token}`], path: '/echo/mcp?a=b&ACCESS%5FTOKEN' }), challenge: IN_QUERY },
   { name: 'in the query of /t', bytes: (token) => ({ head: [`Authorization: Bearer ${token}`], path: `/t/echo/mcp?access_token=${token}` }), challenge: IN_QUERY },
+  { name: 'in the query by another name', bytes: (token) => ({ head: [`Authorization: Bearer ${token}`], path: `/echo/mcp?api_key=${token}` }), challenge: IN_QUERY },
   { name: '8 KiB of token', bytes: bearer((token) => `Bearer ${token}${'a'.repeat(8 * 1024)}`), challenge: MALFORMED },
   { name: '1 MB of token', bytes: bearer((token) => `Bearer ${token}${'a'.repeat(1024 * 1024)}`), challenge: MALFORMED },
   { name: '1 MB of JWT', bytes: bearer(() => `Bearer ${'a'.repeat(1024 * 1024)}.a.a`), challenge: MALFORMED },
@@ -116,6 +117,9 @@ describe('refused', () => {
     expect(answer.status).toBe(401)
     expect(answer.headers.get('www-authenticate')).toBe(challenge)
     expectPlain(answer)
+    expect(JSON.parse(answer.text.split('\r\n\r\n')[1] ?? '')).toMatchObject({
+      error: { data: { code: 'unauthenticated' } },
+    })
     expect(answer.text).not.toContain(gateway.tokens.alice)
     expect(gateway.upstream.reached).toEqual([])
     expect(await gateway.recorded()).toBe(recorded)

@@ -302,10 +302,10 @@ describe.runIf(inject('postgresUrl') === null)('exit codes of the command itself
     expect(ended).toMatchObject({ code, stderr: expect.stringMatching(says) })
   })
 
-  test.concurrent('nobody answers: 2, and how to start one', async () => {
+  test.concurrent('nobody answers: 2, and what to do', async () => {
     const url = `http://127.0.0.1:${await freePort()}`
     const ended = await runCommand(['grants', 'ls'], { CEDARGATE_URL: url, CEDARGATE_TOKEN: 'cgo' })
-    const stderr = `cedargate: no gateway answers at ${url}\nhint: start one with \`npm start\`\n`
+    const stderr = `cedargate: no gateway answers at ${url}\nhint: check that its PDP runs and has that URL; \`cedargate login --url https://<pdp>\` signs in to another\n` // biome-ignore format: long
     expect(ended).toEqual({ code: 2, stdout: '', stderr })
   })
 

@@ -3,7 +3,7 @@ import type { Server } from 'node:http'
 import { createAdaptorServer } from '@hono/node-server'
 import { ConfigError } from '../../../pdp/src/config.ts'
 import { close } from '../../../pdp/src/main.ts'
-import { answerUnreadable } from '../../../pep/src/unreadable.ts'
+import { answerUnreadable, type Unauthenticated } from '../../../schemas/unreadable.ts'
 
 type Fetch = (request: Request, env: object) => Response | Promise<Response>
 
@@ -15,11 +15,15 @@ export type Gate = {
   readonly close: (drainMs?: number) => Promise<void>
 }
 
-/** Listens on 127.0.0.1. Throws ConfigError naming `setting` when the port is taken. */
-export async function listenGated(setting: string, port: number): Promise<Gate> {
+/** Listens on 127.0.0.1. Throws ConfigError naming `setting` when the port is taken. `unauthenticated`: answerUnreadable. */
+export async function listenGated(
+  setting: string,
+  port: number,
+  unauthenticated: () => Unauthenticated,
+): Promise<Gate> {
   let serve: Fetch = answerStarting
   const server = createAdaptorServer({ fetch: (request, env) => serve(request, env) }) as Server
-  answerUnreadable(server)
+  answerUnreadable(server, unauthenticated)
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
       reject(

@@ -8,10 +8,12 @@ import { ConfigError } from '../../../pdp/src/config.ts'
 import { openDecider } from '../../../pdp/src/decider.ts'
 import { createKeys, type Keys, loadKeys } from '../../../pdp/src/keys/keys.ts'
 import { systemClock } from '../../../pdp/src/main.ts'
+import { answerUnreadToken as pdpUnread } from '../../../pdp/src/routes/failures.ts'
 import { directorySource } from '../../../pdp/src/source/directory-source.ts'
 import { openPglite, openPostgres, type Store } from '../../../pdp/src/store/open.ts'
 import { createPep, type Pep } from '../../../pep/src/compose.ts'
 import { keptOf } from '../../../pep/src/config.ts'
+import { answerUnreadToken as pepUnread } from '../../../pep/src/listen.ts'
 import type { Isolation } from '../../../pep/src/upstream/child.ts'
 import { openIsolation } from '../../../pep/src/upstream/isolation.ts'
 import { PEP_ROLE } from '../../../schemas/database/append.ts'
@@ -62,9 +64,9 @@ async function start(config: DevConfig, io: Terminal, ending: Ending): Promise<v
   const log = pino({ level: config.logLevel }, stderrLines)
   const home = await openHome(config.home)
   ending.push(home.close)
-  const pepGate = await listenGated('CEDARGATE_PEP_PORT', config.pepPort)
+  const pepGate = await listenGated('CEDARGATE_PEP_PORT', config.pepPort, pepUnread)
   ending.push(pepGate.close)
-  const pdpGate = await listenGated('CEDARGATE_PDP_PORT', config.pdpPort)
+  const pdpGate = await listenGated('CEDARGATE_PDP_PORT', config.pdpPort, pdpUnread)
   ending.push(pdpGate.close)
   const demo = await readDemo(config.bundle)
   await seedDemo(config.home, demo.files)
@@ -180,7 +182,7 @@ async function checkOnPrivatePort(
   tokens: Tokens,
   demo: Awaited<ReturnType<typeof readDemo>>,
 ) {
-  const gate = await listenGated('self-check', 0)
+  const gate = await listenGated('self-check', 0, pepUnread)
   try {
     gate.open(pep.app.fetch)
     const { showDecision } = pdp.admin

@@ -3,6 +3,7 @@
 import type { Sql } from '../../../schemas/database/sql.ts'
 import type { Ceilings, Scope } from '../../../schemas/scopes.ts'
 import { NO_CEILINGS } from '../../../schemas/scopes.ts'
+import { isStorable } from '../../../schemas/stored-text.ts'
 import { TEAMS } from './grant.ts'
 
 /** `teams` are sorted. Of whom the gateway does not know: no team, no ceiling. */
@@ -13,7 +14,9 @@ export type Standing = { readonly teams: readonly string[]; readonly scopes: Cei
  * scope.
  */
 export async function standingOf(sql: Sql, user: string | null, agent: string): Promise<Standing> {
-  const [row] = await sql.query(STANDING, [user, agent], 'standing')
+  // A name that no database keeps is nobody's: to ask for it would fail, and its whole batch with it.
+  const names = [user, agent].map((name) => (name !== null && isStorable(name) ? name : null))
+  const [row] = await sql.query(STANDING, names, 'standing')
   return {
     teams: row?.['teams'] as string[],
     scopes: {

@@ -39,6 +39,9 @@ const SIGNED_BY_NONE = [errors.JWKSNoMatchingKey, errors.JWSSignatureVerificatio
 /** Claims that only an ID token has (OpenID Connect Core §2, §3.3.2.11). */
 const ID_TOKEN_CLAIMS = ['nonce', 'at_hash', 'c_hash', 's_hash'] as const
 
+/** Claims that only an access token has (RFC 9068 §2.2.3). */
+const ACCESS_TOKEN_CLAIMS = ['scope', 'scp'] as const
+
 export type TokenVerifier = {
   /**
    * What an access token says, of an issuer and a client in `identity`. The same object for the same token, while its
@@ -187,9 +190,23 @@ function assertIdToken(
   const fault =
     (!ID_TOKEN_TYPES.has(typeOf(protectedHeader.typ)) && 'it is no ID token') ||
     (Array.isArray(aud) && aud.length > 1 && azp === undefined && 'it has audiences and no azp') ||
-    (azp !== undefined && azp !== clientId && 'it was made for another client') ||
+    ([azp, payload['client_id']].some((made) => made !== undefined && made !== clientId) &&
+      'it was made for another client') ||
+    (isAccessToken(payload) && 'it is an access token') ||
     (nonce !== undefined && payload['nonce'] !== nonce && 'its nonce is another one')
   if (fault !== false) throw new TokenError('unknown', fault)
+}
+
+/**
+ * A provider may make access tokens whose audience is the client itself; each says in its own way that it is one: `typ`
+ * Keycloak, `token_use` Cognito, `scp` Entra ID and Okta.
+ */
+function isAccessToken(payload: JWTPayload): boolean {
+  return (
+    ACCESS_TOKEN_CLAIMS.some((claim) => claim in payload) ||
+    String(payload['typ']).toLowerCase() === 'bearer' ||
+    payload['token_use'] === 'access'
+  )
 }
 
 /** Media types are spelled without `application/`, in any case (RFC 7515 §4.1.9). */

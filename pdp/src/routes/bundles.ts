@@ -1,7 +1,9 @@
 // Owns the operator's routes about bundles: parse, call, serialise.
 import type { Context } from 'hono'
 import type { BundleRow, BundleState } from '../../../schemas/admin-api.ts'
+import { sha256Hex } from '../../../schemas/identifiers.ts'
 import { missing } from './missing.ts'
+import { readId } from './read.ts'
 import { EVERY_ROLE, type GuardedRoute, type PdpEnv } from './roles.ts'
 
 export type BundlePorts = {
@@ -38,13 +40,13 @@ export function bundleRoutes(ports: BundlePorts): GuardedRoute[] {
   }
 
   async function show(c: Context<PdpEnv>): Promise<Response> {
-    const content = await ports.bundleContent(c.req.param('id') ?? '')
+    const content = await ports.bundleContent(readId(c, sha256Hex))
     if (content === undefined) return missing(c, 'bundle', 'cedargate bundles ls')
     return c.body(content, 200, { 'content-type': 'application/json' })
   }
 
   async function pin(c: Context<PdpEnv>): Promise<Response> {
-    const found = await ports.pinBundle(c.req.param('id') ?? '')
+    const found = await ports.pinBundle(readId(c, sha256Hex))
     if (!found) return missing(c, 'bundle', 'cedargate bundles ls')
     return c.json({ state: ports.bundleState() })
   }

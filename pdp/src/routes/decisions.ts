@@ -9,7 +9,7 @@ import {
 } from '../../../schemas/admin-api.ts'
 import type { Canonical } from '../../../schemas/canonical-json.ts'
 import { missing } from './missing.ts'
-import { invalid } from './read.ts'
+import { readId, readQuery } from './read.ts'
 import type { Recorder } from './record-act.ts'
 import { EVERY_ROLE, type GuardedRoute, operatorOf, type PdpEnv } from './roles.ts'
 
@@ -29,22 +29,21 @@ export function decisionRoutes(ports: DecisionPorts, record: Recorder): GuardedR
   ]
 
   async function list(c: Context<PdpEnv>): Promise<Response> {
-    const asked = c.req.query()
-    const query = decisionsQuery.safeParse(asked)
-    if (!query.success) return invalid(c, z.prettifyError(query.error))
-    return revealing(c, query.data.arguments !== false, wellFormed(asked), async (shown) => {
-      const decisions = await ports.listDecisions(query.data)
+    const query = readQuery(c, decisionsQuery)
+    if (query instanceof Response) return query
+    return revealing(c, query.arguments !== false, c.req.query(), async (shown) => {
+      const decisions = await ports.listDecisions(query)
       return c.json({ decisions: shown ? decisions : decisions.map(withoutArguments) })
     })
   }
 
   async function show(c: Context<PdpEnv>): Promise<Response> {
-    const query = decisionQuery.safeParse(c.req.query())
-    if (!query.success) return invalid(c, z.prettifyError(query.error))
-    const id = z.uuid().safeParse(c.req.param('id'))
-    if (!id.success) return missing(c, 'decision', 'cedargate decisions ls')
-    return revealing(c, query.data.arguments !== false, { id: id.data }, async (shown) => {
-      const found = await ports.showDecision(id.data)
+    const query = readQuery(c, decisionQuery)
+    if (query instanceof Response) return query
+    const id = readId(c, z.uuid())
+    if (id === '') return missing(c, 'decision', 'cedargate decisions ls')
+    return revealing(c, query.arguments !== false, { id }, async (shown) => {
+      const found = await ports.showDecision(id)
       if (found === undefined) return missing(c, 'decision', 'cedargate decisions ls')
       return c.json(shown ? found : withoutArguments(found))
     })
@@ -65,10 +64,4 @@ export function decisionRoutes(ports: DecisionPorts, record: Recorder): GuardedR
 
 function withoutArguments(row: DecisionRow): DecisionRow {
   return { ...row, arguments: null, argumentsShown: false }
-}
-
-function wellFormed(query: Readonly<Record<string, string>>): Canonical {
-  return Object.fromEntries(
-    Object.entries(query).map(([name, value]) => [name, value.toWellFormed()]),
-  )
 }

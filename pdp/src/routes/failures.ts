@@ -4,6 +4,7 @@ import type { Context } from 'hono'
 import { RateLimiterMemory } from 'rate-limiter-flexible'
 import { AUTH_FAILURES_MAX, AUTH_FAILURES_MS } from '../../../schemas/limits.ts'
 import { sourceKey } from '../../../schemas/source-key.ts'
+import type { Unauthenticated } from '../../../schemas/unreadable.ts'
 
 export type Failures = {
   /** Counts one failure of whoever sent this, and answers it. */
@@ -26,9 +27,20 @@ export function countFailures(max = AUTH_FAILURES_MAX): Failures {
         return c.json({ code: 'too_many_requests', message: tooMany }, 429)
       }
       const came = c.req.header('authorization') !== undefined
-      c.header('www-authenticate', came ? 'Bearer error="invalid_token"' : 'Bearer')
+      c.header('www-authenticate', came ? INVALID_TOKEN : 'Bearer')
       return c.json({ code: 'unauthenticated', message }, 401)
     },
+  }
+}
+
+const INVALID_TOKEN = 'Bearer error="invalid_token"'
+
+/** The answer to a token that node:http could not read. It is no failure of a source: nothing was looked up. */
+export function answerUnreadToken(): Unauthenticated {
+  const message = 'the Authorization header is too long, or holds what no token has'
+  return {
+    headers: { 'www-authenticate': INVALID_TOKEN, 'content-type': 'application/json' },
+    body: JSON.stringify({ code: 'unauthenticated', message }),
   }
 }
 

@@ -1,6 +1,7 @@
 // Owns reading what an operator asks: body, query and id against their schema, and how a bad one is answered.
 import type { Context } from 'hono'
 import { z } from 'zod'
+import { storedText } from '../../../schemas/stored-text.ts'
 import { jsonBody } from './body.ts'
 import type { PdpEnv } from './roles.ts'
 
@@ -23,7 +24,7 @@ export function readQuery<Schema extends z.ZodType>(
 }
 
 /** The id in the path; '' where it is none of these. */
-export function readId(c: Context<PdpEnv>, schema: z.ZodType<string> = z.string()): string {
+export function readId(c: Context<PdpEnv>, schema: z.ZodType<string> = storedText): string {
   return schema.safeParse(c.req.param('id')).data ?? ''
 }
 

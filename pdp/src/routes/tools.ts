@@ -1,6 +1,5 @@
 // Owns what operators ask of the tools that were seen: parse, call, serialise.
 import type { Context } from 'hono'
-import { z } from 'zod'
 import {
   type SeenDefinition,
   type ToolRow,
@@ -9,7 +8,7 @@ import {
 } from '../../../schemas/admin-api.ts'
 import { sha256Hex } from '../../../schemas/identifiers.ts'
 import { missing } from './missing.ts'
-import { invalid } from './read.ts'
+import { readId, readQuery } from './read.ts'
 import { EVERY_ROLE, type GuardedRoute, type PdpEnv } from './roles.ts'
 
 export type ToolPorts = {
@@ -24,14 +23,13 @@ export function toolRoutes(ports: ToolPorts): GuardedRoute[] {
   ]
 
   async function tools(c: Context<PdpEnv>): Promise<Response> {
-    const query = toolsQuery.safeParse(c.req.query())
-    if (!query.success) return invalid(c, z.prettifyError(query.error))
-    return c.json({ tools: await ports.listTools(query.data) })
+    const query = readQuery(c, toolsQuery)
+    if (query instanceof Response) return query
+    return c.json({ tools: await ports.listTools(query) })
   }
 
   async function definition(c: Context<PdpEnv>): Promise<Response> {
-    const sha256 = sha256Hex.safeParse(c.req.param('id'))
-    const found = sha256.success ? await ports.showDefinition(sha256.data) : undefined
+    const found = await ports.showDefinition(readId(c, sha256Hex))
     return found === undefined ? missing(c, 'definition', 'cedargate tools ls') : c.json(found)
   }
 }

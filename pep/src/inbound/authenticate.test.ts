@@ -1,5 +1,6 @@
 // What a request authenticates with: one token, in the header, spelled well.
 import { expect, test } from 'vitest'
+import { formatToken, TOKEN_PREFIXES, type TokenKind } from '../../../schemas/identifiers.ts'
 import { TOKEN_LENGTH_MAX } from '../../../schemas/limits.ts'
 import { digestOf, testJwt, testToken } from '../testing-client.ts'
 import { endOfJwt, readCredential } from './authenticate.ts'
@@ -68,9 +69,27 @@ test.each<{ name: string; header: string | readonly string[] | undefined; want: 
   { name: 'a query beside the header', header: `Bearer ${TOKEN}`, url: '/demo/mcp?a=b&access_token=', want: 'in_query' },
   { name: 'a query in another case', header: `Bearer ${TOKEN}`, url: '/demo/mcp?Access_Token=x', want: 'in_query' },
   { name: 'a query, encoded', header: `Bearer ${TOKEN}`, url: '/demo/mcp?%61ccess%5Ftoken=x', want: 'in_query' },
+  { name: 'a gateway token by another name', header: `Bearer ${TOKEN}`, url: `/demo/mcp?token=${TOKEN}`, want: 'in_query' },
+  { name: 'a JWT by another name', header: `Bearer ${TOKEN}`, url: `/demo/mcp?a=b&api_key=${JWT}`, want: 'in_query' },
+  { name: 'a scheme before it', header: `Bearer ${TOKEN}`, url: `/demo/mcp?authorization=Bearer+${TOKEN}`, want: 'in_query' },
+  { name: 'a gateway token as a name', header: `Bearer ${TOKEN}`, url: `/demo/mcp?${TOKEN}`, want: 'in_query' },
+  { name: 'a JWT as a name', header: `Bearer ${TOKEN}`, url: `/demo/mcp?${JWT}&a`, want: 'in_query' },
+  { name: 'a gateway token, encoded', header: `Bearer ${TOKEN}`, url: `/demo/mcp?k=%63${TOKEN.slice(1)}`, want: 'in_query' },
+  { name: 'a token behind a second `?`', header: `Bearer ${TOKEN}`, url: `/demo/mcp?a?&k=${TOKEN}`, want: 'in_query' },
+  ...(Object.keys(TOKEN_PREFIXES) as TokenKind[]).map((kind) => {
+    const token = formatToken(kind, new Uint8Array(32), digestOf)
+    return { name: `a ${kind} token by another name`, header: `Bearer ${TOKEN}`, url: `/demo/mcp?k=${token}`, want: 'in_query' }
+  }),
 ])('$name: $want', ({ header, want, url }) => {
   expect(read(header, url)).toBe(want)
 }) // biome-ignore format: a table
+
+test.each([
+  '/demo/mcp?', '/demo/mcp?a=b', '/demo/mcp?token=x', '/demo/mcp?key=cgt_', '/demo/mcp?version=1.2.3', '/demo/mcp?host=a.example.com',
+  `/demo/mcp?k=${TOKEN.slice(0, -1)}`, '/demo/mcp?k=e30.e30.e30', '/demo/mcp?k=bnVsbA.a.b', '/demo/mcp?k=%', '/demo/mcp?k=%00',
+])('%s is no token in the query', (url) => {
+  expect(read(`Bearer ${TOKEN}`, url)).toEqual({ token: digestOf(TOKEN), jwt: null })
+}) // biome-ignore format: a list
 
 test('the end of a JWT is what it says, and long ago where it does not say', () => {
   expect(endOfJwt(JWT)).toBe(2_000_000_000_000)

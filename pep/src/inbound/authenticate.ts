@@ -2,7 +2,7 @@
 // is known, unexpired or unrevoked: the PDP does, for every message.
 import { hash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import { isWellFormedToken } from '../../../schemas/identifiers.ts'
+import { isWellFormedToken, TOKEN_PREFIXES, type TokenKind } from '../../../schemas/identifiers.ts'
 import { TOKEN_LENGTH_MAX } from '../../../schemas/limits.ts'
 import type { TokenFault } from '../../../schemas/pep-api.ts'
 
@@ -45,23 +45,43 @@ export function isRepeated(rawHeaders: readonly string[], name: string): boolean
  * When a JWT that the PDP has verified ends, in milliseconds since 1970; 0 where it does not say. Verifies nothing itself.
  */
 export function endOfJwt(jwt: string): number {
-  try {
-    const claims: unknown = JSON.parse(
-      Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString('utf8'),
-    )
-    const end = typeof claims === 'object' && claims !== null && 'exp' in claims ? claims.exp : 0
-    return typeof end === 'number' ? end * 1000 : 0
-  } catch {
-    return 0 // The payload is no JSON.
-  }
+  const claims = parsePart(jwt, 1)
+  const end = typeof claims === 'object' && claims !== null && 'exp' in claims ? claims.exp : 0
+  return typeof end === 'number' ? end * 1000 : 0
 }
 
-/** RFC 6750 §2.3: a query is kept in logs and histories. */
+/** RFC 6750 §2.3: a query is kept in logs and histories, whatever name a token has there. */
 function namesToken(url: string): boolean {
   const start = url.indexOf('?')
   if (start < 0) return false
-  const names = [...new URLSearchParams(url.slice(start)).keys()]
-  return names.some((name) => name.toLowerCase() === 'access_token')
+  const query = [...new URLSearchParams(url.slice(start))]
+  return query.some(([name, value]) => {
+    return name.toLowerCase() === 'access_token' || isToken(name) || isToken(value)
+  })
+}
+
+/** A token of this gateway, of any kind, or a JWT of anybody. */
+function isToken(text: string): boolean {
+  const bare = text.replace(/^bearer +/i, '')
+  return KINDS.some((kind) => isWellFormedToken(kind, bare, sha256)) || isJwt(bare)
+}
+
+const KINDS = Object.keys(TOKEN_PREFIXES) as TokenKind[]
+
+/** Beyond its shape, which versions and host names have too: its header names an algorithm. */
+function isJwt(text: string): boolean {
+  if (!isJwtShaped(text)) return false
+  const header = parsePart(text, 0)
+  return typeof header === 'object' && header !== null && 'alg' in header
+}
+
+/** One part of a JWT; undefined where it is no JSON. */
+function parsePart(jwt: string, index: 0 | 1): unknown {
+  try {
+    return JSON.parse(Buffer.from(jwt.split('.')[index] ?? '', 'base64url').toString('utf8'))
+  } catch {
+    return undefined // Whoever sent it may have written anything there.
+  }
 }
 
 function isJwtShaped(text: string): boolean {

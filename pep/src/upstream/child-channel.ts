@@ -6,7 +6,7 @@ import { GatewayError } from '../gateway-error.ts'
 import { CHILD_UNREAD_BYTES_MAX, STDERR_TAIL_LENGTH_MAX } from '../limits.ts'
 import type { Log } from '../ports.ts'
 import type { Channel, ChannelKind, ChannelPorts } from './channel.ts'
-import { commandOf, exitOf, type Surroundings, startChild, stopChild } from './child.ts'
+import { exitOf, type Surroundings, startServer, stopChild } from './child.ts'
 import { speakLines } from './lines.ts'
 
 export type ChildChannelPorts = { readonly surroundings: Surroundings; readonly log: Log }
@@ -25,7 +25,7 @@ async function start(
   { surroundings }: ChildChannelPorts,
 ): Promise<ChildProcess> {
   try {
-    return await startChild(commandOf(upstream, surroundings), surroundings.isolation)
+    return await startServer(upstream, surroundings)
   } catch (cause) {
     const message = `the server ${upstream.id} cannot be started`
     throw new GatewayError('upstream_unavailable', message, { cause })

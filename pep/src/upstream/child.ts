@@ -1,6 +1,7 @@
 // Owns the processes the PEP starts: what they inherit, and that nothing of them stays behind.
 // Never passes on the PEP's own environment: a server gets what its server.yaml declares.
 import { type ChildProcess, spawn } from 'node:child_process'
+import { stat } from 'node:fs/promises'
 import { delimiter } from 'node:path'
 import { expandVariables } from '../../../schemas/expand.ts'
 import type { Upstream } from '../../../schemas/pep-api.ts'
@@ -71,6 +72,27 @@ export function expandOrThrow(server: string, text: string, env: Env): string {
   const expansion = expandVariables(text, env)
   if (expansion.ok) return expansion.value
   throw new Error(`server ${server}: ${expansion.message}`)
+}
+
+/** Starts the command of `upstream` with `port` as PORT. Rejects when it cannot be started, naming the server. */
+export async function startServer(
+  upstream: Upstream,
+  surroundings: Surroundings,
+  port?: number,
+): Promise<ChildProcess> {
+  const command = commandOf(upstream, surroundings, port)
+  const { cwd } = command
+  if (cwd !== undefined && !(await isDirectory(cwd))) {
+    const fix = 'make it, or change `cwd` in server.yaml'
+    throw new Error(`\`cwd\` of server ${upstream.id} is not a directory: ${cwd}; ${fix}`)
+  }
+  return startChild(command, surroundings.isolation)
+}
+
+/** Asked of a `cwd` before the command is started: where it is not there, the system says so of the command. */
+export async function isDirectory(path: string): Promise<boolean> {
+  const found = await stat(path).catch(() => undefined) // It is not there.
+  return found?.isDirectory() === true
 }
 
 /**

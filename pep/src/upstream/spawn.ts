@@ -12,14 +12,7 @@ import {
   SPAWN_READY_TIMEOUT_MS,
 } from '../limits.ts'
 import type { Log, Monotonic } from '../ports.ts'
-import {
-  commandOf,
-  exitOf,
-  expandOrThrow,
-  type Surroundings,
-  startChild,
-  stopChild,
-} from './child.ts'
+import { exitOf, expandOrThrow, type Surroundings, startServer, stopChild } from './child.ts'
 import { freePort } from './free-port.ts'
 import type { UpstreamServer } from './upstream.ts'
 
@@ -54,10 +47,7 @@ export function openSpawnedServer(
 
   const runOnce = async (): Promise<void> => {
     const port = await freePort()
-    child = await startChild(
-      commandOf(upstream, ports.surroundings, port),
-      ports.surroundings.isolation,
-    )
+    child = await startServer(upstream, ports.surroundings, port)
     logOutput(child, id, ports.log)
     const gone = exitOf(child)
     try {

@@ -2,7 +2,7 @@
 // another answer.
 import { once } from 'node:events'
 import { createServer } from 'node:http'
-import { type AddressInfo, connect } from 'node:net'
+import { type AddressInfo, connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { answerUnreadable, type ParseError, statusOf } from './unreadable.ts'
@@ -13,7 +13,10 @@ const server = createServer((request, response) => {
 })
 let port: number
 beforeAll(async () => {
-  answerUnreadable(server)
+  answerUnreadable(server, () => ({
+    headers: { 'www-authenticate': CHALLENGE, 'cache-control': 'no-store' },
+    body: BODY,
+  }))
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   port = (server.address() as AddressInfo).port
 })
@@ -24,17 +27,29 @@ afterAll(() => {
 
 /** All that comes back of these pieces, sent one by one, until the connection closes. */
 function exchange(...pieces: readonly (string | Buffer)[]): Promise<string> {
+  return talk(pieces, () => sleep(5))
+}
+
+/** Each piece but the first is sent when something came back of the one before. */
+function inTurn(...pieces: readonly string[]): Promise<string> {
+  return talk(pieces, (socket) => new Promise((resolve) => void socket.once('data', resolve)))
+}
+
+function talk(
+  pieces: readonly (string | Buffer)[],
+  pause: (socket: Socket) => Promise<unknown>,
+): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1')
     let text = ''
     socket.on('data', (chunk: Buffer) => {
-      text += chunk.toString('latin1')
+      text += chunk.toString('utf8')
     })
     socket.on('error', () => undefined).on('close', () => resolve(text))
     const send = async (): Promise<void> => {
       for (const piece of pieces) {
         if (!socket.destroyed) socket.write(piece)
-        await sleep(5)
+        await pause(socket)
       }
     }
     void send()
@@ -43,7 +58,8 @@ function exchange(...pieces: readonly (string | Buffer)[]): Promise<string> {
 
 const HEAD = 'POST /demo/mcp HTTP/1.1\r\nHost: x\r\n'
 const LONG = 'a'.repeat(1024 * 1024)
-const CHALLENGE = 'www-authenticate: Bearer error="invalid_token"'
+const CHALLENGE = 'Bearer error="invalid_token"'
+const BODY = '{"said":"ünknown"}'
 
 test.each<{ name: string; pieces: readonly (string | Buffer)[]; status: number }>([
   { name: 'a token of 1 MB', pieces: [`${HEAD}Authorization: Bearer ${LONG}\r\n\r\n`], status: 401 },
@@ -64,8 +80,12 @@ test.each<{ name: string; pieces: readonly (string | Buffer)[]; status: number }
   const answer = await exchange(...pieces)
   expect(answer.split('HTTP/1.1 ')).toHaveLength(2)
   expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `))
-  expect(answer.includes(CHALLENGE)).toBe(status === 401)
-  expect(answer).toMatch(/content-length: 0\r\nconnection: close\r\n\r\n$/)
+  const [head = '', body] = answer.split('\r\n\r\n')
+  expect(head.includes(`\r\nwww-authenticate: ${CHALLENGE}\r\n`)).toBe(status === 401)
+  expect(head.match(/cache-control: no-store/g)).toHaveLength(1)
+  expect(head).toMatch(status === 401 ? /content-length: 19\r\n/ : /content-length: 0\r\n/)
+  expect(head).toMatch(/\r\nconnection: close$/)
+  expect(body).toBe(status === 401 ? BODY : '')
 }) // biome-ignore format: a table
 
 test('a client that goes on sending is not cut off before it has read the answer', async () => {
@@ -81,13 +101,13 @@ test('a client that goes on sending is not cut off before it has read the answer
 })
 
 test('in the middle of an answer nothing is added: it is cut off', async () => {
-  const answer = await exchange('GET /slow HTTP/1.1\r\nHost: x\r\n\r\n', 'hello\r\n\r\n')
+  const answer = await inTurn('GET /slow HTTP/1.1\r\nHost: x\r\n\r\n', 'hello\r\n\r\n')
   expect(answer).toContain('begun')
   expect(answer).not.toContain('400')
 })
 
 test('after an answer the next request is read by itself', async () => {
-  const answer = await exchange('GET / HTTP/1.1\r\nHost: x\r\n\r\n', 'hello\r\n\r\n')
+  const answer = await inTurn('GET / HTTP/1.1\r\nHost: x\r\n\r\n', 'hello\r\n\r\n')
   expect(answer).toMatch(/whole[^]*HTTP\/1.1 400 /)
 })
 

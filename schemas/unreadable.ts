@@ -1,9 +1,15 @@
 // Owns what a client is answered whose request node:http cannot read: a status, and the challenge where what it
-// authenticates with was the trouble. Never says where the reading stopped, and reads nothing more of it.
-import { type Server, type ServerResponse, STATUS_CODES } from 'node:http'
+// authenticates with was the trouble. Never says where the reading stopped, and reads nothing more of it. Opens nothing:
+// the PDP and the PEP hand it their servers.
+import type { Server, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { UNREADABLE_CLOSE_MS } from './limits.ts'
-import { challengeOf } from './refuse.ts'
+
+/** The 401 of a service: its challenge among the headers, and its own words. */
+export type Unauthenticated = {
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
+}
 
 /** What node:http says of a request it could not read. */
 export type ParseError = Error & {
@@ -13,8 +19,11 @@ export type ParseError = Error & {
   readonly bytesParsed?: number
 }
 
-/** Answers on connections of `server`, and closes them; one that is in the middle of an answer is cut off. */
-export function answerUnreadable(server: Server): void {
+/**
+ * Answers on connections of `server`, and closes them; one that is in the middle of an answer is cut off. Where the
+ * reading stopped in the Authorization header the answer is `unauthenticated`, else a status alone.
+ */
+export function answerUnreadable(server: Server, unauthenticated: () => Unauthenticated): void {
   const underWay = new WeakMap<Duplex, Set<ServerResponse>>()
   const answered = new WeakSet<Duplex>()
   server.on('request', ({ socket }, outgoing) => {
@@ -31,25 +40,32 @@ export function answerUnreadable(server: Server): void {
       socket.destroy()
       return
     }
-    socket.end(answerTo(error))
+    socket.end(answerTo(error, unauthenticated))
     // Not at once: a client that is still sending would not get to read the answer.
     const timer = setTimeout(() => socket.destroy(), UNREADABLE_CLOSE_MS).unref()
     socket.once('close', () => clearTimeout(timer))
   })
 }
 
-function answerTo(error: ParseError): string {
+function answerTo(error: ParseError, unauthenticated: () => Unauthenticated): string {
   const status = statusOf(error)
-  const challenge = status === 401 ? [`www-authenticate: ${challengeOf('malformed')}`] : []
-  const lines = [`HTTP/1.1 ${status} ${STATUS_CODES[status]}`, ...challenge]
-  return [
-    ...lines,
-    'cache-control: no-store',
-    'content-length: 0',
-    'connection: close',
-    '',
-    '',
-  ].join('\r\n')
+  const { headers, body } = status === 401 ? unauthenticated() : { headers: {}, body: '' }
+  const all = {
+    ...headers,
+    'cache-control': 'no-store',
+    'content-length': Buffer.byteLength(body),
+    connection: 'close',
+  }
+  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}`)
+  return [`HTTP/1.1 ${status} ${PHRASES[status]}`, ...lines, '', body].join('\r\n')
+}
+
+const PHRASES: Readonly<Record<number, string>> = {
+  400: 'Bad Request',
+  401: 'Unauthorized',
+  408: 'Request Timeout',
+  413: 'Payload Too Large',
+  431: 'Request Header Fields Too Large',
 }
 
 /** 401 where the reading stopped in the Authorization header. */
