@@ -241,10 +241,11 @@ export const decisionsQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(DECISIONS_PAGE_MAX).default(50),
   before: z.uuid().optional(),
   after: z.uuid().optional(),
-  user: storedText.optional(),
-  agent: storedText.optional(),
-  server: storedText.optional(),
-  tool: storedText.optional(),
+  // Callers name tools as they like: one with a NUL is found by it (columnText).
+  user: z.string().optional(),
+  agent: z.string().optional(),
+  server: z.string().optional(),
+  tool: z.string().optional(),
   verdict: z.enum(['allow', 'deny']).optional(),
   code: z.enum(VERDICT_CODES).optional(),
   /** `false`: without argument values. Showing them to who may see them is recorded as an act. */
