@@ -5,8 +5,7 @@ const LOCAL = 'local'
 
 /**
  * An IPv4 address is a source; so is the /64 of an IPv6 address, in full: who has one address of it has all of them. An
- * IPv4 address mapped into IPv6 is that IPv4 address. What is no address, and undefined, is `local`. `address` is that of
- * the socket: a header says nothing of it.
+ * IPv4 address mapped into IPv6 is that IPv4 address. What is no address, and undefined, is `local`.
  */
 export function sourceKey(address: string | undefined): string {
   const bare = address?.replace(/%.*$/, '') ?? ''

@@ -42,12 +42,18 @@ export function watchEvents({ prompt, feed, activated, clock, onFailure }: Ports
     subscribers.clear()
     for (const { onEnd } of ended) onEnd()
   }
-  const tellTo = async (
+  let told = Promise.resolve()
+  // One after the other: what was so earlier must not be told last.
+  const tellTo = (
     to: ReadonlySet<Subscriber>,
     changed: () => Promise<readonly Origin[]>,
   ): Promise<void> => {
-    const events = await eventsOf(prompt, await changed(), new Date(clock.now()))
-    for (const event of events) for (const { onEvent } of to) onEvent(event)
+    const telling = told.then(async () => {
+      const events = await eventsOf(prompt, await changed(), new Date(clock.now()))
+      for (const event of events) for (const { onEvent } of to) onEvent(event)
+    })
+    told = telling.catch(() => {})
+    return telling
   }
   const hear = (heard: Heard): void => {
     if (heard === 'lost') endAll()

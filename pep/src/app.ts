@@ -64,7 +64,8 @@ function answerTo(
   const { code, message, cause, fault, retryAfterMs } = error
   const established = of !== undefined && !REJECTIONS.has(code)
   ports.metrics.calls(code)
-  ports.log.info(
+  // One source may send any number of these.
+  ports.log[code === 'too_many_failures' ? 'debug' : 'info'](
     { requestId, code, server: of?.server, method: of?.method, cause: reasonOf(cause) },
     message,
   )

@@ -75,6 +75,11 @@ test.each<{ name: string; header: string | readonly string[] | undefined; want: 
   { name: 'a gateway token as a name', header: `Bearer ${TOKEN}`, url: `/demo/mcp?${TOKEN}`, want: 'in_query' },
   { name: 'a JWT as a name', header: `Bearer ${TOKEN}`, url: `/demo/mcp?${JWT}&a`, want: 'in_query' },
   { name: 'a gateway token, encoded', header: `Bearer ${TOKEN}`, url: `/demo/mcp?k=%63${TOKEN.slice(1)}`, want: 'in_query' },
+  { name: 'most of a token', header: `Bearer ${TOKEN}`, url: `/demo/mcp?k=${TOKEN.slice(0, -1)}`, want: 'in_query' },
+  { name: 'a token in quotes and spaces', header: `Bearer ${TOKEN}`, url: `/demo/mcp?k=%20%22${TOKEN}%22,`, want: 'in_query' },
+  { name: 'a JWT after a word', header: `Bearer ${TOKEN}`, url: `/demo/mcp?k=token+${JWT}`, want: 'in_query' },
+  { name: 'encoded twice', header: `Bearer ${TOKEN}`, url: `/demo/mcp?k=a%253D%2563${TOKEN.slice(1)}`, want: 'in_query' },
+  { name: 'a query in pieces by semicolons', header: `Bearer ${TOKEN}`, url: '/demo/mcp?a=1;access_token=x', want: 'in_query' },
   { name: 'a token behind a second `?`', header: `Bearer ${TOKEN}`, url: `/demo/mcp?a?&k=${TOKEN}`, want: 'in_query' },
   ...(Object.keys(TOKEN_PREFIXES) as TokenKind[]).map((kind) => {
     const token = formatToken(kind, new Uint8Array(32), digestOf)
@@ -86,7 +91,7 @@ test.each<{ name: string; header: string | readonly string[] | undefined; want: 
 
 test.each([
   '/demo/mcp?', '/demo/mcp?a=b', '/demo/mcp?token=x', '/demo/mcp?key=cgt_', '/demo/mcp?version=1.2.3', '/demo/mcp?host=a.example.com',
-  `/demo/mcp?k=${TOKEN.slice(0, -1)}`, '/demo/mcp?k=e30.e30.e30', '/demo/mcp?k=bnVsbA.a.b', '/demo/mcp?k=%', '/demo/mcp?k=%00',
+  '/demo/mcp?k=e30.e30.e30', '/demo/mcp?k=bnVsbA.a.b', '/demo/mcp?k=%', '/demo/mcp?k=%00',
 ])('%s is no token in the query', (url) => {
   expect(read(`Bearer ${TOKEN}`, url)).toEqual({ token: digestOf(TOKEN), jwt: null })
 }) // biome-ignore format: a list

@@ -2,7 +2,7 @@
 // is known, unexpired or unrevoked: the PDP does, for every message.
 import { hash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import { isWellFormedToken, TOKEN_PREFIXES, type TokenKind } from '../../../schemas/identifiers.ts'
+import { isWellFormedToken, TOKEN_PREFIXES } from '../../../schemas/identifiers.ts'
 import { TOKEN_LENGTH_MAX } from '../../../schemas/limits.ts'
 import type { TokenFault } from '../../../schemas/pep-api.ts'
 
@@ -54,19 +54,24 @@ export function endOfJwt(jwt: string): number {
 function namesToken(url: string): boolean {
   const start = url.indexOf('?')
   if (start < 0) return false
-  const query = [...new URLSearchParams(url.slice(start))]
-  return query.some(([name, value]) => {
-    return name.toLowerCase() === 'access_token' || isToken(name) || isToken(value)
+  // Whoever encodes twice, or sets it in quotes, shows it all the same.
+  const query = decoded(decoded(url.slice(start + 1)))
+  if (/(^|[&;\s])access_token\s*=/i.test(query) || GATEWAY_TOKEN.test(query)) return true
+  const shaped = query.match(/(?<![\w-])[\w-]+\.[\w-]+\.[\w-]+/g) ?? []
+  return shaped.slice(0, JWTS_READ_MAX).some(isJwt)
+}
+
+/** A query full of what may be one is read no further. */
+const JWTS_READ_MAX = 16
+
+/** Of any kind, whole or not. */
+const GATEWAY_TOKEN = new RegExp(`(${Object.values(TOKEN_PREFIXES).join('|')})_[\\w-]{20}`)
+
+function decoded(text: string): string {
+  return text.replaceAll('+', ' ').replace(/(%[\da-f]{2})+/gi, (bytes) => {
+    return Buffer.from(bytes.replaceAll('%', ''), 'hex').toString('utf8')
   })
 }
-
-/** A token of this gateway, of any kind, or a JWT of anybody. */
-function isToken(text: string): boolean {
-  const bare = text.replace(/^bearer +/i, '')
-  return KINDS.some((kind) => isWellFormedToken(kind, bare, sha256)) || isJwt(bare)
-}
-
-const KINDS = Object.keys(TOKEN_PREFIXES) as TokenKind[]
 
 /** Beyond its shape, which versions and host names have too: its header names an algorithm. */
 function isJwt(text: string): boolean {

@@ -17,6 +17,9 @@ test.each([
   { name: 'what it says is no address', proxies: ['10.0.0.0/8'], peer: '10.0.0.1', said: '192.0.2.9, <script>', source: '10.0.0.1' },
   { name: 'what its proxy says is none', proxies: ['10.0.0.0/8'], peer: '10.0.0.1', said: '192.0.2.9, unknown, 10.0.0.2', source: '10.0.0.2' },
   { name: 'IPv4 mapped into IPv6', proxies: ['10.0.0.1'], peer: '::ffff:10.0.0.1', said: '2001:db8::1', source: '2001:db8::1' },
+  { name: 'a peer that is mapped, and no proxies', proxies: [], peer: '::ffff:192.0.2.1', said: undefined, source: '192.0.2.1' },
+  { name: 'a long zone', proxies: ['10.0.0.1'], peer: '10.0.0.1', said: `fe80::1%${'x'.repeat(80)}`, source: 'fe80::1' },
+  { name: 'another spelling', proxies: ['10.0.0.1'], peer: '10.0.0.1', said: '2001:DB8:0:0::1', source: '2001:db8::1' },
   { name: 'loopback', proxies: ['loopback'], peer: '::1', said: '192.0.2.9', source: '192.0.2.9' },
   { name: 'a peer without an address', proxies: ['loopback'], peer: undefined, said: '192.0.2.9', source: null },
 ])('$name: $source', ({ proxies, peer, said, source }) => {
