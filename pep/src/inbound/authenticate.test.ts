@@ -67,6 +67,7 @@ test.each<{ name: string; header: string | readonly string[] | undefined; want: 
   { name: 'an empty second header', header: [`Bearer ${TOKEN}`, ''], want: 'repeated' },
   { name: 'a query', header: undefined, url: `/demo/mcp?access_token=${TOKEN}`, want: 'in_query' },
   { name: 'a query beside the header', header: `Bearer ${TOKEN}`, url: '/demo/mcp?a=b&access_token=', want: 'in_query' },
+  { name: 'the name alone in a query', header: `Bearer ${TOKEN}`, url: '/demo/mcp?access_token', want: 'in_query' },
   { name: 'a query in another case', header: `Bearer ${TOKEN}`, url: '/demo/mcp?Access_Token=x', want: 'in_query' },
   { name: 'a query, encoded', header: `Bearer ${TOKEN}`, url: '/demo/mcp?%61ccess%5Ftoken=x', want: 'in_query' },
   { name: 'a gateway token by another name', header: `Bearer ${TOKEN}`, url: `/demo/mcp?token=${TOKEN}`, want: 'in_query' },

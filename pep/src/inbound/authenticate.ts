@@ -56,7 +56,7 @@ function namesToken(url: string): boolean {
   if (start < 0) return false
   // Whoever encodes twice, or sets it in quotes, shows it all the same.
   const query = decoded(decoded(url.slice(start + 1)))
-  if (/(^|[&;\s])access_token\s*=/i.test(query) || GATEWAY_TOKEN.test(query)) return true
+  if (/(^|[&;\s])access_token\s*([=&;]|$)/i.test(query) || GATEWAY_TOKEN.test(query)) return true
   const shaped = query.match(/(?<![\w-])[\w-]+\.[\w-]+\.[\w-]+/g) ?? []
   return shaped.slice(0, JWTS_READ_MAX).some(isJwt)
 }
