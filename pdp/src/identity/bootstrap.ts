@@ -104,15 +104,19 @@ const RENEW = `insert into bootstrap (token_sha256, expires, used) select $1::te
     set token_sha256 = excluded.token_sha256, expires = excluded.expires, used = null
   returning 1`
 
-const USE = `with taken as (
-    update bootstrap set used = $3 where token_sha256 = $1 and used is null and expires > $3
-      and not exists (
-        select from users u where id = $2 and (offboarded is not null or ${isUnvouched('u')}))
+/**
+ * The token is locked first, and used up only by whom the upsert made an admin: it judges the row as it is when its turn
+ * comes, also one that another transaction was writing.
+ */
+const USE = `with waiting as (
+    select from bootstrap where token_sha256 = $1 and used is null and expires > $3 for update
+  ), admin as (
+    insert into users (id, teams, created, roles) select $2, '{}', $3, '{admin}' from waiting
+    on conflict (id) do update set roles = (
+      select array_agg(distinct role order by role) from unnest(users.roles || excluded.roles) as role)
+      where users.offboarded is null and not ${isUnvouched('users')}
     returning 1
-  ) insert into users (id, teams, created, roles) select $2, '{}', $3, '{admin}' from taken
-  on conflict (id) do update set roles = (
-    select array_agg(distinct role order by role) from unnest(users.roles || excluded.roles) as role)
-    where not ${isUnvouched('users')}
+  ) update bootstrap set used = $3 where token_sha256 = $1 and exists (select from admin)
   returning 1`
 
 const SET_ROLES = `with changed as (
