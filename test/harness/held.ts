@@ -1,25 +1,26 @@
 // Owns a transaction that a test holds open on PostgreSQL, so that a statement under test meets it in the middle.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from 'pg'
+import type { Sql } from '../../schemas/database/sql.ts'
 
 export type HeldTransaction = {
-  /** Commits what was held, once somebody waits for it. */
+  /** What it runs is not committed yet. */
+  readonly sql: Sql
+  /** Commits all of it, once somebody waits for that. */
   readonly commitWhenAwaited: () => Promise<void>
 }
 
 const POLL_MS = 10
 
-/** Runs one statement in a transaction that stays open. */
-export async function holdTransaction(
-  url: string,
-  text: string,
-  params: unknown[],
-): Promise<HeldTransaction> {
+export async function holdTransaction(url: string): Promise<HeldTransaction> {
   const client = new Client({ connectionString: url })
   await client.connect()
   await client.query('begin')
-  await client.query(text, params)
   return {
+    sql: {
+      dialect: 'postgres',
+      query: async (text, params = []) => (await client.query(text, [...params])).rows,
+    },
     async commitWhenAwaited() {
       try {
         while (!(await isAwaited(client))) await sleep(POLL_MS)

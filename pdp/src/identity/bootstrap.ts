@@ -7,6 +7,7 @@ import { BOOTSTRAP_LIFETIME_MS } from '../../../schemas/limits.ts'
 import type { Clock, Random } from '../../../schemas/ports.ts'
 import type { OperatorRole } from '../../../schemas/roles.ts'
 import { isUnvouched, refusalFor } from './link.ts'
+import { Refused } from './refused.ts'
 
 /** `token` is shown here once; the database keeps its SHA-256. */
 export type BootstrapToken = { readonly token: string; readonly expiresAt: Date }
@@ -68,7 +69,7 @@ export function openBootstrap({ sql, clock, random }: Ports): Bootstrap {
     async use(token, user) {
       if ((await sql.query(USE, [sha256(token), user, now()])).length > 0) return true
       const refusal = (await isWaiting(token)) ? await refusalFor(sql, user) : undefined
-      if (refusal !== undefined) throw refusal
+      if (refusal !== undefined) throw new Refused(`${refusal.message} (${wayOut(user)})`)
       return false
     },
     async setRoles(user, roles) {
@@ -81,6 +82,11 @@ export function openBootstrap({ sql, clock, random }: Ports): Bootstrap {
     },
     retire: async () => void (await sql.query(RETIRE, [now()])),
   }
+}
+
+/** Where there is no admin, nobody could run the command that the refusal names. */
+function wayOut(user: string): string {
+  return `where nobody is an admin yet: use the token, which still waits, for another id; as that one run the command, then \`cedargate users roles ${user} admin\``
 }
 
 /** For people: what the token is for, how to use it, and what to do when it is lost. `url`: of the PDP. */

@@ -90,8 +90,10 @@ onEachDatabase((database) => {
     const command = `cedargate users add ${id} --issuer ${ISSUER} --subject ${link.subject}`
     await expect(bootstrap.use(token, id)).rejects.toThrow(command)
     expect([(await here.users.showUser(id))?.roles, await bootstrap.isWaiting(token)]).toEqual([[], true])
-    await sql.query('update users set vouched = true where id = $1', [id])
-    expect(await bootstrap.use(token, id)).toBe(true)
+    await expect(bootstrap.use(token, id)).rejects.toThrow(/use the token, which still waits, for another id; .*cedargate users roles carol-/)
+    expect(await bootstrap.use(token, `other-${id}`)).toBe(true)
+    await here.users.putUser(id, { link })
+    expect(await bootstrap.setRoles(id, ['admin'])).toEqual(['admin'])
   }) // biome-ignore format: long lines
 
   test('a subject is quoted in the command: it may be pasted', async () => {

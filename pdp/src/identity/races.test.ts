@@ -1,6 +1,7 @@
 // What meets a transaction that is not committed yet, on PostgreSQL; and claims that come in the wrong order, on both.
 import { hash, randomBytes, randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
+import { gatewayFile } from '../../../schemas/bundle.ts'
 import { onEachDatabase } from '../../../test/harness/each-database.ts'
 import { holdTransaction } from '../../../test/harness/held.ts'
 import { openTestIdentity } from '../../../test/harness/identity.ts'
@@ -10,6 +11,11 @@ import { openSessions } from './sessions.ts'
 import { openSignIn } from './sign-in.ts'
 
 const ISSUER = 'https://idp.test'
+const PORTAL = { agent: 'portal', servers: ['files'] }
+const SETTINGS = gatewayFile.parse({
+  name: 'test',
+  identity: { issuers: [{ issuer: ISSUER, audience: 'mcp', clients: { portal: PORTAL } }] },
+}).identity
 const random = (bytes: number) => randomBytes(bytes)
 
 onEachDatabase((database, name) => {
@@ -36,8 +42,8 @@ onEachDatabase((database, name) => {
       const { url, bootstrap, identity, id, link, clock } = setUp()
       const { token } = await bootstrap.renew()
       const first = columns.startsWith('issuer') ? link.issuer : new Date(clock.now())
-      const held = await holdTransaction(
-        url,
+      const held = await holdTransaction(url)
+      await held.sql.query(
         `insert into users (id, teams, created, ${columns}) values ($1, '{}', now(), $2, $3)`,
         [id, first, columns.startsWith('issuer') ? link.subject : null],
       )
@@ -51,12 +57,36 @@ onEachDatabase((database, name) => {
     test('a token that somebody else is using makes one admin', async () => {
       const { url, bootstrap, identity, id, clock } = setUp()
       const { token } = await bootstrap.renew()
-      const held = await holdTransaction(url, 'update bootstrap set used = $1', [
-        new Date(clock.now()),
-      ])
+      const held = await holdTransaction(url)
+      await held.sql.query('update bootstrap set used = $1', [new Date(clock.now())])
       const [used] = await Promise.all([bootstrap.use(token, id), held.commitWhenAwaited()])
       expect(used).toBe(false)
       expect(await identity.users.showUser(id)).toBeUndefined()
     })
+
+    test('unlinking ends also the session and the grant of a client that were being made', async () => {
+      const { url, clock, sql, sessions, identity, id, link } = setUp()
+      await identity.users.putUser(id, { link })
+      const held = await holdTransaction(url)
+      const idToken = { ...link, sha256: hash('sha256', id) }
+      const session = await openSessions({ sql: held.sql, clock, random }).createSession({ user: id, roles: ['viewer'], source: null, idToken })
+      const inside = openTestIdentity({ sql: held.sql, prompt: held.sql, listen: () => async () => {} }, clock)
+      const request = { user: id, issuer: ISSUER, client: 'portal', expiresInMs: 60_000 }
+      const grant = await inside.clientGrants.createClientGrant(request, SETTINGS)
+      await Promise.all([identity.users.unlinkUser(id), held.commitWhenAwaited()])
+      expect(await sessions.resolveSession(session?.token ?? '')).toBeUndefined()
+      const [row] = await sql.query('select revoked from grants where id = $1', [grant])
+      expect(row?.['revoked']).toBeInstanceOf(Date)
+    }) // biome-ignore format: long lines
+  })
+
+  test('who is offboarded is not unlinked: nobody would be kept out any more', async () => {
+    const { identity, id, link } = setUp()
+    await identity.users.putUser(id, { link })
+    await identity.users.offboardUser(id)
+    await expect(identity.users.unlinkUser(id)).rejects.toThrow(`cedargate users reinstate ${id}`)
+    expect((await identity.users.showUser(id))?.link).toEqual({ ...link, vouched: true })
+    await identity.users.reinstateUser(id)
+    expect((await identity.users.unlinkUser(id))?.link).toBeNull()
   })
 })
