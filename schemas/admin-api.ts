@@ -63,7 +63,10 @@ export const createdGrant = z.strictObject({
 })
 export type CreatedGrant = z.infer<typeof createdGrant>
 
-/** Why a grant is good for nothing now; `active`: it is good. The first that holds, in this order. */
+/**
+ * Why a grant is good for nothing now; `active`: it is good. The first that holds, in this order. `revoked` is also that of
+ * a client whose user is not linked any more as when it was made.
+ */
 export const GRANT_STATES = [
   'revoked',
   'offboarded',

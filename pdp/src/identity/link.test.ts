@@ -135,6 +135,11 @@ onEachDatabase((database) => {
     const granted = await createForClient()
     await here.users.unlinkUser(id)
     await sql.query('update grants set revoked = null where id = $1', [granted])
+    expect(await here.grants.showGrant(granted)).toMatchObject({
+      state: 'revoked',
+      revokedAt: null,
+    })
+    expect(await here.users.showUser(id)).toMatchObject({ grants: 0 })
     const key = clientKey({ ...link, client: 'portal' })
     expect((await here.resolver.resolveByClient([key])).get(key)).toBeUndefined()
     await here.users.putUser(id, { link: { issuer: ISSUER, subject: `real-${id}` } })

@@ -2,6 +2,7 @@
 import { hash, randomBytes, randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { gatewayFile } from '../../../schemas/bundle.ts'
+import type { Sql } from '../../../schemas/database/sql.ts'
 import { onEachDatabase } from '../../../test/harness/each-database.ts'
 import { holdTransaction } from '../../../test/harness/held.ts'
 import { openTestIdentity } from '../../../test/harness/identity.ts'
@@ -88,5 +89,47 @@ onEachDatabase((database, name) => {
     expect((await identity.users.showUser(id))?.link).toEqual({ ...link, vouched: true })
     await identity.users.reinstateUser(id)
     expect((await identity.users.unlinkUser(id))?.link).toBeNull()
+  })
+
+  describe('claims of two PDPs', () => {
+    const signIns = () => {
+      const { sql, clock, id, link } = setUp()
+      const feed = { note: () => {} }
+      const person = { ...link, user: id }
+      const texts: string[] = []
+      const meanwhile = { write: async () => {} }
+      /** Before each update, the other PDP does what `meanwhile` says. */
+      const late: Sql = {
+        ...sql,
+        query: async (text, params) => {
+          texts.push(text)
+          if (text.startsWith('update')) await meanwhile.write()
+          return sql.query(text, params)
+        },
+      }
+      const here = openSignIn({ sql: late, clock, feed })
+      const there = openSignIn({ sql, clock, feed })
+      const stored = async () =>
+        (await sql.query('select claim_teams, claims_at from users where id = $1', [id]))[0]
+      return { person, texts, meanwhile, here, there, stored }
+    }
+
+    test('older ones that were read before the other wrote newer ones change nothing', async () => {
+      const { person, meanwhile, here, there, stored } = signIns()
+      await there({ ...person, teams: ['first'], issuedAt: 1_000 })
+      meanwhile.write = async () => {
+        await there({ ...person, teams: ['newest'], issuedAt: 3_000 })
+      }
+      await here({ ...person, teams: ['older'], issuedAt: 2_000 })
+      expect(await stored()).toEqual({ claim_teams: ['newest'], claims_at: new Date(3_000) })
+    })
+
+    test('what is not newer is not written', async () => {
+      const { person, texts, here, there } = signIns()
+      await there({ ...person, teams: ['newest'], issuedAt: 3_000 })
+      await here({ ...person, teams: ['older'], issuedAt: 2_000 })
+      await here({ ...person, teams: ['same'], issuedAt: 3_000 })
+      expect(texts.filter((text) => !text.startsWith('select'))).toEqual([])
+    })
   })
 })

@@ -2,6 +2,7 @@
 import type { Offboarded, UserRequest, UserRow, UsersQuery } from '../../../schemas/admin-api.ts'
 import type { Row } from '../../../schemas/database/sql.ts'
 import { SCOPES } from '../../../schemas/scopes.ts'
+import { IN_FORCE } from './grant.ts'
 import type { IdentityPorts } from './grants.ts'
 import { isUnvouched, offboardedRefusal, refusalFor } from './link.ts'
 import { Refused } from './refused.ts'
@@ -91,7 +92,7 @@ export function openUsers({ sql, clock, feed }: Omit<IdentityPorts, 'random'>): 
 /** `$1` is now. */
 const SELECT = `select u.*,
   (select count(*) from grants g join agents a on a.id = g.agent where g.user_id = u.id
-    and g.revoked is null and g.expires > $1 and a.disabled is null and u.offboarded is null) as grants,
+    and g.expires > $1 and ${IN_FORCE}) as grants,
   (select count(*) from login_sessions s where s.user_id = u.id
     and s.revoked is null and s.expires > $1) as sessions
   from users u`
