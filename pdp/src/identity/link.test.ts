@@ -85,7 +85,7 @@ onEachDatabase((database) => {
   }) // biome-ignore format: long lines
 
   test('the bootstrap token makes them no admin, and is not used up', async () => {
-    const { bootstrap, here, id, link, sql } = await setUp()
+    const { bootstrap, here, id, link } = await setUp()
     const { token } = await bootstrap.renew()
     const command = `cedargate users add ${id} --issuer ${ISSUER} --subject ${link.subject}`
     await expect(bootstrap.use(token, id)).rejects.toThrow(command)

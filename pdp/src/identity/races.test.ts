@@ -91,29 +91,29 @@ onEachDatabase((database, name) => {
     expect((await identity.users.unlinkUser(id))?.link).toBeNull()
   })
 
-  describe('claims of two PDPs', () => {
-    const signIns = () => {
-      const { sql, clock, id, link } = setUp()
-      const feed = { note: () => {} }
-      const person = { ...link, user: id }
-      const texts: string[] = []
-      const meanwhile = { write: async () => {} }
-      /** Before each update, the other PDP does what `meanwhile` says. */
-      const late: Sql = {
-        ...sql,
-        query: async (text, params) => {
-          texts.push(text)
-          if (text.startsWith('update')) await meanwhile.write()
-          return sql.query(text, params)
-        },
-      }
-      const here = openSignIn({ sql: late, clock, feed })
-      const there = openSignIn({ sql, clock, feed })
-      const stored = async () =>
-        (await sql.query('select claim_teams, claims_at from users where id = $1', [id]))[0]
-      return { person, texts, meanwhile, here, there, stored }
+  const signIns = () => {
+    const { sql, clock, id, link } = setUp()
+    const feed = { note: () => {} }
+    const person = { ...link, user: id }
+    const texts: string[] = []
+    const meanwhile = { write: async () => {} }
+    /** Before each update, the other PDP does what `meanwhile` says. */
+    const late: Sql = {
+      ...sql,
+      query: async (text, params) => {
+        texts.push(text)
+        if (text.startsWith('update')) await meanwhile.write()
+        return sql.query(text, params)
+      },
     }
+    const here = openSignIn({ sql: late, clock, feed })
+    const there = openSignIn({ sql, clock, feed })
+    const stored = async () =>
+      (await sql.query('select claim_teams, claims_at from users where id = $1', [id]))[0]
+    return { person, texts, meanwhile, here, there, stored }
+  }
 
+  describe('claims of two PDPs', () => {
     test('older ones that were read before the other wrote newer ones change nothing', async () => {
       const { person, meanwhile, here, there, stored } = signIns()
       await there({ ...person, teams: ['first'], issuedAt: 1_000 })
