@@ -1,7 +1,7 @@
 // Owns the wire of `/admin/v1/*`: what the CLI asks the PDP for and what comes back. `Authorization: Bearer <operator token>`.
 import { z } from 'zod'
 import { VERDICT_CODES } from './codes.ts'
-import { OWN_AGENT, serverId, sha256Hex, subjectId } from './identifiers.ts'
+import { claimName, issuerName, OWN_AGENT, serverId, sha256Hex, subjectId } from './identifiers.ts'
 import {
   DECISIONS_PAGE_MAX,
   GRANT_LIFETIME_MS_MAX,
@@ -63,7 +63,10 @@ export const createdGrant = z.strictObject({
 })
 export type CreatedGrant = z.infer<typeof createdGrant>
 
-/** Why a grant is good for nothing now; `active`: it is good. The first that holds, in this order. */
+/**
+ * Why a grant is good for nothing now; `active`: it is good. The first that holds, in this order. `revoked` is also that of
+ * a client whose user is not linked any more as when it was made.
+ */
 export const GRANT_STATES = [
   'revoked',
   'offboarded',
@@ -115,9 +118,7 @@ export const revokedGrant = z.strictObject({ id: z.uuid(), revokedAt: z.iso.date
 export const userRequest = z.strictObject({
   teams: teams.optional(),
   scopes: scopes.optional(),
-  link: z
-    .strictObject({ issuer: storedText.min(1).max(512), subject: storedText.min(1).max(256) })
-    .optional(),
+  link: z.strictObject({ issuer: issuerName, subject: claimName }).optional(),
 })
 export type UserRequest = z.infer<typeof userRequest>
 

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { userRequest } from './admin-api.ts'
 import {
   formatToken, isWellFormedToken, RESERVED_SERVER_IDS, serverId, sha256Hex, subjectId, TOKEN_PREFIXES,
   TOKEN_RANDOM_BYTES, type TokenKind,
@@ -83,4 +84,15 @@ describe('tokens', () => {
     const token = formatToken('grant', new Uint8Array(TOKEN_RANDOM_BYTES).fill(255), sha256)
     expect(token).toMatch(/^cgt_[A-Za-z0-9_-]{43}_[0-9a-f]{8}$/)
   })
+})
+
+describe('who an operator says somebody is: what claims could say too', () => {
+  const issuer = 'https://idp.test'
+  test.each(['00u1', 'auth0|7', 'Zoë Z', '名', 'a'.repeat(256)])('%j', (subject) => {
+    expect(userRequest.safeParse({ link: { issuer, subject } }).success).toBe(true)
+  })
+  test.each(['', 'a\0', 'a\n', 'a\u200b', 'x\u202ey', '\u2028', 'a\ud800', 'a'.repeat(513)])('not %j', (text) => {
+    expect(userRequest.safeParse({ link: { issuer, subject: text } }).success).toBe(false)
+    expect(userRequest.safeParse({ link: { issuer: text, subject: '7' } }).success).toBe(false)
+  }) // biome-ignore format: a list
 })

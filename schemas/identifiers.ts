@@ -13,6 +13,18 @@ export const serverId = z
   .regex(/^[a-z0-9][a-z0-9_-]{0,63}$/, 'a server id is 1–64 of a–z, 0–9, `-`, `_`')
   .refine((id) => !RESERVED_SERVER_IDS.has(id), { error: 'this server id is reserved' })
 
+/** What an identity provider calls somebody or something: nothing that a log, a screen or a database would take otherwise. */
+const providersName = (max: number) =>
+  z
+    .string()
+    .regex(
+      new RegExp(`^[^\\p{C}\\p{Zl}\\p{Zp}]{1,${max}}$`, 'u'),
+      `a name is 1 to ${max} characters, none of them hidden or a line break`,
+    )
+/** `sub`, or a client: the same in claims and where an operator names them. */
+export const claimName = providersName(256)
+export const issuerName = providersName(512)
+
 /**
  * A user, agent or team id: printable, no white space or quotes at all, at most 128 characters. Each stands whole in a
  * path and on a command line, and is written in one way. Letters of two scripts that look the same are two ids.

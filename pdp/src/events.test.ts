@@ -48,6 +48,21 @@ onEachDatabase((database) => {
     return { clock, state, identity, events, subscribe, grant, sql: store.sql, activate: (id: string) => activated.forEach((tell) => tell(id)) }
   } // biome-ignore format: long lines
 
+  test('the grant of a client is told as revoked where its link is gone; one for nobody has none', async () => {
+    const { subscribe, grant, identity, sql } = await setUp()
+    const [user, subject] = [randomUUID(), randomUUID()]
+    const [ofUser, ofNobody] = [await grant(user, randomUUID()), await grant(null, randomUUID())]
+    const heard = await subscribe()
+    await sql.query(`update grants set issuer = 'https://idp.test', subject = $3, client = id::text where id in ($1, $2)`, [ofUser, ofNobody, subject])
+    await identity.feed.pollNow()
+    const want: PepEvent[] = [{ kind: 'revoked', grant: ofUser }, { kind: 'changed', grant: ofNobody }]
+    await expect.poll(() => heard.toSorted(byGrant)).toEqual(want.toSorted(byGrant))
+    await identity.users.putUser(user, { link: { issuer: 'https://idp.test', subject } })
+    await sql.query(`update users set teams = '{new}' where id = $1`, [user])
+    await identity.feed.pollNow()
+    await expect.poll(() => heard).toContainEqual({ kind: 'standing', grant: ofUser })
+  }) // biome-ignore format: long lines
+
   test('a revocation is told as such; a new token, servers or scopes as a change', async () => {
     const { subscribe, grant, identity, sql } = await setUp()
     const [first, second, third] = [await grant(randomUUID(), randomUUID()), await grant(null, randomUUID()), await grant(null, randomUUID())]

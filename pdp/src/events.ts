@@ -6,7 +6,7 @@ import type { PepEvent } from '../../schemas/pep-api.ts'
 import type { Clock } from '../../schemas/ports.ts'
 import type { ChangeFeed, Heard } from './identity/change-feed.ts'
 import type { Origin } from './identity/changes.ts'
-import { FROM_GRANTS } from './identity/grant.ts'
+import { FROM_GRANTS, IN_FORCE } from './identity/grant.ts'
 
 export type Subscriber = {
   readonly onEvent: (event: PepEvent) => void
@@ -115,8 +115,7 @@ async function eventsOf(sql: Sql, changed: readonly Origin[], now: Date): Promis
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /** Of a user or an agent, the grants that would be in force without it. */
-const TOLD = `select g.id, g.revoked is null and g.expires > $4 and u.offboarded is null
-    and a.disabled is null as in_force
+const TOLD = `select g.id, g.expires > $4 and ${IN_FORCE} as in_force
   ${FROM_GRANTS}
   where g.id = any($1::uuid[]) or (g.revoked is null and g.expires > $4
     and (g.user_id = any($2::text[]) or g.agent = any($3::text[])))`

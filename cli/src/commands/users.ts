@@ -25,6 +25,7 @@ type AddOptions = {
   format: Format
 }
 type ListOptions = { team?: string; limit: number; after?: string; format: Format }
+type Link = NonNullable<UserRow['link']>
 type Shown = { format: Format }
 
 const page = z.object({ users: z.array(userRow) })
@@ -102,8 +103,11 @@ function addLeaving(users: Command, io: Context['io'], admin: Context['admin']):
     .description('let an offboarded user in again; what was ended stays ended')
     .argument('<id>', ID)
     .addOption(formatOption())
+    .addHelpText('after', `\n${REGRANT_HELP}`)
     .action(async (id: string, { format }: Shown) => {
-      printFields(io, format, await (await admin()).post(`${pathOf(id)}/reinstate`, {}, userRow))
+      const user = await (await admin()).post(`${pathOf(id)}/reinstate`, {}, userRow)
+      printFields(io, format, user)
+      if (format !== 'json' && user.link !== null) io.err(regrantHint(user.id, user.link))
     })
 }
 
@@ -163,10 +167,21 @@ const COLUMNS = [
   { title: 'OFFBOARDED', of: (row: UserRow) => row.offboardedAt ?? '' },
 ] // biome-ignore format: one column a line
 
+/** Whoever came with access tokens does not come again by them alone. */
+function regrantHint(id: string, { issuer, vouched }: Link): string {
+  const first = vouched ? '' : `\`cedargate users add ${id} --issuer … --subject …\`, then `
+  const create = `cedargate grants create --client <client> --issuer ${issuer} --user ${id}`
+  return `their grants of clients stay revoked; to give one back: ${first}\`${create}\``
+}
+
 function linkedTo({ link }: UserRow): string {
   if (link === null) return ''
   return link.vouched ? link.issuer : `${link.issuer} (not vouched for)`
 }
+
+/** Grants of clients that were revoked are made anew by an admin alone, not by a first use. */
+const REGRANT_HELP = `Grants of clients stay revoked, until
+\`cedargate grants create --client <client> --issuer <url> --user <id>\` for somebody who is vouched for.`
 
 const ADD_HELP = `
 Examples:
@@ -179,7 +194,8 @@ they have, until an operator names their issuer and subject so (\`users show\` h
 
 const UNLINK_HELP = `
 Ends their login sessions, what their claims gave and the grants of clients; grants with a token of their own stay. Whoever
-it was is refused from then on. \`cedargate users add <id> --issuer … --subject …\` says who the user is.`
+it was is refused under this id from then on: to keep a person out, offboard them and do not unlink.
+\`cedargate users add <id> --issuer … --subject …\` says who the user is. ${REGRANT_HELP}`
 
 const ROLES_HELP = `
 Example:

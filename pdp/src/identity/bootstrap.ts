@@ -7,6 +7,7 @@ import { BOOTSTRAP_LIFETIME_MS } from '../../../schemas/limits.ts'
 import type { Clock, Random } from '../../../schemas/ports.ts'
 import type { OperatorRole } from '../../../schemas/roles.ts'
 import { isUnvouched, refusalFor } from './link.ts'
+import { Refused } from './refused.ts'
 
 /** `token` is shown here once; the database keeps its SHA-256. */
 export type BootstrapToken = { readonly token: string; readonly expiresAt: Date }
@@ -68,7 +69,7 @@ export function openBootstrap({ sql, clock, random }: Ports): Bootstrap {
     async use(token, user) {
       if ((await sql.query(USE, [sha256(token), user, now()])).length > 0) return true
       const refusal = (await isWaiting(token)) ? await refusalFor(sql, user) : undefined
-      if (refusal !== undefined) throw refusal
+      if (refusal !== undefined) throw new Refused(`${refusal.message} (${wayOut(user)})`)
       return false
     },
     async setRoles(user, roles) {
@@ -81,6 +82,11 @@ export function openBootstrap({ sql, clock, random }: Ports): Bootstrap {
     },
     retire: async () => void (await sql.query(RETIRE, [now()])),
   }
+}
+
+/** Where there is no admin, nobody could run the command that the refusal names. */
+function wayOut(user: string): string {
+  return `where nobody is an admin yet: use the token, which still waits, for another id; as that one run the command, then \`cedargate users roles ${user} admin\``
 }
 
 /** For people: what the token is for, how to use it, and what to do when it is lost. `url`: of the PDP. */
@@ -104,15 +110,19 @@ const RENEW = `insert into bootstrap (token_sha256, expires, used) select $1::te
     set token_sha256 = excluded.token_sha256, expires = excluded.expires, used = null
   returning 1`
 
-const USE = `with taken as (
-    update bootstrap set used = $3 where token_sha256 = $1 and used is null and expires > $3
-      and not exists (
-        select from users u where id = $2 and (offboarded is not null or ${isUnvouched('u')}))
+/**
+ * The token is locked first, and used up only by whom the upsert made an admin: it judges the row as it is when its turn
+ * comes, also one that another transaction was writing.
+ */
+const USE = `with waiting as (
+    select from bootstrap where token_sha256 = $1 and used is null and expires > $3 for update
+  ), admin as (
+    insert into users (id, teams, created, roles) select $2, '{}', $3, '{admin}' from waiting
+    on conflict (id) do update set roles = (
+      select array_agg(distinct role order by role) from unnest(users.roles || excluded.roles) as role)
+      where users.offboarded is null and not ${isUnvouched('users')}
     returning 1
-  ) insert into users (id, teams, created, roles) select $2, '{}', $3, '{admin}' from taken
-  on conflict (id) do update set roles = (
-    select array_agg(distinct role order by role) from unnest(users.roles || excluded.roles) as role)
-    where not ${isUnvouched('users')}
+  ) update bootstrap set used = $3 where token_sha256 = $1 and exists (select from admin)
   returning 1`
 
 const SET_ROLES = `with changed as (

@@ -2,13 +2,11 @@
 // Pure: signature, issuer, audience and times are judged before (verify-jwt.ts).
 import type { JWTPayload } from 'jose'
 import type { Identity, IdentityClient, IdentityIssuer } from '../../../schemas/bundle.ts'
-import { subjectId } from '../../../schemas/identifiers.ts'
+import { claimName, subjectId } from '../../../schemas/identifiers.ts'
 import type { Scope } from '../../../schemas/scopes.ts'
 import { TokenError } from './token-error.ts'
 import type { VerifiedToken } from './verified.ts'
 
-/** What an issuer calls somebody: nothing that a log, a screen or a database would take otherwise. */
-const NAME = /^[^\p{C}\p{Zl}\p{Zp}]{1,256}$/u
 /** The last moment of the year 9999: what comes later, dates have no spelling for. */
 const LAST_MS = 253_402_300_799_000
 
@@ -103,7 +101,7 @@ function isIn(claims: JWTPayload): (scope: Scope) => boolean {
 
 /** Throws TokenError when the claim is no name. */
 export function nameIn(claims: JWTPayload, name: string): string {
-  const value = claims[name]
-  if (typeof value === 'string' && value.isWellFormed() && NAME.test(value)) return value
+  const read = claimName.safeParse(claims[name])
+  if (read.success) return read.data
   throw new TokenError('unknown', `its claim ${name} is missing, or no name`)
 }

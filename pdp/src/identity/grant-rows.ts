@@ -2,12 +2,12 @@
 // characters at most.
 import type { GRANT_STATES, GrantRow, GrantsQuery } from '../../../schemas/admin-api.ts'
 import type { Row } from '../../../schemas/database/sql.ts'
-import { FROM_GRANTS, TEAMS } from './grant.ts'
+import { FROM_GRANTS, IS_LINKED, TEAMS } from './grant.ts'
 
 type Asked = { readonly text: string; readonly params: readonly unknown[] }
 
 /** GRANT_STATES: the first that holds. `$1` is now. */
-const STATE = `case when g.revoked is not null then 'revoked'
+const STATE = `case when g.revoked is not null or not ${IS_LINKED} then 'revoked'
     when u.offboarded is not null then 'offboarded' when a.disabled is not null then 'agent_disabled'
     when g.expires <= $1 then 'expired' else 'active' end`
 const SELECT_ROWS = `select g.*, ${TEAMS} as teams, ${STATE} as state ${FROM_GRANTS}`

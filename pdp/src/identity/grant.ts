@@ -56,9 +56,14 @@ export const SELECT_GRANT = `select g.id, g.user_id, g.agent, g.servers, g.scope
     u.scopes as user_scopes, a.scopes as agent_scopes, ${TEAMS} as teams`
 export const FROM_GRANTS = `from grants g join agents a on a.id = g.agent
   left join users u on u.id = g.user_id`
-/** That of a client goes with the link it was made by, also one that was made in the moment of unlinking. */
+/**
+ * That of a client goes with the link it was made by, also one that was made in the moment of unlinking. Never null: a
+ * user without a link has null in both columns.
+ */
+export const IS_LINKED = `(g.issuer is null or g.user_id is null
+  or (g.issuer = u.issuer and g.subject = u.subject) is true)`
 export const IN_FORCE = `g.revoked is null and u.offboarded is null and a.disabled is null
-  and (g.issuer is null or g.user_id is null or (g.issuer = u.issuer and g.subject = u.subject))`
+  and ${IS_LINKED}`
 
 export function grantOf(row: Row): Grant {
   const { issuer, subject, client } = row as Partial<ClientKey>

@@ -85,13 +85,15 @@ onEachDatabase((database) => {
   }) // biome-ignore format: long lines
 
   test('the bootstrap token makes them no admin, and is not used up', async () => {
-    const { bootstrap, here, id, link, sql } = await setUp()
+    const { bootstrap, here, id, link } = await setUp()
     const { token } = await bootstrap.renew()
     const command = `cedargate users add ${id} --issuer ${ISSUER} --subject ${link.subject}`
     await expect(bootstrap.use(token, id)).rejects.toThrow(command)
     expect([(await here.users.showUser(id))?.roles, await bootstrap.isWaiting(token)]).toEqual([[], true])
-    await sql.query('update users set vouched = true where id = $1', [id])
-    expect(await bootstrap.use(token, id)).toBe(true)
+    await expect(bootstrap.use(token, id)).rejects.toThrow(/use the token, which still waits, for another id; .*cedargate users roles carol-/)
+    expect(await bootstrap.use(token, `other-${id}`)).toBe(true)
+    await here.users.putUser(id, { link })
+    expect(await bootstrap.setRoles(id, ['admin'])).toEqual(['admin'])
   }) // biome-ignore format: long lines
 
   test('a subject is quoted in the command: it may be pasted', async () => {
@@ -133,6 +135,11 @@ onEachDatabase((database) => {
     const granted = await createForClient()
     await here.users.unlinkUser(id)
     await sql.query('update grants set revoked = null where id = $1', [granted])
+    expect(await here.grants.showGrant(granted)).toMatchObject({
+      state: 'revoked',
+      revokedAt: null,
+    })
+    expect(await here.users.showUser(id)).toMatchObject({ grants: 0 })
     const key = clientKey({ ...link, client: 'portal' })
     expect((await here.resolver.resolveByClient([key])).get(key)).toBeUndefined()
     await here.users.putUser(id, { link: { issuer: ISSUER, subject: `real-${id}` } })

@@ -32,7 +32,10 @@ function refusalOfRow(user: string, row: Row): Refused | undefined {
       `the user ${user} is whoever came first with that name, ${who}, and nobody vouched for them; if they are the one you mean: ${linkCommand(user, link)}`,
     )
   }
-  if (row['offboarded'] === null) return undefined
+  return row['offboarded'] === null ? undefined : offboardedRefusal(user)
+}
+
+export function offboardedRefusal(user: string): Refused {
   const back = `cedargate users reinstate ${word(user)}`
   return new Refused(`the user ${user} is offboarded; \`${back}\` takes that back`)
 }

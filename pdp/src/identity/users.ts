@@ -2,8 +2,9 @@
 import type { Offboarded, UserRequest, UserRow, UsersQuery } from '../../../schemas/admin-api.ts'
 import type { Row } from '../../../schemas/database/sql.ts'
 import { SCOPES } from '../../../schemas/scopes.ts'
+import { IN_FORCE } from './grant.ts'
 import type { IdentityPorts } from './grants.ts'
-import { isUnvouched, refusalFor } from './link.ts'
+import { isUnvouched, offboardedRefusal, refusalFor } from './link.ts'
 import { Refused } from './refused.ts'
 
 export type Users = {
@@ -24,7 +25,8 @@ export type Users = {
   readonly reinstateUser: (id: string) => Promise<UserRow | undefined>
   /**
    * Takes their link, what claims gave, the grants of clients and all login sessions, at once. Grants with a token of
-   * their own stay. Whoever it was is refused then as anybody whose name is taken. Undefined: no such user.
+   * their own stay. Whoever it was is refused then as anybody whose name is taken. Undefined: no such user. Throws Refused
+   * for who is offboarded: they would be let in again, under another name.
    */
   readonly unlinkUser: (id: string) => Promise<UserRow | undefined>
 }
@@ -67,8 +69,13 @@ export function openUsers({ sql, clock, feed }: Omit<IdentityPorts, 'random'>): 
       return showUser(id)
     },
     async unlinkUser(id) {
-      await change(UNLINK, [id, new Date(clock.now())])
-      return showUser(id)
+      const params: [string, Date] = [id, new Date(clock.now())]
+      const [unlinked] = await change(UNLINK, params)
+      // What was being made then was not seen by that statement, which waited for it.
+      if (unlinked !== undefined) await change(END_LINKED, params)
+      const user = await showUser(id)
+      if (unlinked === undefined && user !== undefined) throw offboardedRefusal(id)
+      return user
     },
   }
 
@@ -85,7 +92,7 @@ export function openUsers({ sql, clock, feed }: Omit<IdentityPorts, 'random'>): 
 /** `$1` is now. */
 const SELECT = `select u.*,
   (select count(*) from grants g join agents a on a.id = g.agent where g.user_id = u.id
-    and g.revoked is null and g.expires > $1 and a.disabled is null and u.offboarded is null) as grants,
+    and g.expires > $1 and ${IN_FORCE}) as grants,
   (select count(*) from login_sessions s where s.user_id = u.id
     and s.revoked is null and s.expires > $1) as sessions
   from users u`
@@ -124,12 +131,21 @@ const REINSTATE = `with back as (
   ) update login_sessions set revoked = $2
     where user_id in (select id from back) and revoked is null`
 
+/** Of the user `$1`: what the link brought. */
+const ended = (condition: string): string => `ended as (
+    update grants set revoked = $2 where user_id = $1 and issuer is not null and revoked is null
+      ${condition}
+  ), signed_out as (
+    update login_sessions set revoked = $2 where user_id = $1 and revoked is null ${condition}
+  )`
+
+/** Not of who is offboarded: that is known by the link, and they would come back under another name. */
 const UNLINK = `with unlinked as (
     update users set issuer = null, subject = null, vouched = false, claim_teams = '{}',
-      claims_at = null where id = $1
-  ), ended as (
-    update grants set revoked = $2 where user_id = $1 and issuer is not null and revoked is null
-  ) update login_sessions set revoked = $2 where user_id = $1 and revoked is null`
+      claims_at = null where id = $1 and offboarded is null returning id
+  ), ${ended('and exists (select from unlinked)')} select id from unlinked`
+
+const END_LINKED = `with ${ended('')} select 1`
 
 const UNIQUE_VIOLATION = '23505'
 

@@ -22,6 +22,7 @@ export type UserPorts = {
   readonly showUser: (id: string) => Promise<UserRow | undefined>
   readonly offboardUser: (id: string) => Promise<Offboarded | undefined>
   readonly reinstateUser: (id: string) => Promise<UserRow | undefined>
+  /** Throws Refused for who is offboarded. */
   readonly unlinkUser: (id: string) => Promise<UserRow | undefined>
 }
 
@@ -80,7 +81,9 @@ const NEVER_CAME = 'to keep out somebody who never came: `cedargate users add <i
 /** What is done to one user who must exist. `more`: what to do where they do not. */
 function on(act: (id: string) => Promise<UserRow | Offboarded | undefined>, more?: string) {
   return async function onUser(c: Context<PdpEnv>): Promise<Response> {
-    const answer = await act(readId(c, subjectId))
-    return answer === undefined ? missing(c, 'user', 'cedargate users ls', more) : c.json(answer)
+    return orRefused(c, async () => {
+      const answer = await act(readId(c, subjectId))
+      return answer === undefined ? missing(c, 'user', 'cedargate users ls', more) : c.json(answer)
+    })
   }
 }
