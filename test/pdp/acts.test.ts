@@ -168,15 +168,16 @@ test('argument values are for an auditor alone, and showing them is an act', asy
 test('the ledger holds all of it', async () => {
   const { text } = await askText('ledger/fsck', admin)
   expect(text.trim().split('\n').at(-1)).toContain('"findings":0')
-  const counts = async () => {
-    const kinds = await pdp.store.sql.query(`select kind, count(*) as n from record group by kind`)
-    return Object.fromEntries(kinds.map((row) => [row['kind'], row['n']]))
-  }
   // What could not be recorded in time is recorded a little later, each by itself.
   const open = async () => Number((await counts())['act']) - Number((await counts())['act-outcome'])
   await expect.poll(open, { timeout: 10_000 }).toBe(0)
   expect((await counts())['act']).toBeGreaterThan(10)
 })
+
+async function counts(): Promise<Record<string, unknown>> {
+  const kinds = await pdp.store.sql.query(`select kind, count(*) as n from record group by kind`)
+  return Object.fromEntries(kinds.map((row) => [row['kind'], row['n']]))
+}
 
 async function askText(path: string, headers: Record<string, string>): Promise<{ text: string }> {
   const answer = await pdp.app.request(`/admin/v1/${path}`, { headers })
