@@ -1,5 +1,6 @@
 // What PEPs are told, on both databases: each change by its grants, and the end when nothing can be known.
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import type { Sql } from '../../schemas/database/sql.ts'
 import { EVENTS_LOOKBACK_MS, GRANT_AGE_MS_MAX } from '../../schemas/limits.ts'
@@ -16,12 +17,14 @@ onEachDatabase((database) => {
     const clock = testClock(Date.now())
     const { store } = database()
     await store.sql.query('delete from identity_change')
-    const state = { fail: false, failEvents: false }
+    const state = { fail: false, failEvents: false, slow: Promise.resolve() }
     const failing = (which: 'fail' | 'failEvents', sql: Sql): Sql => ({
       dialect: sql.dialect,
       query: async (...asked) => {
         if (state[which]) throw new Error('connection lost')
-        return sql.query(...asked)
+        const rows = await sql.query(...asked)
+        if (which === 'failEvents') await state.slow
+        return rows
       },
     })
     const own = { ...store, prompt: failing('fail', store.prompt) }
@@ -177,6 +180,25 @@ onEachDatabase((database) => {
     state.fail = false
     await events.ready()
   })
+
+  test('what was so earlier is never told last', async () => {
+    const { subscribe, state, identity, grant } = await setUp()
+    const agent = randomUUID()
+    const id = await grant(null, agent)
+    const heard = await subscribe()
+    const answered = Promise.withResolvers<void>()
+    state.slow = answered.promise
+    await identity.agents.putAgent(agent, { disabled: true })
+    await identity.feed.pollNow()
+    await sleep(50)
+    state.slow = Promise.resolve()
+    await identity.agents.putAgent(agent, { disabled: false })
+    await identity.feed.pollNow()
+    await sleep(50)
+    answered.resolve()
+    await expect.poll(() => heard.map((event) => event !== 'end' && event.kind)).toEqual(['revoked', 'standing'])
+    expect(heard).toContainEqual({ kind: 'standing', grant: id })
+  }) // biome-ignore format: long lines
 
   test('when what changed cannot be told, subscriptions end', async () => {
     const { subscribe, state, identity, grant } = await setUp()
