@@ -10,6 +10,7 @@ const LINES_MAX = 400
 const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'schemas/': ['zod', 'schemas/'],
   'schemas/database/': ['drizzle-orm', 'schemas/'],
+  'schemas/ip-text.ts': ['node:net', 'schemas/'],
   'schemas/unreadable.ts': ['node:http', 'node:stream', 'schemas/'],
   'schemas/database/drizzle.config.ts': ['drizzle-kit'],
   'pdp/src/': ['hono', '@hono/node-server', 'pino', 'prom-client', 'zod', 'node:crypto', 'node:fs', 'node:http', 'node:path', 'schemas/', 'pdp/src/'],

@@ -2,10 +2,10 @@
 // Texts are built here once and travel as they are, to the engine and into the record. Pure.
 import type { CedarTexts } from '../../../schemas/cedar.ts'
 import { ENTITY, scopeAttribute } from '../../../schemas/cedar.ts'
+import { ipText } from '../../../schemas/ip-text.ts'
 import { type Ceilings, SCOPES } from '../../../schemas/scopes.ts'
 import { recordText } from './arguments.ts'
 import type { ContextReads } from './context-paths.ts'
-import { ipv4Text } from './formats.ts'
 import type { AuthorizationRequest } from './types.ts'
 
 type Texts = ReadonlyMap<string, string>
@@ -110,13 +110,11 @@ function scopesTexts(ceilings: Ceilings): Texts {
   return new Map(entries.map(([scope, held]) => [scope, JSON.stringify(held)]))
 }
 
-/** What Cedar reads of an address: no zone, and no IPv4 notation inside IPv6. */
+/** Cedar reads neither a zone nor IPv4 notation inside IPv6. */
 function cedarIp(address: string): string {
-  const plain = address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '')
-  if (ipv4Text(plain) !== undefined) return plain
-  const url = /^[\da-f:.]+$/i.test(plain) && URL.parse(`http://[${plain}]/`)
-  if (!url) throw new RangeError('the source address is not an IP address')
-  return url.hostname.slice(1, -1)
+  const text = ipText(address)
+  if (text === undefined) throw new RangeError('the source address is not an IP address')
+  return text
 }
 
 /** The person with their teams. Everything else has neither attributes nor parents, so Cedar needs no entry. */

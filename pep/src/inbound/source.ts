@@ -1,10 +1,10 @@
 // Owns where a request comes from: the peer of its socket, or what proxies that an operator trusts say of it. Headers of
 // anybody else say nothing.
 import type { IncomingMessage } from 'node:http'
-import { isIP } from 'node:net'
 import { all, compile } from '@fastify/proxy-addr'
+import { ipText } from '../../../schemas/ip-text.ts'
 
-/** An IP address in its one spelling, without a zone; null for a peer that has none. */
+/** An IP address as ipText spells it; null for a peer that has none. */
 export type SourceOf = (incoming: IncomingMessage) => string | null
 
 /**
@@ -18,13 +18,6 @@ export function createSourceOf(proxies: readonly string[]): SourceOf {
     const { remoteAddress } = incoming.socket
     if (remoteAddress === undefined) return null
     const hops = proxies.length === 0 ? [remoteAddress] : all(incoming, isProxy)
-    return hops.map(spelled).findLast((address) => address !== null) ?? null
+    return hops.map(ipText).findLast((address) => address !== undefined) ?? null
   }
-}
-
-/** Null for what is no address. An IPv4 address mapped into IPv6 is that IPv4 address. */
-function spelled(text: string): string | null {
-  const bare = text.replace(/%.*$/s, '').replace(/^::ffff:(?=\d+\.)/i, '')
-  if (isIP(bare) === 4) return bare
-  return isIP(bare) === 6 ? new URL(`http://[${bare}]`).hostname.slice(1, -1) : null
 }
