@@ -11,7 +11,7 @@ type Step = { readonly name: string; readonly command: readonly string[]; readon
 type Counts = { readonly passed: number; readonly failed: number; readonly skipped: number }
 type Finished = Counts & { readonly name: string; readonly ok: boolean }
 
-/** No step takes a third of this; one that does hangs, and is ended. */
+/** No step takes half of this; one that takes all of it hangs, and is ended. */
 const STEP_TIMEOUT_MS = 20 * 60_000
 const NONE: Counts = { passed: 0, failed: 0, skipped: 0 }
 
