@@ -5,8 +5,7 @@ import {
   clientGrantRequest,
   type GrantRow,
 } from '../../../schemas/admin-api.ts'
-import { orRefused } from './grants.ts'
-import { readBody } from './read.ts'
+import { orRefused, readBody } from './read.ts'
 import type { GuardedRoute, PdpEnv } from './roles.ts'
 
 export type ClientGrantPorts = {

@@ -12,9 +12,8 @@ import {
   type revokedGrant,
 } from '../../../schemas/admin-api.ts'
 import type { RevokedGrant } from '../identity/grants.ts'
-import { Refused } from '../identity/refused.ts'
 import { missing } from './missing.ts'
-import { invalid, readBody, readId, readQuery } from './read.ts'
+import { invalid, orRefused, readBody, readId, readQuery } from './read.ts'
 import { EVERY_ROLE, type GuardedRoute, type PdpEnv } from './roles.ts'
 
 export type GrantPorts = {
@@ -90,19 +89,6 @@ export function grantRoutes(ports: GrantPorts): GuardedRoute[] {
     if (revoked === undefined) return noGrant(c)
     const revokedAt = new Date(revoked.revokedAt).toISOString()
     return c.json({ id, revokedAt } satisfies z.infer<typeof revokedGrant>)
-  }
-}
-
-/** 400 with the message of a Refused. */
-export async function orRefused(
-  c: Context<PdpEnv>,
-  work: () => Promise<Response>,
-): Promise<Response> {
-  try {
-    return await work()
-  } catch (error) {
-    if (error instanceof Refused) return invalid(c, error.message)
-    throw error
   }
 }
 

@@ -2,6 +2,7 @@
 import type { Context } from 'hono'
 import { z } from 'zod'
 import { storedText } from '../../../schemas/stored-text.ts'
+import { Refused } from '../identity/refused.ts'
 import { jsonBody } from './body.ts'
 import type { PdpEnv } from './roles.ts'
 
@@ -37,4 +38,17 @@ export function noId(c: Context<PdpEnv>, what: string, schema: z.ZodType<string>
 /** 400 with one line. */
 export function invalid(c: Context, message: string): Response {
   return c.json({ code: 'invalid_request', message: message.replaceAll(/\s*\n\s*/g, ' ') }, 400)
+}
+
+/** 400 with the message of a Refused. */
+export async function orRefused(
+  c: Context<PdpEnv>,
+  work: () => Promise<Response>,
+): Promise<Response> {
+  try {
+    return await work()
+  } catch (error) {
+    if (error instanceof Refused) return invalid(c, error.message)
+    throw error
+  }
 }

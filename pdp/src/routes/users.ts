@@ -9,9 +9,8 @@ import {
   usersQuery,
 } from '../../../schemas/admin-api.ts'
 import { subjectId } from '../../../schemas/identifiers.ts'
-import { orRefused } from './grants.ts'
 import { missing } from './missing.ts'
-import { noId, readBody, readId, readQuery } from './read.ts'
+import { noId, orRefused, readBody, readId, readQuery } from './read.ts'
 import { EVERY_ROLE, type GuardedRoute, type PdpEnv } from './roles.ts'
 
 export type UserPorts = {
