@@ -44,8 +44,8 @@ export type GrantRequest = z.input<typeof grantRequest>
  */
 export const clientGrantRequest = z.strictObject({
   user: subjectId,
-  issuer: storedText.min(1).max(512),
-  client: storedText.min(1).max(256),
+  issuer: issuerName,
+  client: claimName,
   expiresInMs: z.int().positive().max(GRANT_LIFETIME_MS_MAX),
 })
 export type ClientGrantRequest = z.infer<typeof clientGrantRequest>

@@ -1,7 +1,7 @@
 // Owns what a client is answered whose request node:http cannot read: a status, and the challenge where what it
 // authenticates with was the trouble. Never says where the reading stopped, and reads nothing more of it. Opens nothing:
 // the PDP and the PEP hand it their servers.
-import type { Server, ServerResponse } from 'node:http'
+import { type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { UNREADABLE_CLOSE_MS } from './limits.ts'
 
@@ -57,15 +57,7 @@ function answerTo(error: ParseError, unauthenticated: () => Unauthenticated): st
     connection: 'close',
   }
   const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}`)
-  return [`HTTP/1.1 ${status} ${PHRASES[status]}`, ...lines, '', body].join('\r\n')
-}
-
-const PHRASES: Readonly<Record<number, string>> = {
-  400: 'Bad Request',
-  401: 'Unauthorized',
-  408: 'Request Timeout',
-  413: 'Payload Too Large',
-  431: 'Request Header Fields Too Large',
+  return [`HTTP/1.1 ${status} ${STATUS_CODES[status]}`, ...lines, '', body].join('\r\n')
 }
 
 /** 401 where the reading stopped in the Authorization header. */

@@ -2,7 +2,16 @@
 import { randomBytes } from 'node:crypto'
 import { type Identity, openIdentity } from '../../pdp/src/identity/identity.ts'
 import type { Store } from '../../pdp/src/store/open.ts'
+import { gatewayFile } from '../../schemas/bundle.ts'
 import type { Clock } from '../../schemas/ports.ts'
+
+/** A provider that nobody asks, and what gateway.yaml says of its client `portal`. */
+export const ISSUER = 'https://idp.test'
+const PORTAL = { agent: 'portal', servers: ['files'] }
+export const SETTINGS = gatewayFile.parse({
+  name: 'test',
+  identity: { issuers: [{ issuer: ISSUER, audience: 'mcp', clients: { portal: PORTAL } }] },
+}).identity
 
 export function openTestIdentity(
   store: Pick<Store, 'sql' | 'prompt' | 'listen'>,

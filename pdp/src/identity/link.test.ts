@@ -3,21 +3,14 @@
 import { hash, randomBytes, randomUUID } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { userRow } from '../../../schemas/admin-api.ts'
-import { gatewayFile } from '../../../schemas/bundle.ts'
 import { GRANT_AGE_MS_MAX } from '../../../schemas/limits.ts'
 import { onEachDatabase } from '../../../test/harness/each-database.ts'
-import { openTestIdentity } from '../../../test/harness/identity.ts'
+import { ISSUER, openTestIdentity, SETTINGS } from '../../../test/harness/identity.ts'
 import { testClock } from '../../../test/harness/ledger.ts'
 import { openBootstrap } from './bootstrap.ts'
 import { clientKey } from './resolve.ts'
 import { openSessions } from './sessions.ts'
 
-const ISSUER = 'https://idp.test'
-const PORTAL = { agent: 'portal', servers: ['files'] }
-const SETTINGS = gatewayFile.parse({
-  name: 'test',
-  identity: { issuers: [{ issuer: ISSUER, audience: 'mcp', clients: { portal: PORTAL } }] },
-}).identity
 const DAY_MS = 86_400_000
 
 const random = (bytes: number) => randomBytes(bytes)

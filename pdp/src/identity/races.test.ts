@@ -1,22 +1,15 @@
 // What meets a transaction that is not committed yet, on PostgreSQL; and claims that come in the wrong order, on both.
 import { hash, randomBytes, randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { gatewayFile } from '../../../schemas/bundle.ts'
 import type { Sql } from '../../../schemas/database/sql.ts'
 import { onEachDatabase } from '../../../test/harness/each-database.ts'
 import { holdTransaction } from '../../../test/harness/held.ts'
-import { openTestIdentity } from '../../../test/harness/identity.ts'
+import { ISSUER, openTestIdentity, SETTINGS } from '../../../test/harness/identity.ts'
 import { testClock } from '../../../test/harness/ledger.ts'
 import { openBootstrap } from './bootstrap.ts'
 import { openSessions } from './sessions.ts'
 import { openSignIn } from './sign-in.ts'
 
-const ISSUER = 'https://idp.test'
-const PORTAL = { agent: 'portal', servers: ['files'] }
-const SETTINGS = gatewayFile.parse({
-  name: 'test',
-  identity: { issuers: [{ issuer: ISSUER, audience: 'mcp', clients: { portal: PORTAL } }] },
-}).identity
 const random = (bytes: number) => randomBytes(bytes)
 
 onEachDatabase((database, name) => {

@@ -74,9 +74,8 @@ function decoded(text: string): string {
 }
 
 /** Beyond its shape, which versions and host names have too: its header names an algorithm. */
-function isJwt(text: string): boolean {
-  if (!isJwtShaped(text)) return false
-  const header = parsePart(text, 0)
+function isJwt(shaped: string): boolean {
+  const header = parsePart(shaped, 0)
   return typeof header === 'object' && header !== null && 'alg' in header
 }
 
