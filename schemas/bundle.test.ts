@@ -28,7 +28,7 @@ test.each([
 describe('good files', () => {
   test('server.yaml by url, by command, by both', () => {
     const command = { command: 'node', args: ['x'], env: { A: '1' }, cwd: '/srv' }
-    const defaults = { transport: 'http', derive: [], concealment: 'explain', allowUnknown: [], trust: 'vendor', instructions: 'withhold' }
+    const defaults = { transport: 'http', derive: [], concealment: 'explain', allowUnknown: [], trust: 'vendor', instructions: 'withhold', private: false }
     expect(serverFile.parse(server)).toEqual({ ...server, args: [], env: {}, ...defaults })
     expect(serverFile.parse(command)).toEqual({ ...command, ...defaults })
     expect(serverFile.parse({ ...server, ...command }).url).toBe(server.url)

@@ -1,6 +1,7 @@
 // Owns the files of a policy bundle as a platform team writes them: gateway.yaml, server.yaml, tools.lock.json.
 // Unknown keys are errors everywhere: a misspelt setting must not look like a default.
 import { z } from 'zod'
+import { type CredentialDeclaration, credentialDeclaration, ownerOf } from './credentials.ts'
 import { durationSetting } from './duration.ts'
 import { isHttpsOrLoopback } from './hosts.ts'
 import { OWN_AGENT, serverId, sha256Hex, subjectId } from './identifiers.ts'
@@ -49,6 +50,10 @@ const identityIssuer = z
       .min(1)
       .describe('what `aud` must hold: this gateway, as the provider calls it'),
     jwksUri: httpsOrLoopback.optional().describe('default: as its discovery document says'),
+    private: z
+      .boolean()
+      .default(false)
+      .describe('whether the names of `issuer` and `jwksUri` may lead to private addresses'),
     userClaim: z
       .string()
       .regex(/^[\w.:/-]{1,128}$/)
@@ -187,6 +192,10 @@ export const serverFile = z
     instructions: z.enum(['pass', 'withhold']).default('withhold'),
     /** Of a stdio server in a sandbox: the only directories it may write below. Default: as its OS user may. */
     writable: z.array(z.string()).optional(),
+    /** Whether the name in `url` may lead to a private address. One that is written as such, and localhost, may. */
+    private: z.boolean().default(false),
+    /** What the gateway authenticates with at this server. Default: nothing. */
+    credential: credentialDeclaration.optional(),
   })
   .refine((file) => file.url !== undefined || file.command !== undefined, {
     error: 'set `url`, `command` or both',
@@ -203,6 +212,12 @@ export const serverFile = z
   })
   .refine((file) => file.writable === undefined || file.url === undefined, {
     error: '`writable` is for stdio servers: a `command` without a `url`',
+  })
+  .refine((file) => file.credential?.kind !== 'env' || file.url === undefined, {
+    error: '`credential: env` is for stdio servers: a `command` without a `url`',
+  })
+  .refine((file) => [undefined, 'env'].includes(file.credential?.kind) || file.url !== undefined, {
+    error: 'this kind of `credential` needs a `url`; a stdio server takes `kind: env`',
   })
 export type ServerFile = z.infer<typeof serverFile>
 
@@ -237,5 +252,12 @@ export function upstreamOf(id: string, file: ServerFile): Upstream {
     cwd: file.cwd ?? null,
     instructions: file.instructions,
     writable: file.writable ?? null,
+    ...(file.private ? { private: true } : {}),
+    ...(file.credential === undefined ? {} : { credential: credentialNeed(file.credential) }),
   }
+}
+
+function credentialNeed(declaration: CredentialDeclaration): NonNullable<Upstream['credential']> {
+  const { kind, required } = declaration
+  return { kind, required, per: ownerOf(declaration) }
 }

@@ -61,6 +61,10 @@ export const decisionLeaf = z.strictObject({
     })
     .exactOptional()
     .describe('what it would be with the shadow policies; absent where none could apply'),
+  cr: z
+    .strictObject({ i: uuid, v: z.int().positive() })
+    .exactOptional()
+    .describe('credential and version that were released with this allow'),
   mode: z.enum(['enforced', 'advisory']),
   cls: z.literal('recorded'),
 })
@@ -79,6 +83,7 @@ export const outcomeLeaf = z.strictObject({
   ms: z.int().nonnegative().describe('milliseconds the upstream took'),
   er: z.boolean().describe('the answer was a JSON-RPC error or isError'),
   by: z.int().nonnegative().describe('bytes of the answer'),
+  ec: z.literal(true).exactOptional().describe('the answer held the credential; it was masked'),
 })
 
 /**

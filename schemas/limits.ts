@@ -128,3 +128,23 @@ export const SIGHTINGS_PER_SERVER_MAX = 16_384
 export const LAST_SEEN_MS = 60_000
 /** A client whose request cannot be read has this long to read why. */
 export const UNREADABLE_CLOSE_MS = 1_000
+/** Characters of an upstream secret: shorter ones could not be told from other text; and how many one credential holds. */
+export const CREDENTIAL_SECRET_LENGTH_MIN = 8
+export const CREDENTIAL_SECRET_LENGTH_MAX = 16 * 1024
+export const CREDENTIAL_NAMES_MAX = 16
+/** Credentials a PDP remembers decrypted, in memory alone. */
+export const CREDENTIALS_REMEMBERED_MAX = 16_384
+/** How long a decision waits for an access token that is being fetched; the fetch itself goes on. */
+export const CREDENTIAL_WAIT_MS = 750
+/** One exchange with an authorization server; and how long nobody else asks it for the same token meanwhile. */
+export const TOKEN_REQUEST_TIMEOUT_MS = 10_000
+export const REFRESH_LEASE_MS = 15_000
+/** After a token could not be fetched, and nobody knows why: how soon it is tried again, by the next call. */
+export const REFRESH_COOLDOWN_MS = 30_000
+/** An access token that ends sooner is renewed while it is still used; one without an end is used for so long. */
+export const REFRESH_AHEAD_MS = 60_000
+export const TOKEN_LIFETIME_DEFAULT_MS = 60 * 60_000
+/** Of a metadata document or a token answer of an authorization server. */
+export const OAUTH_ANSWER_BYTES_MAX = 256 * 1024
+/** How long somebody may take from opening the link to connect their account to coming back. */
+export const CONNECT_LIFETIME_MS = 10 * 60_000

@@ -1,6 +1,7 @@
 // Owns the wire between a PEP and the PDP: `/pep/v1/*`. JSON over HTTP/1.1; `Authorization: Bearer <PEP key>`.
 import { z } from 'zod'
 import { VERDICT_CODES } from './codes.ts'
+import { CREDENTIAL_KINDS, CREDENTIAL_OWNERS, releasedCredential } from './credentials.ts'
 import { serverId, sha256Hex } from './identifiers.ts'
 import { signedRecord } from './leaf.ts'
 import {
@@ -88,6 +89,8 @@ export const verdict = z.strictObject({
   text: z.string(),
   visible: visible.nullable(),
   record: signedRecord,
+  /** What to authenticate with at the server: with an allow alone, and never kept, logged or recorded. */
+  credential: releasedCredential.exactOptional(),
 })
 export type Verdict = z.infer<typeof verdict>
 
@@ -112,6 +115,10 @@ export const outcome = z.strictObject({
   upstreamMs: z.int().nonnegative(),
   isError: z.boolean(),
   bytes: z.int().nonnegative(),
+  /** What the call was sent with. `echoed`: the answer held it, and it was masked. A status of 401 says it was refused. */
+  credential: z
+    .strictObject({ id: z.uuid(), version: z.int().positive(), echoed: z.boolean() })
+    .exactOptional(),
 })
 export type Outcome = z.infer<typeof outcome>
 export const outcomesRequest = z.strictObject({ outcomes: z.array(outcome).min(1).max(1024) })
@@ -190,6 +197,16 @@ export const upstream = z.strictObject({
    * user may. What the gateway keeps for itself it never sees.
    */
   writable: z.array(z.string()).nullable(),
+  /** The name in `url` may lead to a private address. */
+  private: z.literal(true).exactOptional(),
+  /** What calls to it are authenticated with: each verdict brings it. */
+  credential: z
+    .strictObject({
+      kind: z.enum(CREDENTIAL_KINDS),
+      per: z.enum(CREDENTIAL_OWNERS),
+      required: z.boolean(),
+    })
+    .exactOptional(),
 })
 export type Upstream = z.infer<typeof upstream>
 

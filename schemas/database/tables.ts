@@ -202,6 +202,46 @@ export const identityChange = pgTable(
   (table) => [index('identity_change_tx').on(table.tx)],
 )
 
+/**
+ * A secret of a server: what calls are sent with (`use` call), or what the gateway is registered with at its
+ * authorization server (`use` client). `sealed` is a JWE under a data key of its own, `data_key` that key as a JWE under
+ * the key-encryption key `kek`; both name id, server and user. `expires`: of the access token. `reconnect`: why it is
+ * good for nothing until somebody connects or sets it anew. `refused`: when the server said 401 to this version. The
+ * lease keeps two PDPs from asking for one token.
+ */
+export const credentials = pgTable(
+  'credentials',
+  {
+    id: uuid().primaryKey(),
+    server: text().notNull(),
+    userId: text('user_id').references(() => users.id),
+    use: text().notNull(),
+    kind: text().notNull(),
+    names: text().array().notNull().default([]),
+    version: bigint({ mode: 'number' }).notNull(),
+    sealed: text().notNull(),
+    dataKey: text('data_key').notNull(),
+    kek: text().notNull(),
+    issuer: text(),
+    scopes: text().array(),
+    created: instant('created').notNull(),
+    updated: instant('updated').notNull(),
+    expires: instant('expires'),
+    reconnect: text(),
+    refused: instant('refused'),
+    retryAfter: instant('retry_after'),
+    leaseBy: uuid('lease_by'),
+    leaseUntil: instant('lease_until'),
+    /** A minute coarse. */
+    lastUsed: instant('last_used'),
+  },
+  (table) => [
+    uniqueIndex('credentials_owner').on(table.server, sql`coalesce(user_id, '')`, table.use),
+    index('credentials_user').on(table.userId).where(sql`user_id is not null`),
+    index('credentials_kek').on(table.kek),
+  ],
+)
+
 export const peps = pgTable('peps', {
   id: text().primaryKey(),
   keySha256: text('key_sha256').notNull().unique('peps_key'),

@@ -1,0 +1,56 @@
+// Owns what a credential holds once it is decrypted, and what of it goes to a server. Pure; nothing here may be logged.
+import { z } from 'zod'
+
+/** An OAuth client of ours at one authorization server. `clientSecret` null: a public client. */
+export const oauthClient = z.strictObject({
+  issuer: z.string(),
+  clientId: z.string(),
+  clientSecret: z.string().nullable(),
+  /** RFC 8414 token_endpoint_auth_method it was registered with. */
+  authMethod: z.enum(['none', 'client_secret_basic', 'client_secret_post']),
+})
+export type OauthClient = z.infer<typeof oauthClient>
+
+/** `expiresAt`: ms since 1970, of our clock. */
+export const oauthToken = z.strictObject({
+  accessToken: z.string(),
+  refreshToken: z.string().nullable(),
+  expiresAt: z.number(),
+  scope: z.string().nullable(),
+})
+export type OauthToken = z.infer<typeof oauthToken>
+
+/**
+ * `client`: of a server whose users or operators connect accounts; `issuer` null: it was set before anybody asked the
+ * server who its authorization server is. A token is only good for the client that got it, so it stands beside it.
+ */
+export const secret = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('header'), values: z.record(z.string(), z.string()) }),
+  z.strictObject({ kind: z.literal('bearer'), value: z.string() }),
+  z.strictObject({ kind: z.literal('basic'), value: z.string() }),
+  z.strictObject({ kind: z.literal('env'), values: z.record(z.string(), z.string()) }),
+  z.strictObject({
+    kind: z.literal('client'),
+    issuer: z.string().nullable(),
+    clientId: z.string(),
+    clientSecret: z.string().nullable(),
+    authMethod: oauthClient.shape.authMethod.nullable(),
+    /** How we came by it. */
+    by: z.enum(['operator', 'registration']),
+  }),
+  z.strictObject({
+    kind: z.literal('client_credentials'),
+    clientId: z.string(),
+    clientSecret: z.string(),
+    token: oauthToken.nullable(),
+  }),
+  z.strictObject({
+    kind: z.literal('oauth'),
+    client: oauthClient,
+    resource: z.string(),
+    token: oauthToken,
+  }),
+])
+export type Secret = z.infer<typeof secret>
+export type ClientSecret = Extract<Secret, { kind: 'client' }>
+export type RenewableSecret = Extract<Secret, { kind: 'client_credentials' | 'oauth' }>
