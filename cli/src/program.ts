@@ -6,6 +6,7 @@ import { addActs } from './commands/acts.ts'
 import { addAgents } from './commands/agents.ts'
 import { addBundles } from './commands/bundles.ts'
 import type { Context } from './commands/context.ts'
+import { addCredentials } from './commands/credentials.ts'
 import { addDecisions } from './commands/decisions.ts'
 import { addGrants } from './commands/grants.ts'
 import { addLedger } from './commands/ledger.ts'
@@ -57,6 +58,7 @@ function createProgram(context: Context, version: string): Command {
   addActs(program, context)
   addPeps(program, context)
   addBundles(program, context)
+  addCredentials(program, context)
   addDecisions(program, context)
   addLedger(program, context)
   addTools(program, context)
