@@ -9,6 +9,7 @@ import type { Context } from './commands/context.ts'
 import { addCredentials } from './commands/credentials.ts'
 import { addDecisions } from './commands/decisions.ts'
 import { addGrants } from './commands/grants.ts'
+import { addKeys } from './commands/keys.ts'
 import { addLedger } from './commands/ledger.ts'
 import { addLogin } from './commands/login.ts'
 import { addPeps } from './commands/peps.ts'
@@ -63,6 +64,7 @@ function createProgram(context: Context, version: string): Command {
   addLedger(program, context)
   addTools(program, context)
   addPolicy(program, context)
+  addKeys(program, context)
   addSetup(program, context)
   return program
 }

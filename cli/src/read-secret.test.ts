@@ -2,12 +2,7 @@
 // commands/credentials.test.ts.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { credentialRequest } from '../../schemas/credentials-api.ts'
-import {
-  endCommand,
-  type Running,
-  runCommandWith,
-  startOnTerminal,
-} from '../../test/harness/command.ts'
+import { type Running, runCommandWith, startOnTerminal } from '../../test/harness/command.ts'
 import { type FakeGateway, startFakeGateway } from './testing.ts'
 
 const SECRET = 'hunter2-canary'
@@ -66,9 +61,9 @@ describe.runIf(process.platform === 'linux')('from a terminal', () => {
     { key: '\u0004', says: 'no secret was typed' },
   ])('$says', async ({ key, says }) => {
     const running = await typed(key === '\u0003' ? `${SECRET}${key}` : key)
-    await expect.poll(running.stdout, { timeout: 5_000 }).toContain(`cedargate: ${says}`)
-    const { code, stdout } = await endCommand(running)
+    const { code, stdout } = await running.ended
     expect({ code, sent: sent() }).toEqual({ code: 2, sent: [] })
+    expect(stdout).toContain(`cedargate: ${says}`)
     expect(stdout).not.toContain('hunter2')
   })
 }) // biome-ignore format: long lines
