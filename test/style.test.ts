@@ -17,6 +17,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'pdp/src/authorize/': ['node:crypto', 'schemas/', 'pdp/src/authorize/', 'pdp/src/catalog/secret-cues.ts'],
   'pdp/src/catalog/': ['canonicalize', 'diff', 'node:crypto', 'schemas/', 'pdp/src/catalog/'],
   'pdp/src/decide/': ['node:crypto', 'schemas/', 'pdp/src/authorize/', 'pdp/src/decide/'],
+  'pdp/src/credentials/': ['jose', 'zod', 'node:timers', 'schemas/', 'pdp/src/identity/', 'pdp/src/keys/', 'pdp/src/credentials/'],
   'pdp/src/engine/': ['@cedar-policy/cedar-wasm', 'node:assert', 'node:crypto', 'node:fs', 'node:module', 'node:path', 'node:url', 'node:worker_threads', 'schemas/', 'pdp/src/threads/', 'pdp/src/engine/'],
   'pdp/src/activation/': ['pino', 'node:timers', 'schemas/', 'pdp/src/activation/', 'pdp/src/authorize/', 'pdp/src/bundle/'],
   'pdp/src/bundle/': ['canonicalize', 'yaml', 'zod', 'node:crypto', 'node:fs', 'node:path', 'node:worker_threads', 'schemas/', 'pdp/src/authorize/', 'pdp/src/catalog/', 'pdp/src/engine/', 'pdp/src/threads/', 'pdp/src/bundle/'],

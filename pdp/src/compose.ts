@@ -9,6 +9,9 @@ import { bundleAdministration, bundleState } from './activation/state.ts'
 import { createApp } from './app.ts'
 import type { Bundle } from './bundle/bundle.ts'
 import { type Catalog, openCatalog } from './catalog/catalog.ts'
+import { type Credentials, openCredentials } from './credentials/credentials.ts'
+import { openKeyRing } from './credentials/key-ring.ts'
+import { connectLink, linkTo } from './credentials/link.ts'
 import { type AdvisePorts, createAdvise } from './decide/advise.ts'
 import { withWrongClock } from './decide/clock-fault.ts'
 import { createDecide, type Decide } from './decide/decide.ts'
@@ -94,8 +97,9 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
     onFailure: logged(log, 'what changed could not be told'),
   })
   await feed.start()
-  const core = decisionCore(ports, { activation, identity, ledger, metrics })
-  const admin = administration(ports, { activation, bundles, ...identity })
+  const credentials = await brokerOf(ports, { activation, feed, metrics })
+  const core = decisionCore(ports, { activation, identity, ledger, metrics, credentials })
+  const admin = administration(ports, { activation, bundles, credentials, ...identity })
   const operators = joinOperators(ports, { ...identity, ...ports, ledger })
   const routes = [
     ...operationsRoutes({
@@ -110,7 +114,10 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
     ...hookRoutes({ secret: ports.webhookSecret, refresh: activation.refresh }),
     ...pepRoutes({
       ...core,
-      sealOutcomes: ledger.sealOutcomes,
+      async sealOutcomes({ id, servers }, outcomes) {
+        await ledger.sealOutcomes(id, outcomes)
+        await credentials.noteOutcomes(servers, outcomes)
+      },
       ...catalog,
       servers: () => serversOf(bundle()),
       bindingKeys: (servers) => bindingKeys(keys.vault, servers, clock.now()),
@@ -131,7 +138,14 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
     bootstrap: operators.bootstrap,
     resolveGrants: resolver.resolveGrants,
     stop: () => {
-      const ends = [() => feed.stop(), identity.lastUse.stop, activation.stop, ledger.close]
+      const { lastRelease } = credentials
+      const ends = [
+        () => feed.stop(),
+        identity.lastUse.stop,
+        lastRelease.stop,
+        activation.stop,
+        ledger.close,
+      ]
       return stopAll(events, [...ends, engine.stop])
     },
   }
@@ -146,8 +160,43 @@ function whoMayCall(ports: PdpPorts, activation: Activation): Identity {
   })
 }
 
+type Brokered = {
+  readonly activation: Activation
+  readonly feed: Identity['feed']
+  readonly metrics: Metrics
+}
+
+/** The credential broker, with the keys it has now. Throws when they cannot be read. */
+async function brokerOf(
+  { store, keys, clock, random, publicUrl, log }: PdpPorts,
+  { activation, feed, metrics }: Brokered,
+): Promise<Credentials> {
+  return openCredentials({
+    store,
+    feed,
+    ring: await openKeyRing({ ...keys.keks, clock }),
+    clock,
+    random,
+    declarationOf: (server) => activation.active().bundle.servers.get(server)?.credential,
+    linkOf: (owner) => linkTo(publicUrl, owner),
+    renew: () => Promise.reject(new Error('no authorization server can be asked yet')),
+    onResult({ id, server, user }, result, error) {
+      metrics.countRenewal(result)
+      if (result !== 'renewed')
+        log.warn(
+          { credential: id, server, user, err: error },
+          `an access token was not renewed: ${result}`,
+        )
+    },
+    onFault: ({ id }, error) =>
+      log.error({ credential: id, err: error }, 'a credential cannot be decrypted'),
+    onFailure: logged(log, 'what is known of credentials could not be written'),
+  })
+}
+
 type Core = {
   readonly activation: Activation
+  readonly credentials: Credentials
   readonly identity: Identity
   readonly ledger: Ledger
   readonly metrics: Metrics
@@ -156,7 +205,7 @@ type Core = {
 /** What decides, whoever asks: one bundle, one clock, one way to know a caller. */
 function decisionCore(
   { store, clock }: PdpPorts,
-  { activation, identity, ledger, metrics }: Core,
+  { activation, identity, ledger, metrics, credentials }: Core,
 ): Pick<PepPorts, 'decide' | 'identify' | 'list'> & Pick<AccessPorts, 'advise' | 'search'> {
   const { feed, resolver, callers, lastUse } = identity
   const active = () =>
@@ -165,7 +214,14 @@ function decisionCore(
   const onDecided = metrics.countAuthorization
   const core = { active, ledger, clock, standingOf: standing, onDecided }
   const { resolveCallers } = callers
-  const decide = createDecide({ ...core, ...resolver, resolveCallers, onUsed: lastUse.note })
+  const decide = createDecide({
+    ...core,
+    ...resolver,
+    resolveCallers,
+    onUsed: lastUse.note,
+    release: credentials.release,
+    onReleased: (id) => credentials.lastRelease.note(id, null),
+  })
   return {
     decide: counted(decide, metrics, clock),
     identify: callers.identify,
@@ -190,12 +246,13 @@ async function stopAll(
 type Administered = Pick<Identity, 'grants' | 'clientGrants' | 'peps' | 'users' | 'agents'> & {
   readonly activation: Activation
   readonly bundles: Bundles
+  readonly credentials: Credentials
 }
 
 /** What an operator may do. */
 function administration(
-  { store, keys, clock }: PdpPorts,
-  { activation, bundles, grants, clientGrants, peps, users, agents }: Administered,
+  { store, keys, clock, publicUrl }: PdpPorts,
+  { activation, bundles, credentials, grants, clientGrants, peps, users, agents }: Administered,
 ): AdminPorts {
   const vaulted = { store, vault: keys.vault }
   return {
@@ -206,6 +263,10 @@ function administration(
     },
     ...users,
     ...agents,
+    ...credentials.administration,
+    connectLink: (server, user) => connectLink(activation.active().bundle, publicUrl, server, user),
+    credentialKeys: credentials.keys,
+    rewrapCredentials: credentials.rewrap,
     enrollPep: (servers) => peps.enrollPep(servers),
     listPeps: peps.listPeps,
     revokePep: peps.revokePep,

@@ -33,7 +33,7 @@ export async function startPdp(
 ): Promise<RunningPdp> {
   const login = await readLogin(config.loginFile)
   const log = pino({ level: config.logLevel, base: { service: 'pdp' } }, logTo)
-  const keys = await loadKeys(join(config.home, 'keys'))
+  const keys = await loadKeys(join(config.home, 'keys'), config.credentialKeys)
   const store = await openPostgres(config.databaseUrl)
   try {
     await store.checkMigrated()
@@ -83,7 +83,7 @@ export async function startPdp(
 }
 
 /** Undefined where there is no such file: then nobody signs in. Throws ConfigError with each mistake at its line. */
-async function readLogin(path: string | undefined): Promise<LoginFile | undefined> {
+export async function readLogin(path: string | undefined): Promise<LoginFile | undefined> {
   if (path === undefined) return undefined
   const text = await readFile(path, 'utf8').catch((cause: unknown) => {
     throw new ConfigError(`CEDARGATE_LOGIN_FILE ${path} cannot be read`, { cause })

@@ -211,6 +211,7 @@ function bundleServer(
     })
   return {
     upstream,
+    credential: file.credential,
     lock,
     concealment: file.concealment,
     tools: new Map(tools.map((tool) => [tool.name, tool])),
