@@ -62,9 +62,7 @@ export function printCredential(io: Terminal, format: Format, row: CredentialRow
 
 const NEXT: Readonly<Record<CredentialRow['state'], ((row: CredentialRow) => string) | undefined>> = {
   ok: undefined,
-  undeclared: ({ server }) =>
-    `not used yet: no \`credential\` in servers/${server}/server.yaml asks for it`,
-  reconnect: ({ server, user }) =>
-    `not usable: run \`cedargate credentials connect --server ${server}${user === null ? '' : ` --user ${user}`}\``,
-  refused: () => 'not usable: the server refused it; set another one',
+  undeclared: ({ server }) => `not used: servers/${server}/server.yaml asks for another credential, or none`,
+  reconnect: ({ kind, server, user }) => kind === 'oauth' ? `ended: run \`cedargate credentials connect --server ${server}${user === null ? '' : ` --user ${user}`}\`` : 'ended: set it anew',
+  refused: () => 'the server refused it: set another one',
 } // biome-ignore format: one state a line

@@ -1,11 +1,9 @@
 // Owns `cedargate credentials set` and `rotate`: the two ways a secret goes in. Never takes one from argv.
 import type { Command } from 'commander'
-import { z } from 'zod'
 import {
   type CredentialRow,
   credentialRequest,
   credentialRow,
-  type GivenSecret,
   givenSecret,
 } from '../../../schemas/credentials-api.ts'
 import { CommandError } from '../errors.ts'
@@ -13,21 +11,29 @@ import type { Format } from '../output.ts'
 import { readSecret, type SecretSource } from '../read-secret.ts'
 import { type Context, formatOption } from './context.ts'
 import { CREDENTIALS, credentialOf, pathOf, printCredential } from './credential-rows.ts'
+import {
+  checked,
+  type Kind,
+  kindOf,
+  type Named,
+  nameOf,
+  refuseWords,
+  requireSource,
+  withKind,
+  withoutEcho,
+  withSource,
+} from './secret-options.ts'
 
-type Named = { header?: string; env?: string; bearer?: true; basic?: true; client?: string | true }
 type SetOptions = Named & SecretSource & { server: string; user?: string; format: Format }
 type RotateOptions = Pick<Named, 'header' | 'env'> & SecretSource & { format: Format }
 
 export function addCredentialsSet(credentials: Command, { io, admin }: Context): void {
-  withSource(credentials.command('set'))
+  withoutEcho(withSource(withKind(credentials.command('set'))))
     .description('set the secret that the gateway adds to calls of a server that were allowed')
     .requiredOption('--server <id>', 'the server that wants it')
     .option('--user <id>', 'for the calls of this person; default: of everybody')
-    .option('--header <name>', 'a header that is sent with every call')
-    .option('--env <name>', 'an environment variable of a stdio server')
-    .option('--bearer', '`Authorization: Bearer <secret>`')
-    .option('--basic', '`Authorization: Basic …`; the secret is user:password')
-    .option('--client [id]', 'the secret of an OAuth client; default: the one server.yaml names')
+    .option('--client [id]', 'it is of an OAuth client; default: the one server.yaml names')
+    .addOption(formatOption())
     .addHelpText('after', SET_HELP)
     .action(async (options: SetOptions, command: Command) => {
       refuseWords(command, 0)
@@ -44,11 +50,12 @@ export function addCredentialsSet(credentials: Command, { io, admin }: Context):
 }
 
 export function addCredentialsRotate(credentials: Command, { io, admin }: Context): void {
-  withSource(credentials.command('rotate'))
+  withoutEcho(withSource(credentials.command('rotate')))
     .description('put a new secret in the place of one; without one, get a new OAuth access token')
     .argument('<id>', 'id of the credential, see `cedargate credentials ls`')
     .option('--header <name>', 'which header, where it holds more than one')
     .option('--env <name>', 'which variable, where it holds more than one')
+    .addOption(formatOption())
     .addHelpText('after', ROTATE_HELP)
     .action(async (id: string, options: RotateOptions, command: Command) => {
       refuseWords(command, 1)
@@ -62,49 +69,6 @@ export function addCredentialsRotate(credentials: Command, { io, admin }: Contex
       const secret = checked(givenSecret, { ...kind, value: await readSecret(source, io) })
       printCredential(io, options.format, await client.post(path, { secret }, credentialRow))
     })
-}
-
-/** Words that are no options come to the action, which can refuse them without showing them. */
-function withSource(command: Command): Command {
-  return command
-    .option('--stdin', 'read the secret from stdin; a terminal asks for it and does not show it')
-    .option('--file <path>', 'read the secret from this file')
-    .addOption(formatOption())
-    .allowExcessArguments()
-    .allowUnknownOption()
-}
-
-function refuseWords({ args }: Command, taken: number): void {
-  if (args.length <= taken) return
-  throw new CommandError(
-    'a secret is not taken from the command line, nor is anything else that --help does not name',
-    {
-      hint: 'the shell keeps what you type, and every process here can read it: if it was a secret, replace it; give it with --stdin or --file <path>',
-    },
-  )
-}
-
-type Kind = Readonly<Record<string, string>> & { readonly kind: GivenSecret['kind'] }
-
-/** What the secret is. Its names are checked with it. */
-function kindOf(options: Named): Kind {
-  const { bearer, basic, client } = options
-  const kinds: Kind[] = Object.entries(nameOf(options)).map(([kind, name]) =>
-    kind === 'header' ? { kind: 'header', name } : { kind: 'env', name },
-  )
-  if (bearer) kinds.push({ kind: 'bearer' })
-  if (basic) kinds.push({ kind: 'basic' })
-  if (client === true) kinds.push({ kind: 'client' })
-  else if (client !== undefined) kinds.push({ kind: 'client', clientId: client })
-  const [kind, other] = kinds
-  if (kind !== undefined && other === undefined) return kind
-  throw new CommandError(
-    'say what the secret is, by one of --header <name>, --env <name>, --bearer, --basic, --client [id]',
-  )
-}
-
-function nameOf({ header, env }: Pick<Named, 'header' | 'env'>): Record<string, string> {
-  return { ...(header === undefined ? {} : { header }), ...(env === undefined ? {} : { env }) }
 }
 
 /** What a new secret takes the place of. */
@@ -122,23 +86,6 @@ function placeOf({ kind, names }: CredentialRow, options: Pick<Named, 'header' |
   const only = names.length === 1 ? names[0] : undefined
   if (name !== undefined || only !== undefined) return { kind, name: name ?? only ?? '' }
   throw new CommandError(`name which of ${names.join(', ')}: --${kind} <name>`)
-}
-
-function requireSource({ stdin, file }: SecretSource): SecretSource {
-  if ((stdin === undefined) === (file === undefined))
-    throw new CommandError('say where the secret is: --stdin or --file <path>')
-  return file === undefined ? { stdin: true } : { file }
-}
-
-/** As the gateway would check it. The error names the option, never what it was given. */
-function checked<Schema extends z.ZodType>(schema: Schema, body: object): z.infer<Schema> {
-  const read = schema.safeParse(body)
-  if (read.success) return read.data
-  const [issue] = read.error.issues
-  const field = String(issue?.path.at(-1))
-  const kind = String((('secret' in body ? body.secret : body) as Kind).kind)
-  const what = { value: 'the secret', name: `--${kind}`, clientId: '--client' }[field]
-  throw new CommandError(`${what ?? `--${field}`} ${issue?.message ?? 'is not valid'}`)
 }
 
 const SET_HELP = `

@@ -68,10 +68,10 @@ describe('what a command asks, and what it says', () => {
   test.each<Case>([
     set('--header X-Api-Key --file @secret', { secret: { kind: 'header', name: 'x-api-key', value: SECRET } }, /^credential \S+1 version 3 for server files: header x-api-key of the deployment\n$/),
     set('--env TOKEN --file @lines --user carol', { user: 'carol', secret: { kind: 'env', name: 'TOKEN', value: 'two\nlines\n' } }, /: env A, B of user carol\n$/, { ...ROW, user: 'carol', kind: 'env', names: ['A', 'B'] }),
-    set('--bearer --file @secret', { secret: { kind: 'bearer', value: SECRET } }, /: bearer of the deployment\n\|not used yet: no `credential` in servers\/files\/server\.yaml asks for it\n$/, { ...ROW, kind: 'bearer', names: [], state: 'undeclared' }),
+    set('--bearer --file @secret', { secret: { kind: 'bearer', value: SECRET } }, /: bearer of the deployment\n\|not used: servers\/files\/server\.yaml asks for another credential, or none\n$/, { ...ROW, kind: 'bearer', names: [], state: 'undeclared' }),
     set('--basic --file @basic', { secret: { kind: 'basic', value: 'carol:password9' } }, /: basic of/, { ...ROW, kind: 'basic', names: [] }),
     set('--client --file @secret', { secret: { kind: 'client', value: SECRET } }, /: client of/, { ...ROW, kind: 'client', names: [] }),
-    set('--client our-id --file @secret', { secret: { kind: 'client', clientId: 'our-id', value: SECRET } }, /run `cedargate credentials connect --server files`\n$/, { ...ROW, kind: 'client', names: [], state: 'reconnect' }),
+    set('--client our-id --file @secret', { secret: { kind: 'client', clientId: 'our-id', value: SECRET } }, /\|ended: set it anew\n$/, { ...ROW, kind: 'client', names: [], state: 'reconnect' }),
     {
       words: 'credentials ls',
       route: { on: `${LIST}200`, answers: { credentials: [ROW] } },
@@ -85,7 +85,7 @@ describe('what a command asks, and what it says', () => {
     { words: 'credentials ls --user nobody', route: { on: `${LIST}200&user=nobody`, answers: { credentials: [] } }, says: /^no credentials match\n$/ },
     { words: 'credentials ls', route: { on: `${LIST}200`, answers: { credentials: [] } }, says: /^no credentials yet; see/ },
     { words: `credentials test ${ID}`, route: { on: `POST /admin/v1/credentials/${ID}/test`, answers: TESTED }, sends: {}, says: /^credential \S+1 version 3 for server files of user carol is ok\n$/ },
-    { words: `credentials rotate ${ID}`, route: { on: `POST /admin/v1/credentials/${ID}/rotate`, takes: rotateRequest, answers: { ...ROW, kind: 'oauth', names: [], user: 'carol', state: 'reconnect' } }, sends: {}, says: /: oauth of user carol\n\|not usable: run `cedargate credentials connect --server files --user carol`\n$/ },
+    { words: `credentials rotate ${ID}`, route: { on: `POST /admin/v1/credentials/${ID}/rotate`, takes: rotateRequest, answers: { ...ROW, kind: 'oauth', names: [], user: 'carol', state: 'reconnect' } }, sends: {}, says: /: oauth of user carol\n\|ended: run `cedargate credentials connect --server files --user carol`\n$/ },
     { words: `credentials rm ${ID}`, route: { on: `DELETE /admin/v1/credentials/${ID}`, answers: { id: ID, server: 'files', user: null } }, says: /^credential \S+1 for server files of the deployment is removed\n$/ },
     { words: 'credentials connect --server files --user carol --no-wait', route: { on: 'GET /admin/v1/credentials/link?server=files&user=carol', answers: LINK }, says: /^https:\/\/pdp\.example\.com\/connect\/files\n$/ },
   ])('cedargate $words', async ({ words, route, sends, says }) => {
@@ -156,16 +156,18 @@ describe('rotate takes the place of what is there', () => {
 describe('what does not fit together: exit 2, nothing is asked, and no secret is shown', () => {
   beforeEach(() => gateway.answer())
   const set = '--server files --header x-api-key'
-  const ARGV = /not taken from the command line.*\nhint: .*--stdin or --file <path>\n$/
+  const HINT = 'hint: a secret is not taken from the command line,.*--stdin or --file <path>\n$'
+  const ARGV = new RegExp(`^cedargate: too many arguments\n${HINT}`)
+  const OPTION = new RegExp(`^cedargate: unknown option '--(?:value|secret|bearer)'\n${HINT}`)
   test.each([
     { words: `set ${set} ${SECRET}`, says: ARGV },
     { words: `set ${set} --stdin ${SECRET}`, says: ARGV },
-    { words: `set ${set} --value ${SECRET}`, says: ARGV },
-    { words: `set ${set} --secret=${SECRET} --stdin`, says: ARGV },
-    { words: `set --server files --bearer=${SECRET} --stdin`, says: ARGV },
+    { words: `set ${set} --value ${SECRET}`, says: OPTION },
+    { words: `set ${set} --secret=${SECRET} --stdin`, says: OPTION },
+    { words: `set --server files --bearer=${SECRET} --stdin`, says: OPTION },
     { words: `set ${set} --file @secret -- ${SECRET}`, says: ARGV },
     { words: `rotate ${ID} ${SECRET}`, says: ARGV },
-    { words: `rotate --value=${SECRET} ${ID}`, says: ARGV },
+    { words: `rotate --value=${SECRET} ${ID}`, says: OPTION },
     { words: `rotate ${SECRET}`, says: /this is not the id of a credential\nhint: `cedargate credentials ls`/ },
     { words: `test ${SECRET}`, says: /this is not the id/ },
     { words: `rm ${SECRET}`, says: /this is not the id/ },
