@@ -69,7 +69,7 @@ export function openBroker(ports: BrokerPorts): Broker {
       const keys = new Set<string>()
       for (const [index, need] of needs.entries())
         for (const owner of ownersOf(need, declared[index])) keys.add(ownerKey(owner))
-      if (keys.size === 0) return needs.map(() => NONE)
+      if (declared.every((one) => one === undefined)) return needs.map(() => NONE)
       const lookUp = async (): Promise<Found | undefined> => {
         return find([...keys]).catch(() => undefined) // The database is silent: nobody knows what there is now.
       }

@@ -29,7 +29,8 @@ export async function seal(
   about: Versioned,
 ): Promise<Envelope> {
   const key = Uint8Array.from(random(DATA_KEY_BYTES))
-  const { version, ...whose } = about
+  const { version, id, server, user } = about
+  const whose = { id, server, user }
   const plaintext = Buffer.from(JSON.stringify(what))
   const sealed = await sealJwe(plaintext, key, { ...whose, version })
   const { kek, wrapped } = await ring.wrap(key, whose)
