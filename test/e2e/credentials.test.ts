@@ -130,6 +130,22 @@ describe('changing the key', () => {
     expect((await keys())[0]).toMatchObject({ id: staged, current: true, credentials: await total() })
     expect(await run('keys rotate --rewrap')).toMatchObject({ code: 0, stderr: `encrypted anew with key ${staged}: 0 of 0 credentials\n` })
   })
+
+  test('a file that is lost, and found again: nothing of what it encrypts is lost', async () => {
+    const path = join(dev.home, 'keys/credentials.key')
+    const lost = await readFile(path, 'utf8')
+    const count = await total()
+    const [old] = await keys()
+    await rm(path)
+    expect((await run('keys ls')).stdout).toMatch(new RegExp(`\\n${old?.id} +missing +${count}\\n`))
+    expect(await run(`credentials set --server mine --bearer --user carol ${file()}`)).toMatchObject({ code: 2, stderr: expect.stringMatching(/run `cedargate keys rotate`/) })
+    const [web] = await list(' --server web')
+    expect(await run('keys rotate')).toMatchObject({ code: 3, stderr: expect.stringMatching(new RegExp(`${count} credentials stay as they were: .*${web?.id}`)) })
+    expect(await run(`credentials test ${web?.id}`)).toMatchObject({ code: 3, stderr: expect.stringMatching(new RegExp(`wrapped by key ${old?.id}, which is not in `)) })
+    await writeFile(path, `${await readFile(path, 'utf8')}${lost}`)
+    expect(await run('keys rotate --rewrap')).toMatchObject({ code: 0, stderr: expect.stringMatching(new RegExp(`: ${count} of ${count} credentials\n`)) })
+    expect(await run(`credentials test ${web?.id}`)).toMatchObject({ code: 0 })
+  })
 }) // biome-ignore format: long lines
 
 test('no secret and no key was printed, kept or logged', async () => {

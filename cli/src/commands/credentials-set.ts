@@ -28,11 +28,16 @@ type SetOptions = Named & SecretSource & { server: string; user?: string; format
 type RotateOptions = Pick<Named, 'header' | 'env'> & SecretSource & { format: Format }
 
 export function addCredentialsSet(credentials: Command, { io, admin }: Context): void {
-  withoutEcho(withSource(withKind(credentials.command('set'))))
+  const set = credentials
+    .command('set')
     .description('set the secret that the gateway adds to calls of a server that were allowed')
     .requiredOption('--server <id>', 'the server that wants it')
     .option('--user <id>', 'for the calls of this person; default: of everybody')
-    .option('--client [id]', 'it is of an OAuth client; default: the one server.yaml names')
+  withKind(set).option(
+    '--client [id]',
+    'it is of an OAuth client; default: the one server.yaml names',
+  )
+  withoutEcho(withSource(set))
     .addOption(formatOption())
     .addHelpText('after', SET_HELP)
     .action(async (options: SetOptions, command: Command) => {

@@ -37,8 +37,8 @@ export function refuseWords({ args }: Command, taken: number): void {
 
 export function withKind(command: Command): Command {
   return command
-    .option('--header <name>', 'it is sent in this header')
-    .option('--env <name>', 'it is given to a stdio server in this environment variable')
+    .option('--header <name>', 'the secret is sent in this header')
+    .option('--env <name>', 'it is given to a stdio server, in this environment variable')
     .option('--bearer', 'it is sent as `Authorization: Bearer <secret>`')
     .option('--basic', 'it is user:password, and is sent as `Authorization: Basic …`')
 }
