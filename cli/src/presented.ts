@@ -25,16 +25,10 @@ export function present(server: string, file: ServerFile, given: GivenSecret | u
 } // biome-ignore format: long lines
 
 function secretOf(given: GivenSecret): Secret {
-  switch (given.kind) {
-    case 'header':
-    case 'env':
-      return { kind: given.kind, values: { [given.name]: given.value } }
-    case 'bearer':
-    case 'basic':
-      return given
-    case 'client':
-      throw new CommandError('the secret of a client opens no server: give an access token with --bearer')
-  }
+  if (given.kind === 'client')
+    throw new CommandError('the secret of a client opens no server: give an access token with --bearer')
+  if (given.kind === 'bearer' || given.kind === 'basic') return given
+  return { kind: given.kind, values: { [given.name]: given.value } }
 } // biome-ignore format: long lines
 
 /** The tools as they are. Throws CommandError where one of them holds a secret. */

@@ -41,13 +41,14 @@ describe('from a pipe', () => {
   })
 }) // biome-ignore format: long lines
 
+const typed = async (text: string): Promise<Running> => {
+  const running = startOnTerminal(WORDS, env)
+  await expect.poll(running.stdout, { timeout: 15_000 }).toContain('secret (not shown): ')
+  running.child.stdin?.write(text)
+  return running
+}
+
 describe.runIf(process.platform === 'linux')('from a terminal', () => {
-  const typed = async (text: string): Promise<Running> => {
-    const running = startOnTerminal(WORDS, env)
-    await expect.poll(running.stdout, { timeout: 15_000 }).toContain('secret (not shown): ')
-    running.child.stdin?.write(text)
-    return running
-  }
 
   test('one line, which is not shown', async () => {
     const { ended } = await typed(`${SECRET}X\u007f\r`)

@@ -103,9 +103,11 @@ describe('the life of a credential', () => {
   })
 }) // biome-ignore format: long lines
 
+const keys = () =>
+  json('keys ls') as Promise<{ id: string; current: boolean; credentials: number }[]>
+const total = async () => (await list()).length
+
 describe('changing the key', () => {
-  const keys = () => json('keys ls') as Promise<{ id: string; current: boolean; credentials: number }[]>
-  const total = async () => (await list()).length
 
   test('rotate, and drop the old one', async () => {
     await set('--server web --header x-a')

@@ -155,17 +155,17 @@ describe('rotate takes the place of what is there', () => {
 
 describe('what does not fit together: exit 2, nothing is asked, and no secret is shown', () => {
   beforeEach(() => gateway.answer())
-  const set = '--server files --header x-api-key'
+  const header = '--server files --header x-api-key'
   const HINT = 'hint: a secret is not taken from the command line,.*--stdin or --file <path>\n$'
   const ARGV = new RegExp(`^cedargate: too many arguments\n${HINT}`)
   const OPTION = new RegExp(`^cedargate: unknown option '--(?:value|secret|bearer)'\n${HINT}`)
   test.each([
-    { words: `set ${set} ${SECRET}`, says: ARGV },
-    { words: `set ${set} --stdin ${SECRET}`, says: ARGV },
-    { words: `set ${set} --value ${SECRET}`, says: OPTION },
-    { words: `set ${set} --secret=${SECRET} --stdin`, says: OPTION },
+    { words: `set ${header} ${SECRET}`, says: ARGV },
+    { words: `set ${header} --stdin ${SECRET}`, says: ARGV },
+    { words: `set ${header} --value ${SECRET}`, says: OPTION },
+    { words: `set ${header} --secret=${SECRET} --stdin`, says: OPTION },
     { words: `set --server files --bearer=${SECRET} --stdin`, says: OPTION },
-    { words: `set ${set} --file @secret -- ${SECRET}`, says: ARGV },
+    { words: `set ${header} --file @secret -- ${SECRET}`, says: ARGV },
     { words: `rotate ${ID} ${SECRET}`, says: ARGV },
     { words: `rotate --value=${SECRET} ${ID}`, says: OPTION },
     { words: `rotate ${SECRET}`, says: /this is not the id of a credential\nhint: `cedargate credentials ls`/ },
@@ -175,15 +175,15 @@ describe('what does not fit together: exit 2, nothing is asked, and no secret is
     { words: 'set --server files --stdin', says: /say what the secret is, by one of --header/ },
     { words: 'set --server files --bearer --basic --stdin', says: /say what the secret is/ },
     { words: 'set --server files --header a --env B --stdin', says: /say what the secret is/ },
-    { words: `set ${set}`, says: /say where the secret is: --stdin or --file <path>/ },
-    { words: `set ${set} --stdin --file @secret`, says: /say where the secret is/ },
+    { words: `set ${header}`, says: /say where the secret is: --stdin or --file <path>/ },
+    { words: `set ${header} --stdin --file @secret`, says: /say where the secret is/ },
     { words: `rotate ${ID} --header x`, says: /say where the secret is/ },
-    { words: `set ${set} --file @nothing`, says: /--file \S+nothing cannot be read: ENOENT/ },
-    { words: `set ${set} --file .`, says: /--file \. cannot be read: EISDIR/ },
-    { words: `set ${set} --file @short`, says: /the secret must have at least 8 characters/ },
-    { words: `set ${set} --file @long`, says: /the secret must have at most 16384 characters/ },
-    { words: `set ${set} --file @lines`, says: /the secret must be visible ASCII characters on one line/ },
-    { words: `set ${set} --file @binary`, says: /the secret is not UTF-8 text/ },
+    { words: `set ${header} --file @nothing`, says: /--file \S+nothing cannot be read: ENOENT/ },
+    { words: `set ${header} --file .`, says: /--file \. cannot be read: EISDIR/ },
+    { words: `set ${header} --file @short`, says: /the secret must have at least 8 characters/ },
+    { words: `set ${header} --file @long`, says: /the secret must have at most 16384 characters/ },
+    { words: `set ${header} --file @lines`, says: /the secret must be visible ASCII characters on one line/ },
+    { words: `set ${header} --file @binary`, says: /the secret is not UTF-8 text/ },
     { words: 'set --server files --basic --file @secret', says: /the secret must be user:password/ },
     { words: `set --server files --header Authorization:${SECRET} --file @secret`, says: /--header must be the name of an HTTP header/ },
     { words: 'set --server files --header mcp-session-id --file @secret', says: /--header this header is the gateway's own/ },
@@ -209,9 +209,10 @@ test('a file that others can read is warned of, and used', async () => {
   expect(stderr).toBe(`warning: ${at('open')} has mode 0640, others can read it; run \`chmod 600 ${at('open')}\`\n`) // biome-ignore format: long
 })
 
+const rowsOf = (...credentials: object[]): Route => ({ on: `${LIST}1000&server=files&user=carol`, answers: { credentials } }) // biome-ignore format: long
+
 describe('connect', () => {
   const ASK = { on: 'GET /admin/v1/credentials/link?server=files&user=carol', answers: LINK }
-  const list = (...credentials: object[]): Route => ({ on: `${LIST}1000&server=files&user=carol`, answers: { credentials } }) // biome-ignore format: long
   const OAUTH = { ...ROW, user: 'carol', kind: 'oauth', names: [] }
   const words = ['connect', '--server', 'files', '--user', 'carol', '--no-browser']
 
@@ -221,11 +222,11 @@ describe('connect', () => {
     { name: 'one that was to be connected anew', before: [{ ...OAUTH, state: 'reconnect' }], after: OAUTH },
   ])('waits for $name', async ({ before, after }) => {
     const others = [{ ...ROW, kind: 'client', names: [] }]
-    gateway.answer(ASK, list(...others, ...before))
+    gateway.answer(ASK, rowsOf(...others, ...before))
     const waiting = run('credentials', ...words, '--format', 'json')
     const looked = () => gateway.asked.filter(({ on }) => on.includes('limit=')).length
     await expect.poll(looked, { timeout: 5_000 }).toBe(2)
-    gateway.answer(list(...others, after))
+    gateway.answer(rowsOf(...others, after))
     const { code, stdout, stderr } = await waiting
     expect({ code, row: JSON.parse(stdout) }).toEqual({ code: 0, row: after })
     expect(stderr).toBe('connect the account here:\n  https://pdp.example.com/connect/files\n')

@@ -130,18 +130,19 @@ describe('rotate', () => {
   }) // biome-ignore format: long lines
 })
 
+const otherKeys = (source: string): Route => ({ on: KEYS, answers: { source, current: 'theirs', keys: [keyRow('theirs', 1)] } }) // biome-ignore format: long
+
 describe('nothing is changed', () => {
-  const other = (source: string): Route => ({ on: KEYS, answers: { source, current: 'theirs', keys: [keyRow('theirs', 1)] } }) // biome-ignore format: long
   test.each(['rotate', 'rotate --use x', 'rotate --drop x'])('%s: the gateway has other keys', async (words) => {
     const { id } = await useNewKey(directory)
-    gateway.answer(other('CEDARGATE_CREDENTIAL_KEYS'))
+    gateway.answer(otherKeys('CEDARGATE_CREDENTIAL_KEYS'))
     expect(await run(...words.split(' '))).toMatchObject({ code: 2, stderr: expect.stringMatching(new RegExp(`^cedargate: the gateway encrypts with theirs from CEDARGATE_CREDENTIAL_KEYS, ${path} begins with ${id}\nhint: .*CEDARGATE_HOME; keys that are in no file`)) })
     expect(await idsOf()).toEqual([id])
   }) // biome-ignore format: long lines
 
   test('there are no keys here', async () => {
     await rm(directory, { recursive: true })
-    gateway.answer(other('elsewhere'))
+    gateway.answer(otherKeys('elsewhere'))
     for (const words of [['rotate'], ['rotate', '--stage'], ['rotate', '--drop', 'x']])
       expect(await run(...words)).toMatchObject({ code: 2, stderr: expect.stringMatching(/^cedargate: there are no keys here: .*credentials\.key\nhint: run this where the PDP has its keys/) })
   }) // biome-ignore format: long lines

@@ -78,7 +78,7 @@ export function checked<Schema extends z.ZodType>(schema: Schema, body: object):
   if (read.success) return read.data
   const [issue] = read.error.issues
   const field = String(issue?.path.at(-1))
-  const kind = String((('secret' in body ? body.secret : body) as Kind).kind)
+  const { kind } = ('secret' in body ? body.secret : body) as Kind
   const what = { value: 'the secret', name: `--${kind}`, clientId: '--client' }[field]
   throw new CommandError(`${what ?? `--${field}`} ${issue?.message ?? 'is not valid'}`)
 }
