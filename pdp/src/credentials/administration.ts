@@ -248,7 +248,6 @@ function toRow(
   declaration: CredentialDeclaration | undefined,
 ): CredentialRow {
   const { id, server, user, names, version, issuer, scopes, envelope } = record
-  const instant = (date: Date | null): string | null => date?.toISOString() ?? null
   return {
     id,
     server,
@@ -265,4 +264,8 @@ function toRow(
     lastUsedAt: instant(record.lastUsed),
     key: envelope.kek,
   }
+}
+
+function instant(date: Date | null): string | null {
+  return date?.toISOString() ?? null
 }

@@ -28,15 +28,52 @@ const DECLARED = {
 }
 const header = (value: string): GivenSecret => ({ kind: 'header', name: 'x-key', value })
 
+const one = async (
+  of: TestCredentials,
+  server: string,
+  who: string | null = null,
+): Promise<Release> => {
+  const [release] = await of.release([{ server, user: who }])
+  if (release === undefined) throw new Error('no answer')
+  return release
+}
+const headersOf = (release: Release) =>
+  'credential' in release ? (release.credential?.headers ?? null) : release.unavailable
+
+const HOUR = 3_600_000
+const tokens = (answer: (asked: RenewableSecret, count: number) => Promise<Renewed>) => {
+  const asked: RenewableSecret[] = []
+  const renew: Renew = ({ secret }) => answer(secret, asked.push(secret))
+  return { asked, renew }
+}
+const given = (accessToken: string, expiresAt: number): Renewed => ({
+  kind: 'renewed',
+  secret: {
+    kind: 'client_credentials',
+    clientId: 'gateway',
+    clientSecret: 'client-secret',
+    token: { accessToken, refreshToken: null, expiresAt, scope: null },
+  },
+  issuer: 'https://as.test',
+  scopes: ['a'],
+})
+const robot = async (of: TestCredentials) => {
+  return of.administration.setCredential({
+    server: 'robot',
+    user: null,
+    secret: { kind: 'client', clientId: 'gateway', value: 'client-secret' },
+  })
+}
+
 onEachDatabase((database) => {
   const opened: TestCredentials[] = []
   afterEach(async () => {
-    await Promise.all(opened.splice(0).map((one) => one.stop()))
+    await Promise.all(opened.splice(0).map(({ stop }) => stop()))
   })
   const open = async (options: Partial<TestCredentialOptions> = {}) => {
-    const one = await openTestCredentials(database().store, { declared: DECLARED, ...options })
-    opened.push(one)
-    return one
+    const here = await openTestCredentials(database().store, { declared: DECLARED, ...options })
+    opened.push(here)
+    return here
   }
   const user = async (name: string): Promise<string> => {
     await database().store.sql.query(
@@ -47,17 +84,6 @@ onEachDatabase((database) => {
   }
   const clean = () => database().store.sql.query('delete from credentials')
   afterEach(clean)
-  const one = async (
-    of: TestCredentials,
-    server: string,
-    who: string | null = null,
-  ): Promise<Release> => {
-    const [release] = await of.release([{ server, user: who }])
-    if (release === undefined) throw new Error('no answer')
-    return release
-  }
-  const headersOf = (release: Release) =>
-    'credential' in release ? (release.credential?.headers ?? null) : release.unavailable
 
   test('what is declared by nobody needs nothing', async () => {
     expect(await one(await open(), 'undeclared')).toEqual({ credential: null })
@@ -241,31 +267,6 @@ onEachDatabase((database) => {
   })
 
   describe('access tokens', () => {
-    const HOUR = 3_600_000
-    const tokens = (answer: (asked: RenewableSecret, count: number) => Promise<Renewed>) => {
-      const asked: RenewableSecret[] = []
-      const renew: Renew = ({ secret }) => answer(secret, asked.push(secret))
-      return { asked, renew }
-    }
-    const given = (accessToken: string, expiresAt: number): Renewed => ({
-      kind: 'renewed',
-      secret: {
-        kind: 'client_credentials',
-        clientId: 'gateway',
-        clientSecret: 'client-secret',
-        token: { accessToken, refreshToken: null, expiresAt, scope: null },
-      },
-      issuer: 'https://as.test',
-      scopes: ['a'],
-    })
-    const robot = async (of: TestCredentials) => {
-      return of.administration.setCredential({
-        server: 'robot',
-        user: null,
-        secret: { kind: 'client', clientId: 'gateway', value: 'client-secret' },
-      })
-    }
-
     test('500 calls at two PDPs fetch one token', async () => {
       const { asked, renew } = tokens(async (_, count) => {
         await sleep(200)
