@@ -10,6 +10,7 @@ const LINES_MAX = 400
 const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'schemas/': ['zod', 'schemas/'],
   'schemas/database/': ['drizzle-orm', 'schemas/'],
+  'schemas/dial.ts': ['ipaddr.js', 'node:dns', 'node:net', 'schemas/'],
   'schemas/ip-text.ts': ['node:net', 'schemas/'],
   'schemas/unreadable.ts': ['node:http', 'node:stream', 'schemas/'],
   'schemas/database/drizzle.config.ts': ['drizzle-kit'],
