@@ -66,6 +66,15 @@ export function saysPrivate(url: URL): boolean {
   return url.hostname === 'localhost' || literalKind(url) === 'private'
 }
 
+/** The origins of these URLs that may be private: of all, where the entry that states them says so, else of those that say it. */
+export function privateOrigins(
+  stated: readonly (string | undefined)[],
+  isPrivate: boolean,
+): string[] {
+  const urls = stated.map((text) => URL.parse(text ?? '')).filter((url) => url !== null)
+  return urls.filter((url) => isPrivate || saysPrivate(url)).map(({ origin }) => origin)
+}
+
 /**
  * Why `url` is not dialled, as far as it can be read in it; undefined: it is, where its name leads to what the rules
  * permit. An address written in it is judged here and nowhere else: node asks a lookup for names alone.
