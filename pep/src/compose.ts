@@ -26,8 +26,9 @@ import { createReviewed, type Reviewed } from './reviewed.ts'
 import { createServers, type Servers } from './servers.ts'
 import { createStreams, type Streams } from './streams.ts'
 import type { Env, Isolation, Surroundings } from './upstream/child.ts'
+import type { LookupPort } from './upstream/open-pool.ts'
 
-export type PepPorts = {
+export type PepPorts = LookupPort & {
   readonly pdp: PdpPort
   /** Under a role that may INSERT records; nothing else is asked of it. */
   readonly sql: Sql
@@ -79,6 +80,7 @@ export function createPep(ports: PepPorts): Pep {
     ...shared,
     bindings,
     streams,
+    lookup: ports.lookup,
     surroundings: surroundingsOf(ports),
     uuid,
     instance: uuid(),

@@ -1,6 +1,7 @@
 // Owns which servers this PEP serves and how each is reached, as the PDP's bundle says. Never
 // serves one it was not told of.
 import type { z } from 'zod'
+import { saysPrivate } from '../../schemas/dial.ts'
 import { type BindingKey, serversResponse, type Upstream } from '../../schemas/pep-api.ts'
 import { PDP_TIMEOUT_MS } from './limits.ts'
 import type { PdpPort } from './ports.ts'
@@ -8,6 +9,7 @@ import { ChannelServer, type ChannelServerPorts } from './upstream/channel-serve
 import { expandOrThrow } from './upstream/child.ts'
 import { childChannels } from './upstream/child-channel.ts'
 import { type HttpPorts, openHttpServer } from './upstream/http.ts'
+import type { HttpTarget } from './upstream/open-pool.ts'
 import { openSpawnedServer, type SpawnPorts } from './upstream/spawn.ts'
 import { sseChannels } from './upstream/sse-channel.ts'
 import type { UpstreamServer } from './upstream/upstream.ts'
@@ -109,10 +111,12 @@ function openServer(upstream: Upstream, ports: ServersPorts): Pick<Open, 'server
     const server = new ChannelServer(id, childChannels(upstream, ports), ports)
     return { server, started: Promise.resolve() }
   }
-  const connect = (url: URL): UpstreamServer =>
-    transport === 'sse'
-      ? new ChannelServer(id, sseChannels(id, url, ports.log), ports)
-      : openHttpServer(id, url, ports)
+  const connect = (url: URL): UpstreamServer => {
+    const target = targetOf(upstream, url)
+    return transport === 'sse'
+      ? new ChannelServer(id, sseChannels(id, target, ports), ports)
+      : openHttpServer(id, target, ports)
+  }
   if (command !== null) {
     const server = openSpawnedServer(upstream, connect, ports)
     return { server, started: server.started }
@@ -122,4 +126,9 @@ function openServer(upstream: Upstream, ports: ServersPorts): Pick<Open, 'server
     throw new Error(`server ${id}: \`url\` must be http or https`)
   }
   return { server: connect(url), started: Promise.resolve() }
+}
+
+/** What the PEP starts itself is on this machine; a URL of a private address says so itself; a name only by its setting. */
+function targetOf({ command, private: isPrivate }: Upstream, url: URL): HttpTarget {
+  return { url, mayBePrivate: command !== null || isPrivate === true || saysPrivate(url) }
 }

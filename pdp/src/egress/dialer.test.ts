@@ -71,7 +71,7 @@ test('what is never dialled is not dialled at a stated origin either', async () 
 
 test('a name that was public when it was last looked at is judged again where it leads now', async () => {
   leads = [['1.1.1.1', '127.0.0.1'], ['127.0.0.1']]
-  for (const _ of leads) {
+  for (const _ of [1, 2]) {
     expect(await failureOf([], `https://idp.test:${port}/`)).toEqual(refused(/private address/))
   }
 })
