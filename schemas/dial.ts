@@ -4,6 +4,7 @@ import { type LookupAddress, lookup as systemLookup } from 'node:dns'
 import { isIP, type LookupFunction } from 'node:net'
 import ipaddr from 'ipaddr.js'
 import { ipText } from './ip-text.ts'
+import type { Upstream } from './pep-api.ts'
 
 /** `never`: neither the Internet nor a private network, or where a cloud tells a machine its secrets. */
 export type AddressKind = 'public' | 'private' | 'never'
@@ -64,6 +65,15 @@ export function addressKind(text: string): AddressKind {
 /** Whether a URL says by itself that it leads to a private address: it is localhost, or that address is written in it. */
 export function saysPrivate(url: URL): boolean {
   return url.hostname === 'localhost' || literalKind(url) === 'private'
+}
+
+/** Of a server: what the PEP starts itself is on this machine, a URL of a private address says so, a name only by its setting. */
+export function serverRules(
+  { command, private: isPrivate }: Pick<Upstream, 'command' | 'private'>,
+  url: URL,
+): DialRules {
+  const mayBePrivate = command !== null || isPrivate === true || saysPrivate(url)
+  return { mayBePrivate, setting: '`private: true` in its server.yaml' }
 }
 
 /** The origins of these URLs that may be private: of all, where the entry that states them says so, else of those that say it. */

@@ -2,6 +2,7 @@
 // dev` do.
 import type { Hono } from 'hono'
 import type { Sql } from '../../schemas/database/sql.ts'
+import type { Lookup } from '../../schemas/dial.ts'
 import { BINDING_KEYS_MS } from '../../schemas/limits.ts'
 import { createApp, type PepEnv } from './app.ts'
 import { createDecide } from './decide.ts'
@@ -26,9 +27,8 @@ import { createReviewed, type Reviewed } from './reviewed.ts'
 import { createServers, type Servers } from './servers.ts'
 import { createStreams, type Streams } from './streams.ts'
 import type { Env, Isolation, Surroundings } from './upstream/child.ts'
-import type { LookupPort } from './upstream/open-pool.ts'
 
-export type PepPorts = LookupPort & {
+export type PepPorts = {
   readonly pdp: PdpPort
   /** Under a role that may INSERT records; nothing else is asked of it. */
   readonly sql: Sql
@@ -46,6 +46,8 @@ export type PepPorts = LookupPort & {
   readonly rules?: AddressRules
   /** Default: the peer of the socket. */
   readonly sourceOf?: SourceOf
+  /** How names of servers are resolved; default `dns.lookup`. */
+  readonly lookup?: Lookup
   /** Commands of servers are looked for here before PATH. */
   readonly binDirectory?: string
   /** What the servers this PEP starts are kept apart by (upstream/isolation.ts). */

@@ -1,7 +1,7 @@
 // Owns which servers this PEP serves and how each is reached, as the PDP's bundle says. Never
 // serves one it was not told of.
 import type { z } from 'zod'
-import { saysPrivate } from '../../schemas/dial.ts'
+import { type Lookup, serverRules } from '../../schemas/dial.ts'
 import { type BindingKey, serversResponse, type Upstream } from '../../schemas/pep-api.ts'
 import { PDP_TIMEOUT_MS } from './limits.ts'
 import type { PdpPort } from './ports.ts'
@@ -17,6 +17,8 @@ import type { UpstreamServer } from './upstream/upstream.ts'
 export type ServersPorts = SpawnPorts &
   HttpPorts &
   ChannelServerPorts & {
+    /** How names of servers are resolved; default `dns.lookup`. */
+    readonly lookup?: Lookup | undefined
     readonly pdp: PdpPort
     readonly onClosed: (id: string) => void
     readonly onKeys: (keys: readonly BindingKey[]) => void
@@ -111,24 +113,20 @@ function openServer(upstream: Upstream, ports: ServersPorts): Pick<Open, 'server
     const server = new ChannelServer(id, childChannels(upstream, ports), ports)
     return { server, started: Promise.resolve() }
   }
-  const connect = (url: URL): UpstreamServer => {
-    const target = targetOf(upstream, url)
-    return transport === 'sse'
-      ? new ChannelServer(id, sseChannels(id, target, ports), ports)
+  const connect = (target: HttpTarget): UpstreamServer =>
+    transport === 'sse'
+      ? new ChannelServer(id, sseChannels(id, target, ports.log), ports)
       : openHttpServer(id, target, ports)
+  const targetAt = (url: URL): HttpTarget => {
+    return { url, rules: { ...serverRules(upstream, url), lookup: ports.lookup } }
   }
   if (command !== null) {
-    const server = openSpawnedServer(upstream, connect, ports)
+    const server = openSpawnedServer(upstream, (url) => connect(targetAt(url)), ports)
     return { server, started: server.started }
   }
   const url = new URL(expandOrThrow(id, upstream.url ?? '', ports.surroundings.env))
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
     throw new Error(`server ${id}: \`url\` must be http or https`)
   }
-  return { server: connect(url), started: Promise.resolve() }
-}
-
-/** What the PEP starts itself is on this machine; a URL of a private address says so itself; a name only by its setting. */
-function targetOf({ command, private: isPrivate }: Upstream, url: URL): HttpTarget {
-  return { url, mayBePrivate: command !== null || isPrivate === true || saysPrivate(url) }
+  return { server: connect(targetAt(url)), started: Promise.resolve() }
 }

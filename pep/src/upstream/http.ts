@@ -22,11 +22,11 @@ import type { Log, Monotonic } from '../ports.ts'
 import type { RecordedCall } from '../record/record.ts'
 import type { Streams } from '../streams.ts'
 import { connectHttp } from './connect-http.ts'
-import { type HttpTarget, type LookupPort, openPool } from './open-pool.ts'
+import { type HttpTarget, openPool } from './open-pool.ts'
 import { faultOf, isLasting, streamAnswer } from './stream-answer.ts'
 import type { Sending, UpstreamServer } from './upstream.ts'
 
-export type HttpPorts = LookupPort & {
+export type HttpPorts = {
   readonly monotonic: Monotonic
   readonly bindings: Bindings
   readonly streams: Streams
@@ -46,9 +46,9 @@ type Exchange = {
 /** Connections are opened as they are needed. */
 export function openHttpServer(id: string, target: HttpTarget, ports: HttpPorts): UpstreamServer {
   const { url } = target
-  const pool = openPool(target, UPSTREAM_CONNECTIONS_MAX, ports)
+  const pool = openPool(target, UPSTREAM_CONNECTIONS_MAX)
   // What stays open has connections of its own: it never keeps a call waiting.
-  const lasting = openPool(target, STREAM_CONNECTIONS_MAX, ports)
+  const lasting = openPool(target, STREAM_CONNECTIONS_MAX)
   const path = `${url.pathname}${url.search}`
   const teller = createTeller(pool, path, ports.log)
   return {

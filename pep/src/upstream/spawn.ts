@@ -3,7 +3,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Pool } from 'undici'
-import { DialRefused } from '../../../schemas/dial.ts'
+import { DialRefused, serverRules } from '../../../schemas/dial.ts'
 import type { Upstream } from '../../../schemas/pep-api.ts'
 import { GatewayError } from '../gateway-error.ts'
 import {
@@ -15,10 +15,10 @@ import {
 import type { Log, Monotonic } from '../ports.ts'
 import { exitOf, expandOrThrow, type Surroundings, startServer, stopChild } from './child.ts'
 import { freePort } from './free-port.ts'
-import { type LookupPort, openPool } from './open-pool.ts'
+import { type HttpTarget, openPool } from './open-pool.ts'
 import type { UpstreamServer } from './upstream.ts'
 
-export type SpawnPorts = LookupPort & {
+export type SpawnPorts = {
   readonly monotonic: Monotonic
   readonly surroundings: Surroundings
   readonly log: Log
@@ -54,7 +54,7 @@ export function openSpawnedServer(
     const gone = exitOf(child)
     try {
       const url = urlOf(upstream, ports.surroundings, port)
-      await answering(url, gone, stopping.signal, ports)
+      await answering({ url, rules: serverRules(upstream, url) }, gone, stopping.signal)
       current = connect(url)
       if (hasStarted) ports.onRestarted(id)
       hasStarted = true
@@ -111,12 +111,11 @@ function urlOf(upstream: Upstream, { env }: Surroundings, port: number): URL {
  * dialled.
  */
 async function answering(
-  url: URL,
+  target: HttpTarget,
   gone: Promise<void>,
   stopped: AbortSignal,
-  ports: LookupPort,
 ): Promise<void> {
-  const pool = openPool({ url, mayBePrivate: true }, 1, ports)
+  const pool = openPool(target, 1)
   let ended = false
   void gone.then(() => {
     ended = true
@@ -124,7 +123,7 @@ async function answering(
   try {
     for (let waited = 0; waited < SPAWN_READY_TIMEOUT_MS; waited += SPAWN_POLL_MS) {
       if (ended || stopped.aborted) throw new Error('the process ended before it answered')
-      if (await answersAt(url, pool)) return
+      if (await answersAt(target.url, pool)) return
       await sleep(SPAWN_POLL_MS)
     }
     throw new Error(`nothing answered at its port within ${SPAWN_READY_TIMEOUT_MS} ms`)

@@ -12,17 +12,13 @@ import type { Log } from '../ports.ts'
 import { createSseReader, type SseEvent } from '../sse.ts'
 import type { Channel, ChannelKind, ChannelPorts } from './channel.ts'
 import { readObject } from './lines.ts'
-import { type HttpTarget, type LookupPort, openPool } from './open-pool.ts'
+import { type HttpTarget, openPool } from './open-pool.ts'
 import { faultOf } from './stream-answer.ts'
 
 /** `at` is the stream. */
-export function sseChannels(
-  server: string,
-  at: HttpTarget,
-  { log, lookup }: LookupPort & { readonly log: Log },
-): ChannelKind {
+export function sseChannels(server: string, at: HttpTarget, log: Log): ChannelKind {
   const { url } = at
-  const pool = openPool(at, UPSTREAM_CONNECTIONS_MAX, { lookup })
+  const pool = openPool(at, UPSTREAM_CONNECTIONS_MAX)
   return {
     isOwn: false,
     open: (ports) => openStream({ server, url, log, pool }, ports),
