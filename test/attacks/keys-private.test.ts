@@ -58,20 +58,21 @@ async function verdictOn(token: string, changes: object = {}): Promise<string> {
   const verified = judge.verifier.verifyAccessToken(token, judge.settings(changes))
   return verified.then(
     () => 'good',
-    (error: Error) => String((error.cause as Error).message),
+    (error: Error) => (error.cause as Error).message,
   )
 }
 
-describe('a discovery document that names', () => {
-  const naming = (uri: () => string) => {
-    idp.fault = (request, response) => {
-      if (!request.url?.endsWith('/openid-configuration')) return undefined
-      response.end(JSON.stringify({ issuer: idp.issuer, jwks_uri: uri() }))
-      return 'answered'
-    }
+/** The provider says that its keys are there. */
+const naming = (uri: () => string) => {
+  idp.fault = (request, response) => {
+    if (!request.url?.endsWith('/openid-configuration')) return undefined
+    response.end(JSON.stringify({ issuer: idp.issuer, jwks_uri: uri() }))
+    return 'answered'
   }
-  const elsewhere = () => `http://127.0.0.1:${portOf(keys)}/jwks`
+}
+const elsewhere = () => `http://127.0.0.1:${portOf(keys)}/jwks`
 
+describe('a discovery document that names', () => {
   test.each<{ name: string; uri: () => string; want: RegExp }>([
     { name: 'the origin of its issuer', uri: () => `${idp.issuer}/jwks`, want: /^good$/ },
     { name: 'another port of this machine', uri: elsewhere, want: /^127\.0\.0\.1:\d+ is not dialled over http/ },
@@ -95,12 +96,12 @@ describe('a discovery document that names', () => {
   })
 })
 
-describe('an issuer whose name leads to a private address', () => {
-  const at = () => ({ issuer: `https://idp.test:${portOf(wire)}` })
-  const tokenOf = async (issuer: string) => {
-    return await idp.sign({ ...decodeJwt(await idp.accessToken()), iss: issuer })
-  }
+const at = () => ({ issuer: `https://idp.test:${portOf(wire)}` })
+const tokenOf = async (issuer: string) => {
+  return await idp.sign({ ...decodeJwt(await idp.accessToken()), iss: issuer })
+}
 
+describe('an issuer whose name leads to a private address', () => {
   test('is not dialled', async () => {
     expect(await verdictOn(await tokenOf(at().issuer), at())).toMatch(/^idp\.test leads to a private address, which wants `private: true`/) // biome-ignore format: long
     expect(connections).toBe(0)

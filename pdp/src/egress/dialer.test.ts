@@ -91,12 +91,12 @@ test('a redirect is the answer, whatever the caller wants', async () => {
 
 test('an answer without an end is broken off', async () => {
   const answer = await dialer([named()])(`${named()}/flood`, {})
-  await expect(answer.text()).rejects.toThrow()
+  await expect(answer.text()).rejects.toThrow('terminated')
 })
 
 test('after it is closed nothing is dialled', async () => {
   const closed = openDialer({ lookup })
   await closed.close()
-  await expect(closed([named()])(named(), {})).rejects.toThrow()
+  await expect(closed([named()])(named(), {})).rejects.toThrow('fetch failed')
   expect(asked).toEqual([])
 })

@@ -36,7 +36,7 @@ export function openDialer({ lookup }: { readonly lookup?: Lookup } = {}): OpenD
     const refused = urlRefusal(target, rules)
     if (refused !== undefined) throw refused
     const guarded = { ...init, redirect: 'manual', dispatcher: agent } as SendInit
-    return (await send(target, guarded).catch(throwRefusal)) as unknown as Response
+    return await send(target, guarded).catch(throwRefusal)
   }
   const close = async (): Promise<void> => {
     await Promise.all([toPublic.agent.destroy(), toPrivate.agent.destroy()])

@@ -38,12 +38,13 @@ const log = pino(
   }),
 )
 
+const at = (id: string, url: string, more: Partial<Upstream> = {}): Upstream => {
+  return { ...httpUpstream(id, url), ...more }
+}
+
 beforeAll(async () => {
   server = await openTestUpstream('plain')
   const { port } = new URL(server.upstream.url ?? '')
-  const at = (id: string, url: string, more: Partial<Upstream> = {}): Upstream => {
-    return { ...httpUpstream(id, url), ...more }
-  }
   const sse = { transport: 'sse' } as const
   const own = { command: 'node', args: ['-e', 'setInterval(() => {}, 1000)'] }
   const pdp = createTestPdp([
