@@ -18,9 +18,9 @@ import { createDecide, type Decide } from './decide/decide.ts'
 import { createList } from './decide/list.ts'
 import { createSearch } from './decide/search.ts'
 import type { Decider } from './decider.ts'
+import type { Dialer } from './egress/dialer.ts'
 import { watchEvents } from './events.ts'
 import { type Identity, openIdentity } from './identity/identity.ts'
-import type { Fetch } from './identity/jwks.ts'
 import type { Peps } from './identity/peps.ts'
 import type { ResolveGrants } from './identity/resolve.ts'
 import { standingOf } from './identity/standing.ts'
@@ -51,7 +51,7 @@ export type PdpPorts = OperatorPorts & {
   readonly clock: Clock
   readonly random: Random
   /** How identity providers are reached. */
-  readonly fetch: Fetch
+  readonly dial: Dialer
   readonly log: Logger
 }
 
