@@ -142,10 +142,13 @@ async function merged(
   declaration: CredentialDeclaration | undefined,
 ): Promise<{ readonly secret: Secret }> {
   if (given.kind === 'bearer' || given.kind === 'basic') return { secret: given }
-  if (given.kind === 'client') return { secret: clientOf(given, declaration) }
+  const open = (it: CredentialRecord) => unseal(vaulting.ring, it.envelope, it)
+  if (given.kind === 'client') {
+    const needed = before !== undefined && given.clientId === undefined
+    return { secret: clientOf(given, declaration, needed ? await open(before) : undefined) }
+  }
   const { kind, name, value } = given
-  const held =
-    before?.kind === kind ? await unseal(vaulting.ring, before.envelope, before) : undefined
+  const held = before?.kind === kind ? await open(before) : undefined
   const values = held?.kind === kind ? held.values : {}
   return { secret: { kind, values: { ...values, [name]: value } } }
 }
@@ -153,9 +156,11 @@ async function merged(
 function clientOf(
   given: Extract<GivenSecret, { kind: 'client' }>,
   declaration: CredentialDeclaration | undefined,
+  held: Secret | undefined,
 ): Secret {
   const declared = declaration?.kind === 'oauth' ? declaration.clientId : undefined
-  const clientId = given.clientId ?? declared
+  const same = held !== undefined && 'clientId' in held ? held.clientId : undefined
+  const clientId = given.clientId ?? declared ?? same
   if (clientId === undefined) throw new Refused('say which client: --client <id>')
   if (declared !== undefined && declared !== clientId)
     throw new Refused(`server.yaml names the client ${declared}, not ${clientId}`)
