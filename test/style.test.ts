@@ -10,6 +10,7 @@ const LINES_MAX = 400
 const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'schemas/': ['zod', 'schemas/'],
   'schemas/database/': ['drizzle-orm', 'schemas/'],
+  'schemas/dial.ts': ['ipaddr.js', 'node:dns', 'node:net', 'schemas/'],
   'schemas/ip-text.ts': ['node:net', 'schemas/'],
   'schemas/unreadable.ts': ['node:http', 'node:stream', 'schemas/'],
   'schemas/database/drizzle.config.ts': ['drizzle-kit'],
@@ -22,6 +23,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'pdp/src/activation/': ['pino', 'node:timers', 'schemas/', 'pdp/src/activation/', 'pdp/src/authorize/', 'pdp/src/bundle/'],
   'pdp/src/bundle/': ['canonicalize', 'yaml', 'zod', 'node:crypto', 'node:fs', 'node:path', 'node:worker_threads', 'schemas/', 'pdp/src/authorize/', 'pdp/src/catalog/', 'pdp/src/engine/', 'pdp/src/threads/', 'pdp/src/bundle/'],
   'pdp/src/identity/': ['jose', 'node:crypto', 'zod', 'schemas/', 'pdp/src/bundle/findings.ts', 'pdp/src/bundle/yaml.ts', 'pdp/src/identity/'],
+  'pdp/src/egress/': ['undici', 'schemas/', 'pdp/src/egress/'],
   'pdp/src/keys/': ['node:crypto', 'node:fs', 'node:path', 'schemas/', 'pdp/src/keys/'],
   'pdp/src/ledger/': ['node:crypto', 'node:timers', 'schemas/', 'pdp/src/keys/', 'pdp/src/ledger/'],
   'pdp/src/routes/': ['hono', 'node:crypto', 'prom-client', 'rate-limiter-flexible', 'raw-body', 'zod', 'node:http', 'node:timers', 'schemas/', 'pdp/src/identity/refused.ts', 'pdp/src/routes/'],

@@ -7,20 +7,20 @@ import type { Activation } from './activation/activation.ts'
 import { startActivation } from './activation/activation.ts'
 import { bundleAdministration, bundleState } from './activation/state.ts'
 import { createApp } from './app.ts'
+import { joinCredentials } from './brokerage.ts'
 import type { Bundle } from './bundle/bundle.ts'
 import { type Catalog, openCatalog } from './catalog/catalog.ts'
-import { type Credentials, openCredentials } from './credentials/credentials.ts'
-import { openKeyRing } from './credentials/key-ring.ts'
-import { connectLink, linkTo } from './credentials/link.ts'
+import type { Credentials } from './credentials/credentials.ts'
+import { connectLink } from './credentials/link.ts'
 import { type AdvisePorts, createAdvise } from './decide/advise.ts'
 import { withWrongClock } from './decide/clock-fault.ts'
 import { createDecide, type Decide } from './decide/decide.ts'
 import { createList } from './decide/list.ts'
 import { createSearch } from './decide/search.ts'
 import type { Decider } from './decider.ts'
+import type { Dialer } from './egress/dialer.ts'
 import { watchEvents } from './events.ts'
 import { type Identity, openIdentity } from './identity/identity.ts'
-import type { Fetch } from './identity/jwks.ts'
 import type { Peps } from './identity/peps.ts'
 import type { ResolveGrants } from './identity/resolve.ts'
 import { standingOf } from './identity/standing.ts'
@@ -51,7 +51,7 @@ export type PdpPorts = OperatorPorts & {
   readonly clock: Clock
   readonly random: Random
   /** How identity providers are reached. */
-  readonly fetch: Fetch
+  readonly dial: Dialer
   readonly log: Logger
 }
 
@@ -97,7 +97,7 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
     onFailure: logged(log, 'what changed could not be told'),
   })
   await feed.start()
-  const credentials = await brokerOf(ports, { activation, feed, metrics })
+  const credentials = await joinCredentials(ports, { activation, feed, metrics })
   const core = decisionCore(ports, { activation, identity, ledger, metrics, credentials })
   const admin = administration(ports, { activation, bundles, credentials, ...identity })
   const operators = joinOperators(ports, { ...identity, ...ports, ledger })
@@ -114,10 +114,6 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
     ...hookRoutes({ secret: ports.webhookSecret, refresh: activation.refresh }),
     ...pepRoutes({
       ...core,
-      async sealOutcomes({ id, servers }, outcomes) {
-        await ledger.sealOutcomes(id, outcomes)
-        await credentials.noteOutcomes(servers, outcomes)
-      },
       ...catalog,
       servers: () => serversOf(bundle()),
       bindingKeys: (servers) => bindingKeys(keys.vault, servers, clock.now()),
@@ -138,15 +134,8 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
     bootstrap: operators.bootstrap,
     resolveGrants: resolver.resolveGrants,
     stop: () => {
-      const { lastRelease } = credentials
-      const ends = [
-        () => feed.stop(),
-        identity.lastUse.stop,
-        lastRelease.stop,
-        activation.stop,
-        ledger.close,
-      ]
-      return stopAll(events, [...ends, engine.stop])
+      const kept = [identity.lastUse.stop, credentials.lastRelease.stop, activation.stop]
+      return stopAll(events, [() => feed.stop(), ...kept, ledger.close, engine.stop])
     },
   }
 }
@@ -157,40 +146,6 @@ function whoMayCall(ports: PdpPorts, activation: Activation): Identity {
     settings: () => activation.active().bundle.identity,
     onFailure: logged(ports.log, 'the database did not say who may call'),
     onRefused: (error) => ports.log.info({ err: error }, 'an access token was not taken'),
-  })
-}
-
-type Brokered = {
-  readonly activation: Activation
-  readonly feed: Identity['feed']
-  readonly metrics: Metrics
-}
-
-/** The credential broker, with the keys it has now. Throws when they cannot be read. */
-async function brokerOf(
-  { store, keys, clock, random, publicUrl, log }: PdpPorts,
-  { activation, feed, metrics }: Brokered,
-): Promise<Credentials> {
-  return openCredentials({
-    store,
-    feed,
-    ring: await openKeyRing({ ...keys.keks, clock }),
-    clock,
-    random,
-    declarationOf: (server) => activation.active().bundle.servers.get(server)?.credential,
-    linkOf: (owner) => linkTo(publicUrl, owner),
-    renew: () => Promise.reject(new Error('no authorization server can be asked yet')),
-    onResult({ id, server, user }, result, error) {
-      metrics.countRenewal(result)
-      if (result !== 'renewed')
-        log.warn(
-          { credential: id, server, user, err: error },
-          `an access token was not renewed: ${result}`,
-        )
-    },
-    onFault: ({ id }, error) =>
-      log.error({ credential: id, err: error }, 'a credential cannot be decrypted'),
-    onFailure: logged(log, 'what is known of credentials could not be written'),
   })
 }
 
@@ -206,7 +161,8 @@ type Core = {
 function decisionCore(
   { store, clock }: PdpPorts,
   { activation, identity, ledger, metrics, credentials }: Core,
-): Pick<PepPorts, 'decide' | 'identify' | 'list'> & Pick<AccessPorts, 'advise' | 'search'> {
+): Pick<PepPorts, 'decide' | 'identify' | 'list' | 'sealOutcomes'> &
+  Pick<AccessPorts, 'advise' | 'search'> {
   const { feed, resolver, callers, lastUse } = identity
   const active = () =>
     feed.isClockWrong() ? withWrongClock(activation.active()) : activation.active()
@@ -225,6 +181,10 @@ function decisionCore(
   return {
     decide: counted(decide, metrics, clock),
     identify: callers.identify,
+    async sealOutcomes({ id, servers }, outcomes) {
+      await ledger.sealOutcomes(id, outcomes)
+      await credentials.noteOutcomes(servers, outcomes)
+    },
     list: createList({ active, resolveById: callers.resolveById, clock }),
     advise: createAdvise(core),
     search: createSearch(core),

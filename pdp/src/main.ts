@@ -10,6 +10,7 @@ import { answerUnreadable } from '../../schemas/unreadable.ts'
 import { createPdp, type Pdp } from './compose.ts'
 import { ConfigError, type PdpConfig } from './config.ts'
 import { openDecider } from './decider.ts'
+import { openDialer } from './egress/dialer.ts'
 import { bootstrapNotice } from './identity/bootstrap.ts'
 import { type LoginFile, readLoginFile } from './identity/login-file.ts'
 import { loadKeys } from './keys/keys.ts'
@@ -48,6 +49,7 @@ export async function startPdp(
       clock: systemClock,
       before: openBundles(store.sql, systemClock.now).lastFollowed,
     })
+    const dial = openDialer()
     const pdp = await createPdp({
       store,
       keys,
@@ -57,13 +59,14 @@ export async function startPdp(
       publicUrl: config.publicUrl ?? `http://${config.host}:${config.port}`,
       clock: systemClock,
       random: (bytes) => randomBytes(bytes),
-      fetch,
+      dial,
       log,
     })
     const closing: (() => Promise<void>)[] = []
     const stop = async (): Promise<void> => {
       await Promise.all(closing.map((end) => end()))
       await pdp.stop()
+      await dial.close()
     }
     const serve = async (): Promise<string> => {
       const listening = await listenAll(pdp.app.fetch, config, closing)

@@ -1,6 +1,7 @@
 // Owns the credential room of one PDP for tests: the real one over a real database, with an authorization server in the
 // test's hands.
 import { randomBytes } from 'node:crypto'
+import type { Release } from '../../pdp/src/credentials/broker.ts'
 import { type Credentials, openCredentials } from '../../pdp/src/credentials/credentials.ts'
 import { openKeyRing } from '../../pdp/src/credentials/key-ring.ts'
 import type { Renew } from '../../pdp/src/credentials/renewal.ts'
@@ -57,6 +58,17 @@ export async function openTestCredentials(
     onFailure: (error) => faults.push(String(error)),
   })
   return { ...credentials, results, faults, stop: () => feed.stop() }
+}
+
+/** What one call of this server for this person is sent with. */
+export async function releaseOne(
+  of: TestCredentials,
+  server: string,
+  user: string | null = null,
+): Promise<Release> {
+  const [release] = await of.release([{ server, user }])
+  if (release === undefined) throw new Error('no answer')
+  return release
 }
 
 const refuse: Renew = () => Promise.reject(new Error('this test has no authorization server'))

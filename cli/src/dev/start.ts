@@ -6,6 +6,7 @@ import { type Logger, pino } from 'pino'
 import { createPdp, type Pdp } from '../../../pdp/src/compose.ts'
 import { ConfigError } from '../../../pdp/src/config.ts'
 import { openDecider } from '../../../pdp/src/decider.ts'
+import { openDialer } from '../../../pdp/src/egress/dialer.ts'
 import { useNewKey } from '../../../pdp/src/keys/key-file.ts'
 import { createKeys, type Keys, loadKeys } from '../../../pdp/src/keys/keys.ts'
 import { readLogin, systemClock } from '../../../pdp/src/main.ts'
@@ -77,6 +78,8 @@ async function start(config: DevConfig, io: Terminal, ending: Ending): Promise<v
     known?.operator ?? formatToken('operator', randomBytes(TOKEN_RANDOM_BYTES), sha256)
   const { store, decider } = await openBoth(config, ending)
   const keys = await ensureKeys(join(config.home, 'keys'), config.credentialKeys)
+  const dial = openDialer()
+  ending.push(dial.close)
   const pdp = await createPdp({
     store,
     keys,
@@ -86,7 +89,7 @@ async function start(config: DevConfig, io: Terminal, ending: Ending): Promise<v
     publicUrl: pdpGate.url,
     clock: systemClock,
     random: (bytes) => randomBytes(bytes),
-    fetch,
+    dial,
     log: log.child({ service: 'pdp' }),
   })
   ending.push(pdp.stop)

@@ -253,7 +253,6 @@ function toRow(
   declaration: CredentialDeclaration | undefined,
 ): CredentialRow {
   const { id, server, user, names, version, issuer, scopes, envelope } = record
-  const instant = (date: Date | null): string | null => date?.toISOString() ?? null
   return {
     id,
     server,
@@ -270,4 +269,8 @@ function toRow(
     lastUsedAt: instant(record.lastUsed),
     key: envelope.kek,
   }
+}
+
+function instant(date: Date | null): string | null {
+  return date?.toISOString() ?? null
 }

@@ -75,7 +75,7 @@ export function openBroker(ports: BrokerPorts): Broker {
       }
       const found = await lookUp()
       return Promise.all(
-        needs.map((need, index) => {
+        needs.map(async (need, index) => {
           const declaration = declared[index]
           if (declaration === undefined) return NONE
           return releaseOne(ports, { need, declaration, found }, lookUp)

@@ -71,8 +71,8 @@ test('no character of it can be changed or left out', async () => {
   for (const one of spoilt) {
     const opened = await unseal(ring, one, about).catch(() => undefined)
     // The last character of a part may hold bits that no byte has: it may be another one, and say the same.
-    if (opened !== undefined) expect(opened).toEqual(secret)
-    else refused += 1
+    expect([undefined, JSON.stringify(secret)]).toContain(opened && JSON.stringify(opened))
+    if (opened === undefined) refused += 1
   }
   expect(refused).toBeGreaterThan(spoilt.length - 12)
 })

@@ -24,6 +24,8 @@ export function injectedBy(secret: Secret): Injected | undefined {
       return inAuthorization('Bearer', secret.token.accessToken, [secret.token.accessToken])
     case 'client':
       return undefined
+    default:
+      return secret satisfies never
   }
 }
 

@@ -60,10 +60,10 @@ export function openCredentialRows(sql: Sql) {
     byId: (id: string) => one(`select ${COLUMNS} from credentials where id = $1`, [id]),
     /** Version 1; undefined when its owner has one already, or is offboarded or unknown. */
     insert: (id: string, { server, user }: Owner, use: Use, now: Date, written: Written) =>
-      one(INSERT, [id, server, user, use, now, ...written_(written)]),
+      one(INSERT, [id, server, user, use, now, ...columnsOf(written)]),
     /** The next version; undefined when `before` is not the last one any more. */
     update: (before: Pick<CredentialRecord, 'id' | 'version'>, now: Date, written: Written) =>
-      one(UPDATE, [before.id, before.version, now, ...written_(written)]),
+      one(UPDATE, [before.id, before.version, now, ...columnsOf(written)]),
     remove: (id: string) => one(`delete from credentials where id = $1 returning ${COLUMNS}`, [id]),
     list: (filter: { server?: string | undefined; user?: string | undefined; after?: string | undefined; limit: number }) =>
       some(LIST, [filter.server ?? null, filter.user ?? null, filter.after ?? null, filter.limit]), // biome-ignore format: long
@@ -78,7 +78,7 @@ export function openCredentialRows(sql: Sql) {
   }
 }
 
-function written_({ kind, names, envelope, issuer, scopes, expires }: Written): unknown[] {
+function columnsOf({ kind, names, envelope, issuer, scopes, expires }: Written): unknown[] {
   const { sealed, dataKey, kek } = envelope
   return [kind, names, sealed, dataKey, kek, issuer ?? null, scopes ?? null, expires ?? null]
 }

@@ -66,8 +66,7 @@ test.each([
   { what: 'one key twice', text: `${one},${one}`, want: 'the same key twice' },
 ])('$what is refused, and not repeated', ({ text, want }) => {
   expect(() => parseKeks(text, 'the place')).toThrow(want)
-  const said = (() => { try { parseKeks(text, 'the place') } catch (error) { return String(error) } })()
-  expect(said).not.toContain(one.slice(0, 8))
+  expect(() => parseKeks(text, 'the place')).not.toThrow(one.slice(0, 8))
 }) // biome-ignore format: short
 
 test('a file that others can read is refused, and stays', async () => {

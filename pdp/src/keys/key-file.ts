@@ -100,7 +100,7 @@ function kekId(key: Uint8Array): string {
 async function writeKeks(directory: string, keks: readonly Kek[]): Promise<void> {
   const path = join(directory, CREDENTIAL_KEYS_FILE)
   const draft = `${path}.${process.pid}.new`
-  const text = keks.map(lineOf).join('')
+  const text = keks.map((kek) => lineOf(kek)).join('')
   try {
     await writeNew(draft, text)
     await rename(draft, path)
@@ -109,7 +109,11 @@ async function writeKeks(directory: string, keks: readonly Kek[]): Promise<void>
     throw error
   }
   const folder = await open(dirname(path), 'r')
-  await folder.sync().finally(() => folder.close())
+  try {
+    await folder.sync()
+  } finally {
+    await folder.close()
+  }
 }
 
 function isMissing(error: unknown): boolean {

@@ -44,7 +44,6 @@ const ROLES = ['admin', 'credential-admin'] as const
 export function credentialRoutes(ports: CredentialAdminPorts): GuardedRoute[] {
   const all = '/admin/v1/credentials'
   const at = `${all}/:id`
-  const change = <Route extends Omit<GuardedRoute, 'role'>>(route: Route) => ({ ...route, role: ROLES }) // biome-ignore format: short
   return [
     { method: 'GET', path: all, role: EVERY_ROLE, handler: list },
     { method: 'GET', path: `${all}/link`, role: EVERY_ROLE, handler: link },
@@ -106,6 +105,10 @@ export function credentialRoutes(ports: CredentialAdminPorts): GuardedRoute[] {
       }
     })
   }
+}
+
+function change(route: Omit<GuardedRoute, 'role'>): GuardedRoute {
+  return { ...route, role: ROLES }
 }
 
 /** As readBody; zod says what is wrong with a text, never the text. */
