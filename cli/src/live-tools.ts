@@ -164,7 +164,7 @@ async function open(server: string, file: ServerFile, env: Env): Promise<Opened>
   const preload = new URL('../../pep/src/upstream/preload.mjs', import.meta.url)
   const isolation = await isolationOf(env)
   const command = expanded(() =>
-    commandOf(upstream, { env: known, binDirectory, preload, isolation }, port),
+    commandOf(upstream, { env: known, binDirectory, preload, isolation }, { port }),
   )
   if (command.cwd !== undefined && !(await isDirectory(command.cwd))) {
     throw new CommandError(`\`cwd\` of server ${server} is not a directory: ${command.cwd}`, {

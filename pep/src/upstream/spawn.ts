@@ -47,7 +47,7 @@ export function openSpawnedServer(
 
   const runOnce = async (): Promise<void> => {
     const port = await freePort()
-    child = await startServer(upstream, ports.surroundings, port)
+    child = await startServer(upstream, ports.surroundings, { port })
     logOutput(child, id, ports.log)
     const gone = exitOf(child)
     try {

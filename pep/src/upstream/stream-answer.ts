@@ -119,6 +119,11 @@ function isRefusal(error: unknown): boolean {
   return error instanceof GatewayError
 }
 
+/** HTTP status that is why; 0 where it is another thing. */
+export function statusOf(cause: unknown): number {
+  return cause instanceof GatewayError ? cause.upstreamStatus : 0
+}
+
 /** Why an answer broke off. */
 export function faultOf(cause: unknown): GatewayError['code'] {
   if (cause instanceof GatewayError) return cause.code
