@@ -51,15 +51,15 @@ test.each(FORMS)('$name is found with every character escaped', ({ form }) => {
 })
 
 test.each(FORMS)('$name is masked in plain text, however it is cut', ({ form }) => {
-  const text = `one ${form} two ${form} three`
+  const text = `one ${form} two ${form} three\n`
   for (let cut = 0; cut <= text.length; cut += 1) {
-    const stream = createTextMask(masker)
-    const masked = stream.push(text.slice(0, cut)) + stream.push(text.slice(cut)) + stream.end()
+    const push = createTextMask(masker)
+    const masked = push(text.slice(0, cut)) + push(text.slice(cut))
     expect(masked).toBe(masker.mask(text))
-    expect(masked).toMatch(/^one .*masked.* two .*masked.* three$/)
+    expect(masked).toMatch(/^one .*masked.* two .*masked.* three\n$/)
   }
-  const stream = createTextMask(masker)
-  expect([...text].map(stream.push).join('') + stream.end()).toBe(masker.mask(text))
+  const push = createTextMask(masker)
+  expect([...text].map(push).join('')).toBe(masker.mask(text))
 })
 
 describe('what is not the secret', () => {
@@ -99,9 +99,8 @@ test.each([
   )
 })
 
-test('a stream that ends within a secret ends with the mask', () => {
-  const stream = createTextMask(masker)
-  expect(stream.push(`said ${SECRET.slice(0, -1)}`) + stream.end()).toBe(`said ${MASK}`)
+test('of a stream that ends within a secret nothing of that is said', () => {
+  expect(createTextMask(masker)(`said ${SECRET.slice(0, -1)}`)).toBe('said ')
 })
 
 test('any secret, anywhere, in any form, comes out masked; any other text as it was', () => {

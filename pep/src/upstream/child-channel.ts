@@ -100,7 +100,7 @@ function maskOutput(credential: Credential | undefined, onOutput: Output): Outpu
   if (credential === undefined) return onOutput
   const mask = createTextMask(credential.masker())
   return (text) => {
-    const masked = mask.push(text)
+    const masked = mask(text)
     if (masked !== '') onOutput(masked)
   }
 }
