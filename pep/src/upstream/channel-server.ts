@@ -12,6 +12,7 @@ import type { ChannelKind } from './channel.ts'
 import { ChannelSession } from './channel-session.ts'
 import { connectChannel } from './connect-channel.ts'
 import { type AnswerPorts, answerOfSession } from './session-answer.ts'
+import { statusOf } from './stream-answer.ts'
 import type { Connection, Sending, UpstreamServer } from './upstream.ts'
 
 export type ChannelServerPorts = AnswerPorts & {
@@ -52,7 +53,13 @@ export class ChannelServer implements UpstreamServer {
       sending.onEnded(NOTHING_SENT)
       return { status: 400, headers: {}, body: null }
     }
-    return this.#handle(call, sending)
+    try {
+      return await this.#handle(call, sending)
+    } catch (error) {
+      const status = statusOf(error)
+      if (status !== 0) sending.onEnded({ result: 'failed', status, isError: true, bytes: 0 })
+      throw error
+    }
   }
 
   readonly connect = async (call: RecordedCall): Promise<Connection> => {

@@ -48,7 +48,8 @@ export function openSpawnedServer(
   const runOnce = async (): Promise<void> => {
     const port = await freePort()
     child = await startServer(upstream, ports.surroundings, { port })
-    logOutput(child, id, ports.log)
+    if (upstream.credential === undefined) logOutput(child, id, ports.log)
+    else discardOutput(child)
     const gone = exitOf(child)
     try {
       const url = urlOf(upstream, ports.surroundings, port)
@@ -122,6 +123,11 @@ async function answering(url: URL, gone: Promise<void>, stopped: AbortSignal): P
     await sleep(SPAWN_POLL_MS)
   }
   throw new Error(`nothing answered at its port within ${SPAWN_READY_TIMEOUT_MS} ms`)
+}
+
+/** It may write down the headers it gets, and whose they were cannot be told from its output. */
+function discardOutput({ stdout, stderr }: ChildProcess): void {
+  for (const stream of [stdout, stderr]) stream?.resume()
 }
 
 function logOutput({ stdout, stderr }: ChildProcess, server: string, log: Log): void {
