@@ -121,6 +121,7 @@ export function createPep(ports: PepPorts): Pep {
     ...shared,
     uuid,
     isReviewed: reviewed.isReviewed,
+    credentialOf: servers.credentialOf,
     serverOf: servers.of,
     permit: (inbound) => permit(enforcement, inbound),
   })

@@ -14,7 +14,6 @@ import type { Monotonic, Uuid } from './ports.ts'
 import type { IsRevoked, RecordedCall, RecordVerdict, Settled } from './record/record.ts'
 import { denied } from './refuse.ts'
 import type { Reporter } from './report.ts'
-import type { Caller } from './reviewed.ts'
 import { subscribedTo, subscribedUris, subscribing } from './subscription.ts'
 import type { Ended, UpstreamServer } from './upstream/upstream.ts'
 
@@ -30,7 +29,7 @@ export type EnforcePorts = {
   readonly forget: (token: string) => void
   readonly serverOf: (id: string) => UpstreamServer | undefined
   /** Fingerprint of a tool's definition as the server serves it to this caller now. */
-  readonly definitionOf: (caller: Caller, tool: string) => Promise<string | null> | string | null
+  readonly definitionOf: (caller: Inbound, tool: string) => Promise<string | null> | string | null
   /** An answer of this server held the credential it was sent; it was masked. */
   readonly onEchoed: (server: string) => void
   readonly passage: Omit<PassagePorts, 'ask'>

@@ -109,6 +109,13 @@ export const DISCOVERY_COOLDOWN_MS = 5_000
 export const DISCOVERY_WAIT_MS = 1_000
 export const DISCOVERY_PAGES_MAX = 64
 export const DISCOVERY_TOOLS_MAX = TOOLS_MAX
+/**
+ * Looks at one server as its callers see it: how long what one saw is taken for what its caller is shown, how many at
+ * once, and callers of whom it is remembered when.
+ */
+export const CALLER_LOOK_INTERVAL_MS = 5 * 60_000
+export const CALLER_LOOKS_AT_ONCE_MAX = 16
+export const CALLERS_LOOKED_FOR_MAX = 16_384
 /** Characters of definitions that fingerprints are remembered by, of one server. */
 export const FINGERPRINTS_LENGTH_MAX = 8 * 1024 * 1024
 /**
