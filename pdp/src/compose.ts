@@ -9,12 +9,15 @@ import { bundleAdministration, bundleState } from './activation/state.ts'
 import { createApp } from './app.ts'
 import type { Bundle } from './bundle/bundle.ts'
 import { type Catalog, openCatalog } from './catalog/catalog.ts'
+import { type Connections, joinConnecting } from './connecting.ts'
+import { openDiscover } from './credentials/oauth/discover.ts'
 import { type AdvisePorts, createAdvise } from './decide/advise.ts'
 import { withWrongClock } from './decide/clock-fault.ts'
 import { createDecide, type Decide } from './decide/decide.ts'
 import { createList } from './decide/list.ts'
 import { createSearch } from './decide/search.ts'
 import type { Decider } from './decider.ts'
+import type { Dialer } from './egress/dialer.ts'
 import { watchEvents } from './events.ts'
 import { type Identity, openIdentity } from './identity/identity.ts'
 import type { Fetch } from './identity/jwks.ts'
@@ -49,6 +52,12 @@ export type PdpPorts = OperatorPorts & {
   readonly random: Random
   /** How identity providers are reached. */
   readonly fetch: Fetch
+  /** How authorization servers are reached. */
+  readonly dial?: Dialer
+  /** Of the web client of the login file. */
+  readonly webClientSecret?: string | undefined
+  /** Undefined: no account can be connected here. */
+  readonly connections?: Connections
   readonly log: Logger
 }
 
@@ -106,6 +115,7 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
     ...accessRoutes({ ...core, publicUrl: ports.publicUrl }),
     ...adminRoutes(admin, operators.guard.record),
     ...operators.routes,
+    ...connecting(ports, identity, operators),
     ...toolRoutes(catalog),
     ...hookRoutes({ secret: ports.webhookSecret, refresh: activation.refresh }),
     ...pepRoutes({
@@ -135,6 +145,14 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
       return stopAll(events, [...ends, engine.stop])
     },
   }
+}
+
+function connecting(ports: PdpPorts, identity: Identity, operators: Operators): GuardedRoute[] {
+  const { connections, dial, login, webClientSecret } = ports
+  if (connections === undefined || dial === undefined) return []
+  const discover = openDiscover({ dial, clock: ports.clock })
+  const { failures } = operators.guard
+  return joinConnecting({ ...ports, ...identity, connections, discover, login, webClientSecret, failures }) // biome-ignore format: long
 }
 
 function whoMayCall(ports: PdpPorts, activation: Activation): Identity {

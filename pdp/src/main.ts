@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { readFile, rm } from 'node:fs/promises'
 import type { Server } from 'node:http'
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { createAdaptorServer, type ServerType } from '@hono/node-server'
 import { type DestinationStream, pino } from 'pino'
 import type { Clock } from '../../schemas/ports.ts'
@@ -53,6 +53,7 @@ export async function startPdp(
       keys,
       decider,
       login,
+      webClientSecret: await readWebClientSecret(login, config.loginFile),
       webhookSecret: config.bundle.webhookSecret,
       publicUrl: config.publicUrl ?? `http://${config.host}:${config.port}`,
       clock: systemClock,
@@ -93,6 +94,22 @@ async function readLogin(path: string | undefined): Promise<LoginFile | undefine
   } catch (cause) {
     throw new ConfigError(`CEDARGATE_LOGIN_FILE: ${(cause as Error).message}`, { cause })
   }
+}
+
+/** A relative path lies beside the login file. */
+async function readWebClientSecret(
+  login: LoginFile | undefined,
+  loginPath = '',
+): Promise<string | undefined> {
+  const named = login?.web?.clientSecretFile
+  if (named === undefined) return undefined
+  const text = await readFile(resolve(dirname(loginPath), named), 'utf8').catch(
+    (cause: unknown) => {
+      const message = `\`web.clientSecretFile\` ${named} of CEDARGATE_LOGIN_FILE cannot be read`
+      throw new ConfigError(message, { cause })
+    },
+  )
+  return text.trim()
 }
 
 /** Order: only once the PDP listens, because the token is shown this once. */
