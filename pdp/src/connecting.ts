@@ -3,11 +3,8 @@ import type { Logger } from 'pino'
 import type { Sql } from '../../schemas/database/sql.ts'
 import type { Clock, Random } from '../../schemas/ports.ts'
 import { type ClientStore, clientDocument, createClientFor } from './credentials/oauth/client.ts'
-import {
-  type ConnectPorts,
-  createConnect,
-  type SignedInPerson,
-} from './credentials/oauth/connect.ts'
+import { createConnect } from './credentials/oauth/connect.ts'
+import type { ConnectPorts, SignedInPerson } from './credentials/oauth/connect-ports.ts'
 import { ConnectRefused } from './credentials/oauth/connect-refused.ts'
 import type { Discover } from './credentials/oauth/discover.ts'
 import { type IdpSignIn, openIdpSignIn } from './credentials/oauth/idp-sign-in.ts'

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { readFile, rm } from 'node:fs/promises'
 import type { Server } from 'node:http'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, isAbsolute, join } from 'node:path'
 import { createAdaptorServer, type ServerType } from '@hono/node-server'
 import { type DestinationStream, pino } from 'pino'
 import type { Clock } from '../../schemas/ports.ts'
@@ -103,12 +103,11 @@ async function readWebClientSecret(
 ): Promise<string | undefined> {
   const named = login?.web?.clientSecretFile
   if (named === undefined) return undefined
-  const text = await readFile(resolve(dirname(loginPath), named), 'utf8').catch(
-    (cause: unknown) => {
-      const message = `\`web.clientSecretFile\` ${named} of CEDARGATE_LOGIN_FILE cannot be read`
-      throw new ConfigError(message, { cause })
-    },
-  )
+  const path = isAbsolute(named) ? named : join(dirname(loginPath), named)
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+    const message = `\`web.clientSecretFile\` ${named} of CEDARGATE_LOGIN_FILE cannot be read`
+    throw new ConfigError(message, { cause })
+  })
   return text.trim()
 }
 

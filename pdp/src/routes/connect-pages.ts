@@ -3,7 +3,7 @@
 import { hash } from 'node:crypto'
 import type { Context } from 'hono'
 import { html, raw } from 'hono/html'
-import type { Connected, Consent } from '../credentials/oauth/connect.ts'
+import type { Connected, Consent } from '../credentials/oauth/connect-ports.ts'
 
 const STYLE = `body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem;color:#1a1a1a;background:#fff}
 dt{font-weight:600;margin-top:.75rem}dd{margin:0;overflow-wrap:anywhere}button{font:inherit;padding:.5rem 1rem;margin-top:1.5rem}

@@ -1,11 +1,9 @@
 // Owns the pages by which somebody connects an account: cookies, forms and redirects around connect.ts. Never decides who
 // may, and none of its addresses gives anybody anything.
 import type { Context } from 'hono'
-import { deleteCookie, getCookie, setCookie } from 'hono/cookie'
 import { connectQuery } from '../../../schemas/credentials-api.ts'
-import { CONNECT_LIFETIME_MS } from '../../../schemas/limits.ts'
-import type { Connect } from '../credentials/oauth/connect.ts'
-import { ConnectRefused } from '../credentials/oauth/connect-refused.ts'
+import type { Connect } from '../credentials/oauth/connect-ports.ts'
+import { ConnectRefused, notFromOurPage } from '../credentials/oauth/connect-refused.ts'
 import { withBody } from './body.ts'
 import {
   connectedPage,
@@ -16,6 +14,7 @@ import {
 } from './connect-pages.ts'
 import type { Failures } from './failures.ts'
 import type { GuardedRoute, PdpEnv } from './roles.ts'
+import { stepCookie } from './step-cookie.ts'
 
 export type ConnectPorts = {
   readonly connect: Connect
@@ -25,16 +24,11 @@ export type ConnectPorts = {
   readonly clientDocument: object
 }
 
-const COOKIE = 'cedargate-connect'
 const FORM_BYTES_MAX = 4 * 1024
 
 export function connectRoutes(ports: ConnectPorts): GuardedRoute[] {
   const { connect, publicUrl, failures } = ports
-  const { origin: own, protocol } = new URL(publicUrl)
-  const isHttps = protocol === 'https:'
-  const attributes = isHttps
-    ? ({ path: '/', secure: true, prefix: 'host' } as const)
-    : { path: '/' }
+  const { keep, held, take } = stepCookie(publicUrl)
   return [
     { method: 'GET', path: '/connect/:server', role: 'anyone', handler: paged(start) },
     { method: 'GET', path: '/oauth/signed-in', role: 'anyone', handler: paged(signedIn) },
@@ -71,8 +65,8 @@ export function connectRoutes(ports: ConnectPorts): GuardedRoute[] {
   }
 
   async function signedIn(c: Context<PdpEnv>): Promise<Response> {
-    const held = take(c)
-    keep(c, (await connect.signedIn(queryOf(c), held)).cookie)
+    const { cookie } = await connect.signedIn(queryOf(c), take(c))
+    keep(c, cookie)
     return c.redirect(`${publicUrl}/oauth/consent`, 303)
   }
 
@@ -81,8 +75,7 @@ export function connectRoutes(ports: ConnectPorts): GuardedRoute[] {
   }
 
   async function agree(c: Context<PdpEnv>): Promise<Response> {
-    if (!isOwnForm(c))
-      throw new ConnectRefused(403, 'this was not sent from the page of the gateway', true)
+    if (!isOwnForm(c, new URL(publicUrl).origin)) throw notFromOurPage()
     const csrf = new URLSearchParams(c.get('body').toString('utf8')).get('csrf') ?? undefined
     const { url, host, cookie } = await connect.agree(csrf, held(c))
     keep(c, cookie)
@@ -96,32 +89,16 @@ export function connectRoutes(ports: ConnectPorts): GuardedRoute[] {
   function document(c: Context<PdpEnv>): Response {
     return c.json(ports.clientDocument)
   }
+}
 
-  /** Browsers say where a form was sent from; one that says neither is none. `Origin: null` is our own no-referrer. */
-  function isOwnForm(c: Context<PdpEnv>): boolean {
-    const site = c.req.header('sec-fetch-site')
-    const origin = c.req.header('origin')
-    const isForm = c.req.header('content-type')?.startsWith('application/x-www-form-urlencoded')
-    const isForeign = origin !== undefined && origin !== 'null' && origin !== own
-    const isOwn = site === undefined ? origin === own : site === 'same-origin'
-    return isForm === true && isOwn && !isForeign
-  }
-
-  function keep(c: Context<PdpEnv>, cookie: string): void {
-    const maxAge = CONNECT_LIFETIME_MS / 1_000
-    setCookie(c, COOKIE, cookie, { ...attributes, httpOnly: true, sameSite: 'Lax', maxAge })
-  }
-
-  function held(c: Context<PdpEnv>): string | undefined {
-    return isHttps ? getCookie(c, COOKIE, 'host') : getCookie(c, COOKIE)
-  }
-
-  /** What this step was for is over, however it ends. */
-  function take(c: Context<PdpEnv>): string | undefined {
-    const cookie = held(c)
-    deleteCookie(c, COOKIE, attributes)
-    return cookie
-  }
+/** Browsers say where a form was sent from; one that says neither is none. `Origin: null` is our own no-referrer. */
+function isOwnForm(c: Context<PdpEnv>, own: string): boolean {
+  const site = c.req.header('sec-fetch-site')
+  const origin = c.req.header('origin')
+  const isForm = c.req.header('content-type')?.startsWith('application/x-www-form-urlencoded')
+  const isForeign = origin !== undefined && origin !== 'null' && origin !== own
+  const isOwn = site === undefined ? origin === own : site === 'same-origin'
+  return isForm === true && isOwn && !isForeign
 }
 
 function queryOf(c: Context): string {

@@ -12,3 +12,13 @@ export class ConnectRefused extends Error {
     this.isFailure = isFailure
   }
 }
+
+export function tooOld(): ConnectRefused {
+  const why =
+    'this page was not asked for in this browser, or too long ago, or twice; open the link anew'
+  return new ConnectRefused(400, why, true)
+}
+
+export function notFromOurPage(): ConnectRefused {
+  return new ConnectRefused(403, 'this was not sent from the page of the gateway', true)
+}

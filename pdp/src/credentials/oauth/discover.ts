@@ -117,7 +117,7 @@ async function askServer(raw: Fetch, reach: Fetch, target: OauthTarget): Promise
       assertSafe(resourceMetadataUrl.href, statedOrigins(target), '`resource_metadata`')
     const found = await discoverOAuthProtectedResourceMetadata(
       serverUrl,
-      { ...(resourceMetadataUrl === undefined ? {} : { resourceMetadataUrl }) },
+      resourceMetadataUrl === undefined ? {} : { resourceMetadataUrl },
       fetchOf(reach),
     )
     const { resource, authorization_servers: [issuer] = [], scopes_supported: scopes } = found
@@ -168,8 +168,12 @@ export function assertCodeFlow(metadata: ServerMetadata): void {
 }
 
 export function withTimeout(reach: Fetch): Fetch {
-  const signal = () => AbortSignal.timeout(TOKEN_REQUEST_TIMEOUT_MS)
-  return (url, init) => reach(url, { ...init, signal: init.signal ?? signal() })
+  return (url, init) => {
+    return reach(url, {
+      ...init,
+      signal: init.signal ?? AbortSignal.timeout(TOKEN_REQUEST_TIMEOUT_MS),
+    })
+  }
 }
 
 /** As the SDK calls it. */
