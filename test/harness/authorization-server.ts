@@ -1,9 +1,10 @@
 // Owns a real OAuth authorization server for tests (oidc-provider, on loopback http), as MCP servers name one: resource
 // indicators, client metadata documents, registration, rotated refresh tokens. It lies, waits and fails as a test says.
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer, IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createLocalJWKSet, type JWTPayload, jwtVerify } from 'jose'
 import { type AdapterFactory, type Configuration, Provider } from 'oidc-provider'
+import { sleep } from './command.ts'
 import { close, finishInteraction, makeKeys, withoutConsent } from './idp.ts'
 import { type Browser, openBrowser } from './idp-browser.ts'
 import { memoryStorage } from './idp-storage.ts'
@@ -56,7 +57,7 @@ export async function startAuthorizationServer(): Promise<AuthorizationServer> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   const keys = await makeKeys(1)
-  const keySet = createLocalJWKSet({ keys })
+  const keySet = createLocalJWKSet({ keys: keys.map(({ d: _private, ...open }) => open) })
   const storage = forgetful(memoryStorage())
   const it: AuthorizationServer = {
     issuer,
@@ -94,7 +95,7 @@ async function answer(
   it.asked.push(`${request.method} ${path}`)
   if (it.mounted !== undefined && /^\/(mcp|\.well-known\/oauth-protected-resource)/.test(path))
     return it.mounted(request, response)
-  if (path === '/token') await noteTokenRequest(it, request)
+  const asked = path === '/token' ? await noteTokenRequest(it, request) : request
   if (it.fault?.(request, response) === 'answered') return
   const isTruth = request.headers['x-test-truth'] !== undefined
   if (/^\/\.well-known\/o/.test(path) && Object.keys(it.lie).length > 0 && !isTruth) {
@@ -104,18 +105,25 @@ async function answer(
     return
   }
   const finish = path.startsWith('/interaction/') ? finishInteraction(provider) : undefined
-  await (finish ?? provider.callback())(request, response)
+  await (finish ?? provider.callback())(asked, response)
 }
 
-async function noteTokenRequest(it: AuthorizationServer, request: IncomingMessage): Promise<void> {
+/** Answers the request again, for its body was read. */
+async function noteTokenRequest(
+  it: AuthorizationServer,
+  request: IncomingMessage,
+): Promise<IncomingMessage> {
   const chunks: Buffer[] = []
   for await (const chunk of request) chunks.push(chunk as Buffer)
-  const text = Buffer.concat(chunks).toString()
-  const form = new URLSearchParams(text)
+  const body = Buffer.concat(chunks)
+  const form = new URLSearchParams(body.toString())
   it.tokenRequests.push({ form, authorization: request.headers.authorization })
-  // The provider takes a body that was read before it.
-  Object.assign(request, { body: Object.fromEntries(form) })
-  await new Promise((resolve) => setTimeout(resolve, it.tokenDelayMs))
+  await sleep(it.tokenDelayMs)
+  const { method, url, headers } = request
+  const again = Object.assign(new IncomingMessage(request.socket), { method, url, headers })
+  again.push(body)
+  again.push(null)
+  return again
 }
 
 function configuration(

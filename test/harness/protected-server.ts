@@ -1,6 +1,6 @@
 // Owns an MCP server for tests that demands access tokens of authorization-server.ts: 401 with a challenge, and the metadata
 // of RFC 9728. Behind it stands the plain server of upstream.ts.
-import { createServer, type IncomingMessage, request as send, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse, request as send } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { AuthorizationServer } from './authorization-server.ts'
 import { close } from './idp.ts'

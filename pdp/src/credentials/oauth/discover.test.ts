@@ -2,9 +2,15 @@
 // and where it may lead.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { OAUTH_ANSWER_BYTES_MAX, OAUTH_METADATA_AGE_MS_MAX } from '../../../../schemas/limits.ts'
-import { type AuthorizationServer, startAuthorizationServer } from '../../../../test/harness/authorization-server.ts'
+import {
+  type AuthorizationServer,
+  startAuthorizationServer,
+} from '../../../../test/harness/authorization-server.ts'
 import { type Dialed, loopbackDialer } from '../../../../test/harness/dial.ts'
-import { type ProtectedServer, startProtectedServer } from '../../../../test/harness/protected-server.ts'
+import {
+  type ProtectedServer,
+  startProtectedServer,
+} from '../../../../test/harness/protected-server.ts'
 import { type OauthTarget, openDiscover } from './discover.ts'
 
 let as: AuthorizationServer
@@ -21,7 +27,8 @@ beforeAll(async () => {
 })
 afterAll(() => Promise.all([server.stop(), apart.stop(), as.stop()]))
 
-const challenge = () => `resource_metadata="${as.issuer}/.well-known/oauth-protected-resource/mcp", scope="read"`
+const challenge = () =>
+  `resource_metadata="${as.issuer}/.well-known/oauth-protected-resource/mcp", scope="read"`
 beforeEach(() => {
   dialed = []
   nowMs = 0
