@@ -1,6 +1,6 @@
 // Owns a real OAuth authorization server for tests (oidc-provider, on loopback http), as MCP servers name one: resource
 // indicators, client metadata documents, registration, rotated refresh tokens. It lies, waits and fails as a test says.
-import { createServer, IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createLocalJWKSet, type JWTPayload, jwtVerify } from 'jose'
 import { type AdapterFactory, type Configuration, Provider } from 'oidc-provider'
@@ -95,7 +95,7 @@ async function answer(
   it.asked.push(`${request.method} ${path}`)
   if (it.mounted !== undefined && /^\/(mcp|\.well-known\/oauth-protected-resource)/.test(path))
     return it.mounted(request, response)
-  const asked = path === '/token' ? await noteTokenRequest(it, request) : request
+  if (path === '/token') await noteTokenRequest(it, request)
   if (it.fault?.(request, response) === 'answered') return
   const isTruth = request.headers['x-test-truth'] !== undefined
   if (/^\/\.well-known\/o/.test(path) && Object.keys(it.lie).length > 0 && !isTruth) {
@@ -105,25 +105,23 @@ async function answer(
     return
   }
   const finish = path.startsWith('/interaction/') ? finishInteraction(provider) : undefined
-  await (finish ?? provider.callback())(asked, response)
+  await (finish ?? provider.callback())(request, response)
 }
 
-/** Answers the request again, for its body was read. */
-async function noteTokenRequest(
-  it: AuthorizationServer,
-  request: IncomingMessage,
-): Promise<IncomingMessage> {
+/** Looks at what the parser pushes, so that the provider still reads it. */
+async function noteTokenRequest(it: AuthorizationServer, request: IncomingMessage): Promise<void> {
   const chunks: Buffer[] = []
-  for await (const chunk of request) chunks.push(chunk as Buffer)
-  const body = Buffer.concat(chunks)
-  const form = new URLSearchParams(body.toString())
+  const push = request.push.bind(request)
+  await new Promise<void>((resolve) => {
+    request.push = (chunk: Buffer | null) => {
+      if (chunk === null) resolve()
+      else chunks.push(chunk)
+      return push(chunk)
+    }
+  })
+  const form = new URLSearchParams(Buffer.concat(chunks).toString())
   it.tokenRequests.push({ form, authorization: request.headers.authorization })
   await sleep(it.tokenDelayMs)
-  const { method, url, headers } = request
-  const again = Object.assign(new IncomingMessage(request.socket), { method, url, headers })
-  again.push(body)
-  again.push(null)
-  return again
 }
 
 function configuration(
