@@ -96,7 +96,7 @@ async function answer(
   if (it.mounted !== undefined && /^\/(mcp|\.well-known\/oauth-protected-resource)/.test(path))
     return it.mounted(request, response)
   if (path === '/token') await noteTokenRequest(it, request)
-  if (it.fault?.(request, response) === 'answered') return
+  if (response.destroyed || it.fault?.(request, response) === 'answered') return
   const isTruth = request.headers['x-test-truth'] !== undefined
   if (/^\/\.well-known\/o/.test(path) && Object.keys(it.lie).length > 0 && !isTruth) {
     const truth = await fetch(new URL(path, it.issuer), { headers: { 'x-test-truth': 'yes' } })

@@ -5,7 +5,7 @@ import { CONNECT_LIFETIME_MS } from '../../../../schemas/limits.ts'
 import { oauthUrls } from './client.ts'
 import { authorizationUrl, exchangeCode, newPending } from './code-flow.ts'
 import { type ConnectGate, openConnectGate } from './connect-gate.ts'
-import type { Connect, ConnectPorts } from './connect-ports.ts'
+import type { Connect, Connected, ConnectPorts } from './connect-ports.ts'
 import { ConnectRefused, notFromOurPage, tooOld } from './connect-refused.ts'
 import type { AuthorizationServer, OauthTarget } from './discover.ts'
 import type { IdpSignIn } from './idp-sign-in.ts'
@@ -95,9 +95,19 @@ function comingBack(ports: ConnectPorts, gate: ConnectGate): Connect['callback']
     })
     const token = await gate.orRefused(exchange.then((answer) => tokenOf(answer, clock.now())))
     const secret = { kind: 'oauth', client, resource, token } as const
-    await ports.connected({ server, user, by, secret, issuer, scopes: scopesOf(token) })
+    await keep(ports, { server, user, by, secret, issuer, scopes: scopesOf(token) })
     return { server, user, issuer }
   }
+}
+
+async function keep({ connected, onFailure }: ConnectPorts, done: Connected): Promise<void> {
+  await connected(done).catch((error: unknown) => {
+    onFailure(error)
+    throw new ConnectRefused(
+      503,
+      'this cannot be recorded now, so nothing was kept; open the link anew later',
+    )
+  })
 }
 
 async function stepOf<Name extends Parameters<StepSeal['open']>[0]>(
