@@ -53,7 +53,12 @@ export type Browser = {
 
 export const PDP_URL = 'https://pdp.test'
 
-type Options = { readonly log?: Logger; readonly publicUrl?: string; readonly login?: false }
+type Options = {
+  readonly log?: Logger
+  readonly publicUrl?: string
+  readonly login?: false
+  readonly authFailuresMax?: number
+}
 
 export async function startConnecting(options: Options = {}): Promise<Connecting> {
   const [idp, as] = [await startIdp(), await startAuthorizationServer()]
@@ -95,7 +100,7 @@ export async function startConnecting(options: Options = {}): Promise<Connecting
     ...(options.login === false ? {} : { login }),
     ...(options.log === undefined ? {} : { log: options.log }),
     webClientSecret: WEB_SECRET,
-    authFailuresMax: 10_000,
+    authFailuresMax: options.authFailuresMax ?? 10_000,
     dial: loopbackDialer(),
     connections: {
       ...store,

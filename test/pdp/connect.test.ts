@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { CONNECT_LIFETIME_MS } from '../../schemas/limits.ts'
 import { type Connecting, PDP_URL, startConnecting } from '../harness/connecting.ts'
+import { startProtectedServer } from '../harness/protected-server.ts'
 
 let it: Connecting
 beforeAll(async () => {
@@ -87,12 +88,17 @@ test('where the metadata document is not taken, the gateway registers, and where
   expect(refused.text).toContain('cedargate credentials set --server everything')
 }) // biome-ignore format: short
 
-test('offline_access is asked for besides what the server needs, where it is offered', async () => {
-  target('everything', { scopes: undefined, issuer: it.as.issuer })
+test('offline_access is asked for besides what the server itself says it needs', async () => {
+  const server = await startProtectedServer(it.as, { url: 'http://127.0.0.1:1' }, { mount: true })
+  const declaration = { kind: 'oauth', per: 'user', required: true, private: false } as const
+  it.targets.set('everything', { server: 'everything', serverUrl: server.url, private: false, declaration })
   const browser = it.browser()
-  const url = new URL(await browser.agree(await browser.signIn('alice', LINK)))
-  expect(url.searchParams.get('scope')).toBeNull()
-})
+  const page = await browser.signIn('alice', LINK)
+  expect(page.text).toContain('read offline_access')
+  const url = new URL(await browser.agree(page))
+  expect(Object.fromEntries(url.searchParams)).toMatchObject({ scope: 'read offline_access', prompt: 'consent', resource: server.url })
+  await server.stop()
+}) // biome-ignore format: short
 
 describe('who may', () => {
   test('somebody else than the link names is told so', async () => {

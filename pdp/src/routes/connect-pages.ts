@@ -41,7 +41,7 @@ export function problemPage(message: string): Part {
 }
 
 export function consentPage(consent: Consent, action: string): Part {
-  const { server, serverHost, user, by, host, scopes, csrf } = consent
+  const { server, serverHost, user, by, host, scope, csrf } = consent
   return page(
     `Connect an account to ${server}`,
     html`<dl>
@@ -49,7 +49,7 @@ export function consentPage(consent: Consent, action: string): Part {
 <dt>Server</dt><dd>${server} (${serverHost})</dd>
 <dt>For whom</dt><dd>${user === null ? 'everybody who may use this server through the gateway' : `${user} alone`}</dd>
 <dt>You will be sent to</dt><dd>${host}</dd>
-<dt>What the gateway asks for</dt><dd>${scopes === null ? 'what is given there by default' : scopes.join(' ')}</dd>
+<dt>What the gateway asks for</dt><dd>${scope ?? 'what is given there by default'}</dd>
 </dl>
 <p>The gateway keeps the access that you give there, and uses it for calls to ${server} that its policies allow${user === null ? '' : ' to your agents'}. If you did not mean to do this, close the page.</p>
 <form method="post" action="${action}"><input type="hidden" name="csrf" value="${csrf}"><button>Go on to ${host}</button></form>`,

@@ -50,7 +50,8 @@ export type Consent = {
   readonly by: string
   /** Of the authorization endpoint. */
   readonly host: string
-  readonly scopes: readonly string[] | null
+  /** What is asked for there; null: nothing by name. */
+  readonly scope: string | null
   readonly csrf: string
 }
 

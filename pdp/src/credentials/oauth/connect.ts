@@ -53,7 +53,8 @@ function agreeing(ports: ConnectPorts, gate: ConnectGate): Pick<Connect, 'consen
       const target = await gate.targetFor(step)
       const at = await gate.orRefused(ports.discover(target))
       const serverHost = new URL(target.serverUrl).host
-      return { server, serverHost, user, by, host: hostOf(at), scopes: at.scopes, csrf }
+      const scope = scopeOf(at, target)
+      return { server, serverHost, user, by, host: hostOf(at), scope, csrf }
     },
     async agree(csrf, cookie) {
       const { csrf: expected, ...step } = await stepOf(seal, 'consent', cookie)
