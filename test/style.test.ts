@@ -21,7 +21,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'pdp/src/engine/': ['@cedar-policy/cedar-wasm', 'node:assert', 'node:crypto', 'node:fs', 'node:module', 'node:path', 'node:url', 'node:worker_threads', 'schemas/', 'pdp/src/threads/', 'pdp/src/engine/'],
   'pdp/src/activation/': ['pino', 'node:timers', 'schemas/', 'pdp/src/activation/', 'pdp/src/authorize/', 'pdp/src/bundle/'],
   'pdp/src/bundle/': ['canonicalize', 'yaml', 'zod', 'node:crypto', 'node:fs', 'node:path', 'node:worker_threads', 'schemas/', 'pdp/src/authorize/', 'pdp/src/catalog/', 'pdp/src/engine/', 'pdp/src/threads/', 'pdp/src/bundle/'],
-  'pdp/src/identity/': ['jose', 'node:crypto', 'zod', 'schemas/', 'pdp/src/bundle/findings.ts', 'pdp/src/bundle/yaml.ts', 'pdp/src/identity/'],
+  'pdp/src/identity/': ['jose', 'node:crypto', 'zod', 'schemas/', 'pdp/src/bundle/findings.ts', 'pdp/src/bundle/yaml.ts', 'pdp/src/egress/bounded.ts', 'pdp/src/identity/'],
   'pdp/src/keys/': ['node:crypto', 'node:fs', 'node:path', 'schemas/', 'pdp/src/keys/'],
   'pdp/src/ledger/': ['node:crypto', 'node:timers', 'schemas/', 'pdp/src/keys/', 'pdp/src/ledger/'],
   'pdp/src/routes/': ['hono', 'node:crypto', 'prom-client', 'rate-limiter-flexible', 'raw-body', 'zod', 'node:http', 'node:timers', 'schemas/', 'pdp/src/credentials/oauth/connect-refused.ts', 'pdp/src/identity/refused.ts', 'pdp/src/routes/'],

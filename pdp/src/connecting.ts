@@ -71,18 +71,19 @@ function idpOf({ login, webClientSecret, publicUrl, fetch }: Joined): IdpSignIn 
 
 function whoIsOf({ login: file, store, verifier, signIn, log }: Joined): ConnectPorts['whoIs'] {
   if (file === undefined) return () => Promise.reject(new Error('there is no login file'))
-  const expected = { ...file, clientId: webClientOf(file) }
+  const { issuer, jwksUri } = file
+  const expected = { issuer, jwksUri, clientId: webClientOf(file) }
   const login = createLogin({
     sql: store.sql,
     file,
     needsRole: false,
-    verify: (idToken, nonce) => verifier.verifyIdToken(idToken, { ...expected, nonce }),
+    verify: (idToken) => verifier.verifyIdToken(idToken, expected),
     signIn,
     userOf: ({ claims, subject }) => userOf(claims, file, subject),
     onRefused: (error) => log.warn({ err: error }, 'somebody could not sign in'),
   })
-  return async function whoIs(idToken, nonce): Promise<SignedInPerson> {
-    const person = await login(idToken, nonce)
+  return async function whoIs(idToken): Promise<SignedInPerson> {
+    const person = await login(idToken)
     if ('why' in person) throw new ConnectRefused(403, person.why, !person.known)
     return { user: person.user, roles: [...person.roles, ...person.given] }
   }

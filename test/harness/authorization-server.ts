@@ -92,12 +92,12 @@ async function answer(
   response: ServerResponse,
 ): Promise<void> {
   const path = (request.url ?? '').split('?')[0] ?? ''
-  it.asked.push(`${request.method} ${path}`)
+  const isTruth = request.headers['x-test-truth'] !== undefined
+  if (!isTruth) it.asked.push(`${request.method} ${path}`)
   if (it.mounted !== undefined && /^\/(mcp|\.well-known\/oauth-protected-resource)/.test(path))
     return it.mounted(request, response)
   if (path === '/token') await noteTokenRequest(it, request)
   if (response.destroyed || it.fault?.(request, response) === 'answered') return
-  const isTruth = request.headers['x-test-truth'] !== undefined
   if (/^\/\.well-known\/o/.test(path) && Object.keys(it.lie).length > 0 && !isTruth) {
     const truth = await fetch(new URL(path, it.issuer), { headers: { 'x-test-truth': 'yes' } })
     const body = JSON.stringify({ ...((await truth.json()) as object), ...it.lie })

@@ -117,13 +117,17 @@ describe('who may', () => {
     expect(noServer.text.replaceAll('elsewhere', 'everything')).toBe(noGrant.text)
   }) // biome-ignore format: short
 
-  test('who is not linked leaves no trace, whether somebody has that name or not', async () => {
+  test('who is not linked is told the same whether somebody has that name, and leaves no trace', async () => {
+    await it.pdp.store.sql.query("insert into users (id, teams, created) values ('dave', '{}', now())")
+    it.idp.accounts.set('dave', {})
     const stranger = await it.browser().signIn('stranger', '/connect/everything')
-    it.idp.accounts.set('bob-too', { claims: {} })
+    const namesake = await it.browser().signIn('dave', '/connect/everything')
     expect(stranger.status).toBe(403)
     expect(stranger.text).toContain('nobody here is linked to you')
-    expect(await it.pdp.store.sql.query("select 1 from users where id = 'stranger'")).toEqual([])
-  })
+    expect(namesake.text.replaceAll('dave', 'stranger')).toBe(stranger.text)
+    const made = "select 1 from users where id = 'stranger' or issuer is not null and id = 'dave'"
+    expect(await it.pdp.store.sql.query(made)).toEqual([])
+  }) // biome-ignore format: short
 
   test('a grant that is revoked between two steps ends it', async () => {
     const { id } = await it.pdp.admin.createGrant({ user: 'carol', agent: 'demo', servers: ['everything'], teams: [], expiresInMs: 60_000 })

@@ -32,8 +32,8 @@ export type Refused = { readonly why: string; readonly known: boolean }
 export type LoginPorts = {
   readonly sql: Sql
   readonly file: LoginFile
-  /** Rejects for an ID token that is not one of this issuer for our client, fresh and signed, with that nonce if any. */
-  readonly verify: (idToken: string, nonce?: string) => Promise<SignedIn>
+  /** Rejects for an ID token that is not one of this issuer for our client, fresh and signed. */
+  readonly verify: (idToken: string) => Promise<SignedIn>
   /** Whether a role is needed; else whoever is linked here comes in, too. */
   readonly needsRole: boolean
   /** The user's id there, from the claims. Throws TokenError when they name none. */
@@ -44,15 +44,15 @@ export type LoginPorts = {
   readonly onRefused: (error: unknown) => void
 }
 
-export type Login = (idToken: string, nonce?: string) => Promise<Person | Refused>
+export type Login = (idToken: string) => Promise<Person | Refused>
 
 /** Who may not come in is told so, and leaves no trace: no user is made for them. */
 export function createLogin(ports: LoginPorts): Login {
   const { sql, file, verify, needsRole, userOf, signIn, onRefused } = ports
-  return async function login(idToken, nonce) {
+  return async function login(idToken) {
     let signedIn: SignedIn
     try {
-      signedIn = await verify(idToken, nonce)
+      signedIn = await verify(idToken)
     } catch (error) {
       onRefused(error)
       return { known: false, why: 'this ID token is not accepted; sign in again' }

@@ -27,8 +27,8 @@ export type ConnectPorts = {
   readonly random: () => string
   /** Undefined: there is no login file. */
   readonly idp: IdpSignIn | undefined
-  /** Who that is here. Rejects with ConnectRefused. */
-  readonly whoIs: (idToken: string, nonce: string) => Promise<SignedInPerson>
+  /** Whose ID token that is here, its signature checked. Rejects with ConnectRefused. */
+  readonly whoIs: (idToken: string) => Promise<SignedInPerson>
   /** Of the bundle that decides now; undefined: no such server, or none with an OAuth credential. */
   readonly targetOf: (server: string) => OauthTarget | undefined
   readonly hasGrant: (user: string, server: string) => Promise<boolean>

@@ -31,7 +31,7 @@ function signingIn(ports: ConnectPorts, gate: ConnectGate): Pick<Connect, 'start
       const { server, user: named, pending, until } = await stepOf(seal, 'signIn', cookie)
       gate.takeOnce(query, pending)
       const idToken = await gate.orRefused(idpOf(ports).finish(query, pending))
-      const { user: by, roles } = await ports.whoIs(idToken, pending.nonce)
+      const { user: by, roles } = await ports.whoIs(idToken)
       if (named !== null && named !== by) throw somebodyElse(named, by)
       const isCredentialAdmin = roles.some((one) => one === 'admin' || one === 'credential-admin')
       const declaration = ports.targetOf(server)?.declaration

@@ -109,6 +109,10 @@ test.each<Lie>([
   await expect(open()(target())).rejects.toThrow(row.want)
 }) // biome-ignore format: one lie a line
 
+test('an issuer that server.yaml spells with one slash more is another', async () => {
+  await expect(open()(target({ issuer: `${as.issuer}/` }))).rejects.toThrow('names another issuer')
+})
+
 test('the dialer is told what the bundle states, and nothing that was discovered', async () => {
   await open()(target())
   expect(new Set(dialed.flatMap(({ origins }) => origins))).toEqual(new Set([as.issuer]))

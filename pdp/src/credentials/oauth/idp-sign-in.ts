@@ -19,7 +19,7 @@ export type WebClient = {
 
 export type IdpSignIn = {
   readonly begin: () => Promise<{ readonly url: string; readonly pending: Pending }>
-  /** The ID token; its signature is not checked. Rejects with OauthError. */
+  /** The ID token, made for this sign-in (nonce); its signature is not checked. Rejects with OauthError. */
   readonly finish: (query: string, pending: Pending) => Promise<string>
 }
 

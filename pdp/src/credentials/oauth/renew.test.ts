@@ -10,6 +10,7 @@ import {
 } from '../../../../test/harness/authorization-server.ts'
 import { connectAccount, type Kept, keepClients } from '../../../../test/harness/connected.ts'
 import { loopbackDialer } from '../../../../test/harness/dial.ts'
+import { startProtectedServer } from '../../../../test/harness/protected-server.ts'
 import type { RenewableSecret } from '../secret.ts'
 import { type Discover, type OauthTarget, openDiscover } from './discover.ts'
 import { OauthError } from './oauth-error.ts'
@@ -163,6 +164,16 @@ test.each<{ name: string; changes: Changes; serverUrl?: string; why: RegExp }>([
   expect(await renew(secret, target(changes, serverUrl))).toMatchObject({ kind: 'refused', why })
   expect(as.tokenRequests).toEqual([])
 }) // biome-ignore format: one change a line
+
+test('a token goes to the issuer that gave it, whatever the server names now', async () => {
+  const server = await startProtectedServer(as, { url: 'http://127.0.0.1:1' }, { mount: true })
+  server.lie = { authorization_servers: ['https://evil.test'] }
+  const stated = target({}, server.url)
+  const secret = await connectAccount(as, { ...kept, discover, publicUrl: PUBLIC_URL }, stated)
+  const unstated = target({ issuer: undefined }, server.url)
+  expect(await renewed(secret, unstated)).toMatchObject({ issuer: as.issuer })
+  await server.stop()
+})
 
 test('without a refresh token it ends', async () => {
   const secret = await connect()
