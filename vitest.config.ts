@@ -17,6 +17,7 @@ const once = [
   'test/attacks/hostile-server.test.ts',
   'test/attacks/id-tokens.test.ts',
   'test/attacks/keys-idp.test.ts',
+  'test/attacks/keys-private.test.ts',
   'test/attacks/tokens-idp.test.ts',
   'test/e2e/list-changed.test.ts',
   'test/e2e/servers.test.ts',

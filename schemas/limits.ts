@@ -126,6 +126,15 @@ export const DEFINITION_BYTES_MAX = 256 * 1024
 export const SIGHTINGS_PER_SERVER_MAX = 16_384
 /** How often at most the time of the last sight is written. */
 export const LAST_SEEN_MS = 60_000
+/**
+ * Whoever the PDP dials on somebody's word: a connection to them, the head of their answer and each pause within it, bytes
+ * of it; connections to one, and how many are talked to at a time.
+ */
+export const DIAL_CONNECT_TIMEOUT_MS = 5_000
+export const DIAL_ANSWER_TIMEOUT_MS = 10_000
+export const DIAL_ANSWER_BYTES_MAX = 1024 * 1024
+export const DIAL_CONNECTIONS_MAX = 8
+export const DIAL_ORIGINS_MAX = 1_024
 /** A client whose request cannot be read has this long to read why. */
 export const UNREADABLE_CLOSE_MS = 1_000
 /** Characters of an upstream secret: shorter ones could not be told from other text; and how many one credential holds. */

@@ -13,6 +13,11 @@ type Send = <Schema extends z.ZodType>(
   schema: Schema,
 ) => Promise<z.infer<Schema>>
 
+type Lines = <Schema extends z.ZodType>(
+  path: string,
+  schema: Schema,
+) => AsyncIterable<z.infer<Schema>>
+
 /** Every answer is read by its schema. All throw CommandError for what a person can act on. */
 export type AdminClient = {
   readonly get: Ask
@@ -22,10 +27,8 @@ export type AdminClient = {
   /** For routes that answer nothing. */
   readonly delete: (path: string) => Promise<void>
   /** Lines of an NDJSON answer as they come. */
-  readonly lines: <Schema extends z.ZodType>(
-    path: string,
-    schema: Schema,
-  ) => AsyncIterable<z.infer<Schema>>
+  readonly lines: Lines
+  readonly postForLines: Lines
 }
 
 /** A client of the gateway that `findGateway` finds. */
@@ -57,6 +60,11 @@ export function adminClient(gateway: Gateway | { readonly url: string }): AdminC
     (method: string): Send =>
     async (path, body, schema) =>
       read(schema, await textOf(await request(method, path, body)), url)
+  const linesBy = (method: string): Lines =>
+    async function* lines(path, schema) {
+      const answer = await request(method, path, method === 'POST' ? {} : undefined)
+      for await (const line of linesOf(answer)) yield read(schema, line, url)
+    }
   return {
     get: async (path, schema) => read(schema, await textOf(await request('GET', path)), url),
     post: send('POST'),
@@ -64,9 +72,8 @@ export function adminClient(gateway: Gateway | { readonly url: string }): AdminC
     delete: async (path) => void (await request('DELETE', path)),
     deleteFor: async (path, schema) =>
       read(schema, await textOf(await request('DELETE', path)), url),
-    lines: async function* lines(path, schema) {
-      for await (const line of linesOf(await request('GET', path))) yield read(schema, line, url)
-    },
+    lines: linesBy('GET'),
+    postForLines: linesBy('POST'),
   }
 }
 

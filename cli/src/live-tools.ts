@@ -35,12 +35,17 @@ import {
   toolDefinition,
   upstreamOf,
 } from '../../schemas/bundle.ts'
+import type { GivenSecret } from '../../schemas/credentials-api.ts'
 import { EVERY_CAPABILITY } from '../../schemas/mcp.ts'
 import { isolationSetting } from '../../schemas/settings.ts'
 import { CommandError } from './errors.ts'
 import { binDirectory } from './package-root.ts'
+import { holdsSecret, type Presented, present, withoutSecrets } from './presented.ts'
 
 const INFO = { name: 'cedargate-tools', version: '1' }
+
+const SECRET_HINT =
+  'server.yaml says that it wants a credential: give one for this look, see `cedargate tools lock --help`'
 
 type Env = Readonly<Record<string, string | undefined>>
 
@@ -67,19 +72,25 @@ export async function readLiveTools(
   server: string,
   file: ServerFile,
   env: Env,
+  secret?: GivenSecret,
 ): Promise<LiveTools> {
-  const { transport, modern, stop, where, patienceMs } = await open(server, file, env)
+  const presented = present(server, file, secret)
+  const { transport, modern, stop, where, patienceMs } = await open(server, file, env, presented)
   const client = new Client(INFO, { capabilities: EVERY_CAPABILITY })
   try {
     await connect(client, transport, patienceMs)
-    return byName(
-      await listTools((params) => client.request({ method: 'tools/list', params }, listed)),
-    )
+    const tools = await listTools((params) => client.request({ method: 'tools/list', params }, listed)) // biome-ignore format: long
+    return withoutSecrets(byName(tools), presented)
   } catch (cause) {
     const listed = cause instanceof StreamableHTTPError ? await listModern(modern) : undefined
-    if (listed !== undefined) return byName(listed)
-    const message = `the tools of ${server} cannot be read from ${where}: ${reason(cause)}`
-    throw new CommandError(message, { cause })
+    if (listed !== undefined) return withoutSecrets(byName(listed), presented)
+    const said = holdsSecret(reason(cause), presented)
+      ? 'it answered with its secret'
+      : reason(cause)
+    throw new CommandError(`the tools of ${server} cannot be read from ${where}: ${said}`, {
+      ...(secret === undefined && file.credential !== undefined ? { hint: SECRET_HINT } : {}),
+      cause,
+    })
   } finally {
     await client.close()
     await stop()
@@ -87,12 +98,14 @@ export async function readLiveTools(
 }
 
 /** Of a server that has no handshake; undefined where it does not speak that era either. */
-async function listModern(url: URL | undefined): Promise<{ readonly name: string }[] | undefined> {
-  if (url === undefined) return undefined
+async function listModern(
+  modern: Modern | undefined,
+): Promise<{ readonly name: string }[] | undefined> {
+  if (modern === undefined) return undefined
   const versionNegotiation = { mode: { pin: '2026-07-28' } }
   const client = new ModernClient(INFO, { capabilities: EVERY_CAPABILITY, versionNegotiation })
   try {
-    await inTime(client.connect(new ModernTransport(url)))
+    await inTime(client.connect(new ModernTransport(modern.url, modern.options)))
     return await listTools((params) => client.request({ method: 'tools/list', params }, listed))
   } catch {
     return undefined // What the handshake was refused with says more.
@@ -146,10 +159,11 @@ function byName(tools: readonly { readonly name: string }[]): LiveTools {
   return found
 }
 
+type Modern = { readonly url: URL; readonly options: { readonly requestInit: RequestInit } }
 type Opened = {
   readonly transport: () => Transport
   /** Where a server of the modern era alone may answer. */
-  readonly modern?: URL
+  readonly modern?: Modern
   readonly stop: () => Promise<void>
   /** Command or URL, for people. */
   readonly where: string
@@ -157,15 +171,21 @@ type Opened = {
   readonly patienceMs: number
 }
 
-async function open(server: string, file: ServerFile, env: Env): Promise<Opened> {
+async function open(
+  server: string,
+  file: ServerFile,
+  env: Env,
+  presented: Presented,
+): Promise<Opened> {
   const port = await freePort()
   const known = { ...env, PORT: String(port) }
   const upstream = upstreamOf(server, file)
   const preload = new URL('../../pep/src/upstream/preload.mjs', import.meta.url)
   const isolation = await isolationOf(env)
-  const command = expanded(() =>
+  const declared = expanded(() =>
     commandOf(upstream, { env: known, binDirectory, preload, isolation }, port),
   )
+  const command = { ...declared, env: { ...declared.env, ...presented.env } }
   if (command.cwd !== undefined && !(await isDirectory(command.cwd))) {
     throw new CommandError(`\`cwd\` of server ${server} is not a directory: ${command.cwd}`, {
       hint: 'make it, or start the gateway on this CEDARGATE_HOME once',
@@ -177,11 +197,12 @@ async function open(server: string, file: ServerFile, env: Env): Promise<Opened>
     return { transport: () => stdio(isolated), stop: async () => undefined, where, patienceMs: 0 }
   }
   const url = expanded(() => expandOrThrow(server, file.url ?? '', known))
+  const options = { requestInit: { headers: { ...presented.headers } } }
   const transport = (): Transport =>
     file.transport === 'sse'
-      ? new SSEClientTransport(new URL(url))
-      : new StreamableHTTPClientTransport(new URL(url))
-  const modern = file.transport === 'http' ? { modern: new URL(url) } : {}
+      ? new SSEClientTransport(new URL(url), options)
+      : new StreamableHTTPClientTransport(new URL(url), options)
+  const modern = file.transport === 'http' ? { modern: { url: new URL(url), options } } : {}
   if (file.command === undefined) {
     return { transport, ...modern, stop: async () => undefined, where: url, patienceMs: 0 }
   }

@@ -1,4 +1,5 @@
 // Owns how commands speak: data on stdout, messages on stderr, a table for people, JSON for programs.
+import { clearLine, cursorTo } from 'node:readline'
 import { styleText } from 'node:util'
 
 export type Format = 'text' | 'json'
@@ -7,11 +8,20 @@ export type Format = 'text' | 'json'
 export type Terminal = {
   readonly out: (text: string) => void
   readonly err: (text: string) => void
+  /** Writes over the last line of stderr, where that is a terminal; what comes by `err` then has a line of its own. */
+  readonly update?: (text: string) => void
 }
 
 export const terminal: Terminal = {
   out: (text) => void process.stdout.write(`${text}\n`),
   err: (text) => void process.stderr.write(`${text}\n`),
+  ...(process.stderr.isTTY ? { update } : {}),
+}
+
+function update(text: string): void {
+  cursorTo(process.stderr, 0)
+  clearLine(process.stderr, 1)
+  process.stderr.write(text)
 }
 
 type Column<Row> = { readonly title: string; readonly of: (row: Row) => string }

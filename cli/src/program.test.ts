@@ -10,7 +10,7 @@ import { runHere as run } from '../../test/harness/in-process.ts'
 
 describe('--help', () => {
   test.each<{ words: string[]; names: string[] }>([
-    { words: [], names: ['dev', 'pdp', 'pep', 'login', 'logout', 'whoami', 'grants', 'users', 'agents', 'acts', 'peps', 'decisions', 'ledger', 'tools', 'policy', 'bundles', 'keys', 'db', 'CEDARGATE_URL', 'CEDARGATE_TOKEN', 'Exit codes: 0 ok, 1 internal, 2 usage'] },
+    { words: [], names: ['dev', 'pdp', 'pep', 'login', 'logout', 'whoami', 'grants', 'users', 'agents', 'acts', 'peps', 'decisions', 'ledger', 'tools', 'policy', 'bundles', 'credentials', 'keys', 'db', 'CEDARGATE_URL', 'CEDARGATE_TOKEN', 'Exit codes: 0 ok, 1 internal, 2 usage'] },
     { words: ['dev'], names: ['--bundle', 'CEDARGATE_HOME', 'CEDARGATE_PEP_PORT', 'CEDARGATE_PDP_PORT', 'DATABASE_URL', 'dev.json'] },
     { words: ['pdp'], names: ['DATABASE_URL', 'CEDARGATE_BUNDLE', 'CEDARGATE_PDP_SOCKET', 'cedargate keys create', 'cedargate db migrate'] },
     { words: ['pep'], names: ['--pdp <url|socket>', 'CEDARGATE_PEP_KEY', 'DATABASE_URL', 'cedargate_pep'] },
@@ -46,7 +46,7 @@ describe('--help', () => {
     { words: ['decisions', 'tail'], names: ['--user', '--format', 'Ctrl-C'] },
     { words: ['ledger', 'fsck'], names: ['--format', 'exit 6'] },
     { words: ['tools'], names: ['lock', 'check', 'diff', 'classify', 'approve', 'ls'] },
-    { words: ['tools', 'lock'], names: ['<server>', '--bundle', 'CEDARGATE_BUNDLE', '--add-variants', 'risk', 'Example:'] },
+    { words: ['tools', 'lock'], names: ['--bearer', '--stdin', '--file', '<server>', '--bundle', 'CEDARGATE_BUNDLE', '--add-variants', 'risk', 'Example:'] },
     { words: ['tools', 'check'], names: ['[server...]', '--bundle', '--format', 'exit 5 on drift, 2 if one could not'] },
     { words: ['tools', 'diff'], names: ['<server[/tool]>', '--bundle', '--format', 'exit 5', 'Example:'] },
     { words: ['tools', 'classify'], names: ['[server...]', '--bundle', '--format'] },
@@ -65,6 +65,15 @@ describe('--help', () => {
     { words: ['bundles', 'show'], names: ['[id]', '`previous`', '--format'] },
     { words: ['bundles', 'diff'], names: ['<id> [id]', 'exit 5', '--format'] },
     { words: ['bundles', 'activate'], names: ['[id]', '--follow', '--format', 'roll back', 'activate previous', 'activate --follow'] },
+    { words: ['credentials'], names: ['set', 'connect', 'ls', 'test', 'rotate', 'rm', 'never come out'] },
+    { words: ['credentials', 'set'], names: ['--server', '--user', '--header', '--env', '--bearer', '--basic', '--client', '--stdin', '--file', '--format', 'Examples:'] },
+    { words: ['credentials', 'connect'], names: ['--server', '--user', '--no-browser', '--no-wait', '--format', 'Example:'] },
+    { words: ['credentials', 'ls'], names: ['--server', '--user', '--limit', '--after', '--format', 'Example:'] },
+    { words: ['credentials', 'test'], names: ['cedargate credentials ls', 'exit 3', '--format'] },
+    { words: ['credentials', 'rotate'], names: ['--header', '--env', '--stdin', '--file', 'access token', '--format', 'Examples:'] },
+    { words: ['credentials', 'rm'], names: ['cedargate credentials ls', 'revoke it there too', '--format'] },
+    { words: ['keys', 'ls'], names: ['--format'] },
+    { words: ['keys', 'rotate'], names: ['--stage', '--use', '--rewrap', '--drop', 'CEDARGATE_HOME', '--format'] },
     { words: ['keys', 'create'], names: ['CEDARGATE_HOME', 'never overwrites'] },
     { words: ['db', 'migrate'], names: ['DATABASE_URL'] },
     { words: ['db', 'bootstrap'], names: ['DATABASE_URL', 'cedargate login --bootstrap'] },

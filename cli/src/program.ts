@@ -6,8 +6,10 @@ import { addActs } from './commands/acts.ts'
 import { addAgents } from './commands/agents.ts'
 import { addBundles } from './commands/bundles.ts'
 import type { Context } from './commands/context.ts'
+import { addCredentials } from './commands/credentials.ts'
 import { addDecisions } from './commands/decisions.ts'
 import { addGrants } from './commands/grants.ts'
+import { addKeys } from './commands/keys.ts'
 import { addLedger } from './commands/ledger.ts'
 import { addLogin } from './commands/login.ts'
 import { addPeps } from './commands/peps.ts'
@@ -57,10 +59,12 @@ function createProgram(context: Context, version: string): Command {
   addActs(program, context)
   addPeps(program, context)
   addBundles(program, context)
+  addCredentials(program, context)
   addDecisions(program, context)
   addLedger(program, context)
   addTools(program, context)
   addPolicy(program, context)
+  addKeys(program, context)
   addSetup(program, context)
   return program
 }

@@ -14,12 +14,19 @@ import {
 import { visible } from '../../pdp/src/catalog/visible.ts'
 import type { Risk, ServerFile, ToolsLock } from '../../schemas/bundle.ts'
 import { EXIT } from '../../schemas/codes.ts'
+import type { GivenSecret } from '../../schemas/credentials-api.ts'
 import { CommandError } from './errors.ts'
 import { type LiveTools, readLiveTools } from './live-tools.ts'
 import { lockPath, readLock, readLockOrThrow, readServerFile, writeLock } from './server-files.ts'
 
 type Env = Readonly<Record<string, string | undefined>>
-export type Place = { readonly bundle: string; readonly server: string; readonly env: Env }
+export type Place = {
+  readonly bundle: string
+  readonly server: string
+  readonly env: Env
+  /** What the server wants to be read; undefined: nothing. */
+  readonly secret: GivenSecret | undefined
+}
 
 /** `reviewed`: the live definition is in the lock. `unknown`: the tool is not. `removed`: the server lists it no more. */
 export type ToolState = 'reviewed' | 'changed' | 'unknown' | 'removed'
@@ -39,9 +46,8 @@ export type ComparedTool = {
 export const REMOVED = 'removed'
 
 /** Every tool of the lock and of the live server, by name. Throws CommandError when either cannot be read. */
-export async function compareServer({ bundle, server, env }: Place): Promise<ComparedTool[]> {
-  const { file, lock, live } = await readBoth({ bundle, server, env })
-  return compareAll(server, { file, lock, live }).map(({ compared }) => compared)
+export async function compareServer(place: Place): Promise<ComparedTool[]> {
+  return compareAll(place.server, await readBoth(place)).map(({ compared }) => compared)
 }
 
 export type ServerCheck = {
@@ -103,10 +109,10 @@ function toolDiff(compared: ComparedTool, change: Change, { file, live }: Both):
 
 type Both = { readonly file: ServerFile; readonly lock: ToolsLock; readonly live: LiveTools }
 
-async function readBoth({ bundle, server, env }: Place): Promise<Both> {
+async function readBoth({ bundle, server, env, secret }: Place): Promise<Both> {
   const file = await readServerFile(bundle, server)
   const lock = await readLockOrThrow(bundle, server)
-  return { file, lock, live: await readLiveTools(server, file, env) }
+  return { file, lock, live: await readLiveTools(server, file, env, secret) }
 }
 
 function compareAll(
@@ -183,10 +189,10 @@ export type Locked = {
 
 /** Writes the lock of what the server serves now. Throws CommandError when the server cannot be read. */
 export async function lockServer(place: Place, addVariants: boolean): Promise<Locked> {
-  const { bundle, server, env } = place
+  const { bundle, server, env, secret } = place
   const file = await readServerFile(bundle, server)
   const previous = await readLock(bundle, server)
-  const live = [...(await readLiveTools(server, file, env))]
+  const live = [...(await readLiveTools(server, file, env, secret))]
   const options = { server, trust: file.trust }
   const definitions = live.flatMap(([, { tool }]) => tool ?? [])
   const lock = makeToolsLock(definitions, previous, { ...options, addVariants })

@@ -22,3 +22,8 @@ export function asCommandError(error: unknown): unknown {
   const hint = exit === EXIT.invalid ? { hint: BUNDLE_HINT } : {}
   return new CommandError(error.message, { exit, cause: error, ...hint })
 }
+
+/** For `catch`. */
+export function rethrow(error: unknown): never {
+  throw asCommandError(error)
+}

@@ -3,6 +3,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { z } from 'zod'
 import { parseJson } from './parse-json.ts'
 
@@ -14,6 +15,9 @@ export type Route = {
   readonly status?: number
   readonly headers?: Readonly<Record<string, string>>
   readonly answers?: unknown
+  /** NDJSON in its place; `end: false` breaks the connection off behind it. */
+  readonly lines?: () => Promise<readonly unknown[]>
+  readonly end?: false
 }
 export type Asked = { readonly on: string; readonly bearer: string | undefined; body: unknown }
 
@@ -35,11 +39,9 @@ export async function startFakeGateway(): Promise<FakeGateway> {
       const on = `${request.method} ${request.url}`
       const body = parseJson(await text(request))
       asked.push({ on, bearer: bearerOf(request), body })
-      respond(
-        answer,
-        known.find((route) => route.on === on),
-        body,
-      )
+      const route = known.find((one) => one.on === on)
+      if (route?.lines === undefined) respond(answer, route, body)
+      else await sendLines(answer, route, await route.lines())
     })()
   })
   await new Promise<void>((resolve) => {
@@ -71,6 +73,19 @@ function respond(answer: ServerResponse, route: Route | undefined, body: unknown
 function send(answer: ServerResponse, status: number, body: unknown): void {
   answer.writeHead(status, { 'content-type': 'application/json', connection: 'close' })
   answer.end(body === undefined ? undefined : JSON.stringify(body))
+}
+
+async function sendLines(
+  answer: ServerResponse,
+  { end }: Route,
+  lines: readonly unknown[],
+): Promise<void> {
+  for (const line of lines) {
+    answer.write(`${JSON.stringify(line)}\n`)
+    await sleep(10)
+  }
+  if (end === false) answer.destroy()
+  else answer.end()
 }
 
 function bearerOf(request: IncomingMessage): string | undefined {

@@ -7,9 +7,12 @@ import type { Activation } from './activation/activation.ts'
 import { startActivation } from './activation/activation.ts'
 import { bundleAdministration, bundleState } from './activation/state.ts'
 import { createApp } from './app.ts'
+import { joinCredentials } from './brokerage.ts'
 import type { Bundle } from './bundle/bundle.ts'
 import { type Catalog, openCatalog } from './catalog/catalog.ts'
 import { type Connections, joinConnecting } from './connecting.ts'
+import type { Credentials } from './credentials/credentials.ts'
+import { connectLink } from './credentials/link.ts'
 import { openDiscover } from './credentials/oauth/discover.ts'
 import { type AdvisePorts, createAdvise } from './decide/advise.ts'
 import { withWrongClock } from './decide/clock-fault.ts'
@@ -20,7 +23,6 @@ import type { Decider } from './decider.ts'
 import type { Dialer } from './egress/dialer.ts'
 import { watchEvents } from './events.ts'
 import { type Identity, openIdentity } from './identity/identity.ts'
-import type { Fetch } from './identity/jwks.ts'
 import type { Peps } from './identity/peps.ts'
 import type { ResolveGrants } from './identity/resolve.ts'
 import { standingOf } from './identity/standing.ts'
@@ -50,10 +52,8 @@ export type PdpPorts = OperatorPorts & {
   readonly webhookSecret?: string | undefined
   readonly clock: Clock
   readonly random: Random
-  /** How identity providers are reached. */
-  readonly fetch: Fetch
-  /** How authorization servers are reached. */
-  readonly dial?: Dialer
+  /** How identity providers and authorization servers are reached. */
+  readonly dial: Dialer
   /** Of the web client of the login file. */
   readonly webClientSecret?: string | undefined
   /** Undefined: no account can be connected here. */
@@ -103,8 +103,9 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
     onFailure: logged(log, 'what changed could not be told'),
   })
   await feed.start()
-  const core = decisionCore(ports, { activation, identity, ledger, metrics })
-  const admin = administration(ports, { activation, bundles, ...identity })
+  const credentials = await joinCredentials(ports, { activation, feed, metrics })
+  const core = decisionCore(ports, { activation, identity, ledger, metrics, credentials })
+  const admin = administration(ports, { activation, bundles, credentials, ...identity })
   const operators = joinOperators(ports, { ...identity, ...ports, ledger })
   const routes = [
     ...operationsRoutes({
@@ -120,7 +121,6 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
     ...hookRoutes({ secret: ports.webhookSecret, refresh: activation.refresh }),
     ...pepRoutes({
       ...core,
-      sealOutcomes: ledger.sealOutcomes,
       ...catalog,
       servers: () => serversOf(bundle()),
       bindingKeys: (servers) => bindingKeys(keys.vault, servers, clock.now()),
@@ -141,18 +141,18 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
     bootstrap: operators.bootstrap,
     resolveGrants: resolver.resolveGrants,
     stop: () => {
-      const ends = [() => feed.stop(), identity.lastUse.stop, activation.stop, ledger.close]
-      return stopAll(events, [...ends, engine.stop])
+      const kept = [identity.lastUse.stop, credentials.lastRelease.stop, activation.stop]
+      return stopAll(events, [() => feed.stop(), ...kept, ledger.close, engine.stop])
     },
   }
 }
 
 function connecting(ports: PdpPorts, identity: Identity, operators: Operators): GuardedRoute[] {
   const { connections, dial, login, webClientSecret } = ports
-  if (connections === undefined || dial === undefined) return []
+  if (connections === undefined) return []
   const discover = openDiscover({ dial, clock: ports.clock })
   const { failures } = operators.guard
-  return joinConnecting({ ...ports, ...identity, connections, discover, login, webClientSecret, failures }) // biome-ignore format: long
+  return joinConnecting({ ...ports, ...identity, connections, dial, discover, login, webClientSecret, failures }) // biome-ignore format: long
 }
 
 function whoMayCall(ports: PdpPorts, activation: Activation): Identity {
@@ -166,6 +166,7 @@ function whoMayCall(ports: PdpPorts, activation: Activation): Identity {
 
 type Core = {
   readonly activation: Activation
+  readonly credentials: Credentials
   readonly identity: Identity
   readonly ledger: Ledger
   readonly metrics: Metrics
@@ -174,8 +175,9 @@ type Core = {
 /** What decides, whoever asks: one bundle, one clock, one way to know a caller. */
 function decisionCore(
   { store, clock }: PdpPorts,
-  { activation, identity, ledger, metrics }: Core,
-): Pick<PepPorts, 'decide' | 'identify' | 'list'> & Pick<AccessPorts, 'advise' | 'search'> {
+  { activation, identity, ledger, metrics, credentials }: Core,
+): Pick<PepPorts, 'decide' | 'identify' | 'list' | 'sealOutcomes'> &
+  Pick<AccessPorts, 'advise' | 'search'> {
   const { feed, resolver, callers, lastUse } = identity
   const active = () =>
     feed.isClockWrong() ? withWrongClock(activation.active()) : activation.active()
@@ -183,10 +185,21 @@ function decisionCore(
   const onDecided = metrics.countAuthorization
   const core = { active, ledger, clock, standingOf: standing, onDecided }
   const { resolveCallers } = callers
-  const decide = createDecide({ ...core, ...resolver, resolveCallers, onUsed: lastUse.note })
+  const decide = createDecide({
+    ...core,
+    ...resolver,
+    resolveCallers,
+    onUsed: lastUse.note,
+    release: credentials.release,
+    onReleased: (id) => credentials.lastRelease.note(id, null),
+  })
   return {
     decide: counted(decide, metrics, clock),
     identify: callers.identify,
+    async sealOutcomes({ id, servers }, outcomes) {
+      await ledger.sealOutcomes(id, outcomes)
+      await credentials.noteOutcomes(servers, outcomes)
+    },
     list: createList({ active, resolveById: callers.resolveById, clock }),
     advise: createAdvise(core),
     search: createSearch(core),
@@ -208,12 +221,13 @@ async function stopAll(
 type Administered = Pick<Identity, 'grants' | 'clientGrants' | 'peps' | 'users' | 'agents'> & {
   readonly activation: Activation
   readonly bundles: Bundles
+  readonly credentials: Credentials
 }
 
 /** What an operator may do. */
 function administration(
-  { store, keys, clock }: PdpPorts,
-  { activation, bundles, grants, clientGrants, peps, users, agents }: Administered,
+  { store, keys, clock, publicUrl }: PdpPorts,
+  { activation, bundles, credentials, grants, clientGrants, peps, users, agents }: Administered,
 ): AdminPorts {
   const vaulted = { store, vault: keys.vault }
   return {
@@ -224,6 +238,10 @@ function administration(
     },
     ...users,
     ...agents,
+    ...credentials.administration,
+    connectLink: (server, user) => connectLink(activation.active().bundle, publicUrl, server, user),
+    credentialKeys: credentials.keys,
+    rewrapCredentials: credentials.rewrap,
     enrollPep: (servers) => peps.enrollPep(servers),
     listPeps: peps.listPeps,
     revokePep: peps.revokePep,

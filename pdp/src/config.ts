@@ -22,6 +22,8 @@ const settings = z.object({
   CEDARGATE_BUNDLE_SIGNERS_FILE: z.string().optional(),
   /** Directory with `keys/`, made by `cedargate keys create`. */
   CEDARGATE_HOME: z.string().default('.cedargate'),
+  /** Keys that upstream credentials are encrypted with, in base64, the first for what is new; default: keys/credentials.key. */
+  CEDARGATE_CREDENTIAL_KEYS: z.string().min(1).optional(),
   /** Loopback address to listen on. PEPs on other hosts need TLS in front, see SECURITY.md. */
   CEDARGATE_PDP_HOST: z
     .string()
@@ -53,6 +55,7 @@ export type PdpConfig = {
   readonly databaseUrl: string
   readonly bundle: BundleConfig
   readonly home: string
+  readonly credentialKeys: string | undefined
   readonly host: string
   readonly port: number
   readonly socket: string | undefined
@@ -86,6 +89,7 @@ export function readPdpConfig(env: Env = process.env): PdpConfig {
       signersFile: read.CEDARGATE_BUNDLE_SIGNERS_FILE,
     },
     home: read.CEDARGATE_HOME,
+    credentialKeys: read.CEDARGATE_CREDENTIAL_KEYS,
     host: read.CEDARGATE_PDP_HOST,
     port: read.CEDARGATE_PDP_PORT,
     socket: read.CEDARGATE_PDP_SOCKET,

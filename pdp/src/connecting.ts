@@ -9,6 +9,7 @@ import { ConnectRefused } from './credentials/oauth/connect-refused.ts'
 import type { Discover } from './credentials/oauth/discover.ts'
 import { type IdpSignIn, openIdpSignIn } from './credentials/oauth/idp-sign-in.ts'
 import { openStepSeal } from './credentials/oauth/steps.ts'
+import type { Dialer } from './egress/dialer.ts'
 import { userOf } from './identity/claims.ts'
 import { openHasGrant } from './identity/has-grant.ts'
 import { createLogin } from './identity/login.ts'
@@ -35,7 +36,7 @@ type Joined = {
   readonly random: Random
   readonly keys: Pick<Keys, 'vault'>
   /** How the identity provider is reached. */
-  readonly fetch: (url: string, init: RequestInit) => Promise<Response>
+  readonly dial: Dialer
   readonly verifier: Pick<TokenVerifier, 'verifyIdToken'>
   readonly signIn: SignIn
   readonly failures: Pick<Failures, 'count'>
@@ -61,18 +62,24 @@ export function joinConnecting(joined: Joined): GuardedRoute[] {
   return connectRoutes({ connect, publicUrl, failures, clientDocument: clientDocument(publicUrl) })
 }
 
-function idpOf({ login, webClientSecret, publicUrl, fetch }: Joined): IdpSignIn | undefined {
+function idpOf({ login, webClientSecret, publicUrl, dial }: Joined): IdpSignIn | undefined {
   if (login === undefined) return undefined
   const { issuer, scope } = login
   const clientId = webClientOf(login)
-  const web = { issuer, clientId, clientSecret: webClientSecret ?? null, scope }
-  return openIdpSignIn({ web, redirectUri: `${publicUrl}/oauth/signed-in`, reach: fetch })
+  const web = {
+    issuer,
+    private: login.private,
+    clientId,
+    clientSecret: webClientSecret ?? null,
+    scope,
+  }
+  return openIdpSignIn({ web, redirectUri: `${publicUrl}/oauth/signed-in`, dial })
 }
 
 function whoIsOf({ login: file, store, verifier, signIn, log }: Joined): ConnectPorts['whoIs'] {
   if (file === undefined) return () => Promise.reject(new Error('there is no login file'))
-  const { issuer, jwksUri } = file
-  const expected = { issuer, jwksUri, clientId: webClientOf(file) }
+  const { issuer, jwksUri, private: isPrivate } = file
+  const expected = { issuer, jwksUri, private: isPrivate, clientId: webClientOf(file) }
   const login = createLogin({
     sql: store.sql,
     file,

@@ -10,6 +10,7 @@ import { answerUnreadable } from '../../schemas/unreadable.ts'
 import { createPdp, type Pdp } from './compose.ts'
 import { ConfigError, type PdpConfig } from './config.ts'
 import { openDecider } from './decider.ts'
+import { openDialer } from './egress/dialer.ts'
 import { bootstrapNotice } from './identity/bootstrap.ts'
 import { type LoginFile, readLoginFile } from './identity/login-file.ts'
 import { loadKeys } from './keys/keys.ts'
@@ -33,7 +34,7 @@ export async function startPdp(
 ): Promise<RunningPdp> {
   const login = await readLogin(config.loginFile)
   const log = pino({ level: config.logLevel, base: { service: 'pdp' } }, logTo)
-  const keys = await loadKeys(join(config.home, 'keys'))
+  const keys = await loadKeys(join(config.home, 'keys'), config.credentialKeys)
   const store = await openPostgres(config.databaseUrl)
   try {
     await store.checkMigrated()
@@ -48,6 +49,7 @@ export async function startPdp(
       clock: systemClock,
       before: openBundles(store.sql, systemClock.now).lastFollowed,
     })
+    const dial = openDialer()
     const pdp = await createPdp({
       store,
       keys,
@@ -58,13 +60,14 @@ export async function startPdp(
       publicUrl: config.publicUrl ?? `http://${config.host}:${config.port}`,
       clock: systemClock,
       random: (bytes) => randomBytes(bytes),
-      fetch,
+      dial,
       log,
     })
     const closing: (() => Promise<void>)[] = []
     const stop = async (): Promise<void> => {
       await Promise.all(closing.map((end) => end()))
       await pdp.stop()
+      await dial.close()
     }
     const serve = async (): Promise<string> => {
       const listening = await listenAll(pdp.app.fetch, config, closing)
@@ -84,7 +87,7 @@ export async function startPdp(
 }
 
 /** Undefined where there is no such file: then nobody signs in. Throws ConfigError with each mistake at its line. */
-async function readLogin(path: string | undefined): Promise<LoginFile | undefined> {
+export async function readLogin(path: string | undefined): Promise<LoginFile | undefined> {
   if (path === undefined) return undefined
   const text = await readFile(path, 'utf8').catch((cause: unknown) => {
     throw new ConfigError(`CEDARGATE_LOGIN_FILE ${path} cannot be read`, { cause })

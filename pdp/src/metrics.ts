@@ -3,6 +3,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import type { DecideResult, ToolState } from '../../schemas/pep-api.ts'
 import type { ActivationStatus } from './activation/activation.ts'
 import type { Authorization } from './authorize/types.ts'
+import type { RenewalResult } from './credentials/renewal.ts'
 import type { LedgerStats } from './ledger/types.ts'
 
 export type Metrics = {
@@ -12,6 +13,8 @@ export type Metrics = {
   readonly countResults: (results: readonly DecideResult[], seconds: number) => void
   /** A definition was seen on a server for the first time. */
   readonly countSighting: (state: ToolState) => void
+  /** An access token was to be renewed. */
+  readonly countRenewal: (result: RenewalResult) => void
 }
 
 type Sources = {
@@ -61,6 +64,12 @@ export function createMetrics({ ledger: ledgerStats, bundle, heldCounts }: Sourc
     labelNames: ['state'],
     registers: [registry],
   })
+  const renewals = new Counter({
+    name: 'cedargate_token_renewals_total',
+    help: 'Access tokens asked for at authorization servers, by what came of it',
+    labelNames: ['result'],
+    registers: [registry],
+  })
   registry.registerMetric(heldGauge(heldCounts))
   registerBundle(registry, bundle)
   return {
@@ -70,6 +79,7 @@ export function createMetrics({ ledger: ledgerStats, bundle, heldCounts }: Sourc
       if (shadow !== null) shadowed.inc({ verdict: decision, shadow: shadow.decision })
     },
     countSighting: (state) => sightings.inc({ state }),
+    countRenewal: (result) => renewals.inc({ result }),
     countResults: (results, seconds) => {
       duration.observe(seconds)
       for (const result of results) {

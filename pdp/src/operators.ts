@@ -79,12 +79,13 @@ export function joinOperators(ports: OperatorPorts, joined: Joined): Operators {
 function loginOf({ login: file }: OperatorPorts, joined: Joined): SessionPorts['login'] {
   if (file === undefined) return undefined
   const { store, verifier, signIn, log } = joined
-  const { issuer, clientId, scope, jwksUri } = file
+  const { issuer, clientId, scope, jwksUri, private: isPrivate } = file
   const login = createLogin({
     sql: store.sql,
     file,
     needsRole: true,
-    verify: (idToken) => verifier.verifyIdToken(idToken, { issuer, clientId, jwksUri }),
+    verify: (idToken) =>
+      verifier.verifyIdToken(idToken, { issuer, clientId, jwksUri, private: isPrivate }),
     signIn,
     userOf: ({ claims, subject }) => userOf(claims, file, subject),
     onRefused: (error) => log.warn({ err: error }, 'somebody could not sign in'),

@@ -2,6 +2,7 @@
 // dev` do.
 import type { Hono } from 'hono'
 import type { Sql } from '../../schemas/database/sql.ts'
+import type { Lookup } from '../../schemas/dial.ts'
 import { BINDING_KEYS_MS } from '../../schemas/limits.ts'
 import { createApp, type PepEnv } from './app.ts'
 import { createDecide } from './decide.ts'
@@ -45,6 +46,8 @@ export type PepPorts = {
   readonly rules?: AddressRules
   /** Default: the peer of the socket. */
   readonly sourceOf?: SourceOf
+  /** How names of servers are resolved; default `dns.lookup`. */
+  readonly lookup?: Lookup
   /** Commands of servers are looked for here before PATH. */
   readonly binDirectory?: string
   /** What the servers this PEP starts are kept apart by (upstream/isolation.ts). */
@@ -79,6 +82,7 @@ export function createPep(ports: PepPorts): Pep {
     ...shared,
     bindings,
     streams,
+    lookup: ports.lookup,
     surroundings: surroundingsOf(ports),
     uuid,
     instance: uuid(),

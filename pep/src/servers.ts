@@ -1,6 +1,7 @@
 // Owns which servers this PEP serves and how each is reached, as the PDP's bundle says. Never
 // serves one it was not told of.
 import type { z } from 'zod'
+import { type Lookup, serverRules } from '../../schemas/dial.ts'
 import { type BindingKey, serversResponse, type Upstream } from '../../schemas/pep-api.ts'
 import { PDP_TIMEOUT_MS } from './limits.ts'
 import type { PdpPort } from './ports.ts'
@@ -8,6 +9,7 @@ import { ChannelServer, type ChannelServerPorts } from './upstream/channel-serve
 import { expandOrThrow } from './upstream/child.ts'
 import { childChannels } from './upstream/child-channel.ts'
 import { type HttpPorts, openHttpServer } from './upstream/http.ts'
+import type { HttpTarget } from './upstream/open-pool.ts'
 import { openSpawnedServer, type SpawnPorts } from './upstream/spawn.ts'
 import { sseChannels } from './upstream/sse-channel.ts'
 import type { UpstreamServer } from './upstream/upstream.ts'
@@ -15,6 +17,8 @@ import type { UpstreamServer } from './upstream/upstream.ts'
 export type ServersPorts = SpawnPorts &
   HttpPorts &
   ChannelServerPorts & {
+    /** How names of servers are resolved; default `dns.lookup`. */
+    readonly lookup?: Lookup | undefined
     readonly pdp: PdpPort
     readonly onClosed: (id: string) => void
     readonly onKeys: (keys: readonly BindingKey[]) => void
@@ -109,17 +113,20 @@ function openServer(upstream: Upstream, ports: ServersPorts): Pick<Open, 'server
     const server = new ChannelServer(id, childChannels(upstream, ports), ports)
     return { server, started: Promise.resolve() }
   }
-  const connect = (url: URL): UpstreamServer =>
+  const connect = (target: HttpTarget): UpstreamServer =>
     transport === 'sse'
-      ? new ChannelServer(id, sseChannels(id, url, ports.log), ports)
-      : openHttpServer(id, url, ports)
+      ? new ChannelServer(id, sseChannels(id, target, ports.log), ports)
+      : openHttpServer(id, target, ports)
+  const targetAt = (url: URL): HttpTarget => {
+    return { url, rules: { ...serverRules(upstream, url), lookup: ports.lookup } }
+  }
   if (command !== null) {
-    const server = openSpawnedServer(upstream, connect, ports)
+    const server = openSpawnedServer(upstream, (url) => connect(targetAt(url)), ports)
     return { server, started: server.started }
   }
   const url = new URL(expandOrThrow(id, upstream.url ?? '', ports.surroundings.env))
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
     throw new Error(`server ${id}: \`url\` must be http or https`)
   }
-  return { server: connect(url), started: Promise.resolve() }
+  return { server: connect(targetAt(url)), started: Promise.resolve() }
 }

@@ -11,6 +11,7 @@ import { inProcessPdp } from '../../cli/src/dev/in-process-pdp.ts'
 import { makeToolsLock, toolsLockText } from '../../pdp/src/catalog/lock.ts'
 import { createPdp, type Pdp } from '../../pdp/src/compose.ts'
 import { openDecider } from '../../pdp/src/decider.ts'
+import { openDialer } from '../../pdp/src/egress/dialer.ts'
 import { createKeys, loadKeys } from '../../pdp/src/keys/keys.ts'
 import { systemClock } from '../../pdp/src/main.ts'
 import { directorySource } from '../../pdp/src/source/directory-source.ts'
@@ -67,7 +68,7 @@ async function openPdp(home: string, store: Store): Promise<Pdp> {
     publicUrl: 'http://pdp.invalid',
     clock: systemClock,
     random: (bytes) => randomBytes(bytes),
-    fetch,
+    dial: openDialer(),
     log,
   })
 }

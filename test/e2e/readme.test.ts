@@ -21,7 +21,7 @@ const typed = (program: string): string[] => {
 const commands = typed('cedargate').filter((line) => !line.startsWith('cedargate <'))
 
 test('it names the commands of a newcomer and of an operator', () => {
-  const wanted = ['decisions ls', 'decisions show', 'grants create', 'grants revoke', 'login', 'whoami', 'users roles', 'users offboard', 'acts ls', 'ledger fsck', 'tools lock', 'dev', 'keys create', 'db migrate', 'pdp', 'peps enroll', 'pep']
+  const wanted = ['decisions ls', 'decisions show', 'grants create', 'grants revoke', 'login', 'whoami', 'users roles', 'users offboard', 'acts ls', 'ledger fsck', 'tools lock', 'credentials set', 'credentials connect', 'keys rotate', 'dev', 'keys create', 'db migrate', 'pdp', 'peps enroll', 'pep']
   for (const words of wanted) expect(commands).toContainEqual(expect.stringMatching(new RegExp(`^cedargate ${words}( |$)`)))
 }) // biome-ignore format: a list
 

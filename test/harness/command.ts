@@ -52,8 +52,23 @@ export function startCommand(
   return startNode(['--import', preload, main, ...words], env, cwd)
 }
 
+/** Starts a command on a terminal of its own (util-linux), which shows what is typed until the command says otherwise. */
+export function startOnTerminal(words: readonly string[], env: Settings): Running {
+  const line = [node, main, ...words].map((word) => `'${word}'`).join(' ')
+  return startProgram('script', ['-qe', '-E', 'always', '-c', line, '/dev/null'], env, tmpdir())
+}
+
 function startNode(words: readonly string[], env: Settings, cwd: string): Running {
-  const child = spawn(node, words, {
+  return startProgram(node, words, env, cwd)
+}
+
+function startProgram(
+  program: string,
+  words: readonly string[],
+  env: Settings,
+  cwd: string,
+): Running {
+  const child = spawn(program, words, {
     cwd,
     env: { ...withoutSettings(process.env), ...env },
     stdio: ['pipe', 'pipe', 'pipe'],

@@ -7,7 +7,6 @@ import type { OauthTarget } from '../../pdp/src/credentials/oauth/discover.ts'
 import { readLoginFile } from '../../pdp/src/identity/login-file.ts'
 import { type AuthorizationServer, startAuthorizationServer } from './authorization-server.ts'
 import { type Kept, keepClients } from './connected.ts'
-import { loopbackDialer } from './dial.ts'
 import { CLIENTS, type Idp, startIdp, WEB_SECRET } from './idp.ts'
 import { EXAMPLE_BUNDLE, startTestPdp, type TestPdp } from './pdp.ts'
 
@@ -101,7 +100,6 @@ export async function startConnecting(options: Options = {}): Promise<Connecting
     ...(options.log === undefined ? {} : { log: options.log }),
     webClientSecret: WEB_SECRET,
     authFailuresMax: options.authFailuresMax ?? 10_000,
-    dial: loopbackDialer(),
     connections: {
       ...store,
       targetOf: (server) => it.targets.get(server),

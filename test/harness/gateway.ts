@@ -13,6 +13,7 @@ import { type Logger, pino } from 'pino'
 import { makeToolsLock, toolsLockText } from '../../pdp/src/catalog/lock.ts'
 import { createPdp, type Pdp } from '../../pdp/src/compose.ts'
 import { openDecider } from '../../pdp/src/decider.ts'
+import { openDialer } from '../../pdp/src/egress/dialer.ts'
 import type { Engine } from '../../pdp/src/engine/engine.ts'
 import { createKeys, type Keys, loadKeys } from '../../pdp/src/keys/keys.ts'
 import { systemClock } from '../../pdp/src/main.ts'
@@ -304,7 +305,7 @@ async function startPdp(home: string, store: Store, env: Record<string, string>,
     publicUrl: 'http://127.0.0.1:8181',
     clock: systemClock,
     random: (bytes) => randomBytes(bytes),
-    fetch,
+    dial: openDialer(),
     log,
   })
   return { pdp, keys, engine: decider.engine }

@@ -21,7 +21,7 @@ export function openTestIdentity(
     store,
     clock,
     random: (bytes) => randomBytes(bytes),
-    fetch: () => Promise.reject(new Error('no identity provider in this test')),
+    dial: () => () => Promise.reject(new Error('no identity provider in this test')),
     settings: () => ({ issuers: [] }),
     onFailure: () => {},
     onRefused: () => {},

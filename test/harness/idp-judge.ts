@@ -1,5 +1,6 @@
 // Owns judging tokens of the provider of idp.ts with a verifier alone: the settings it is judged by, a clock that the
 // test moves, and the claims of a token that is good.
+import { type Dialer, openDialer } from '../../pdp/src/egress/dialer.ts'
 import { TokenError } from '../../pdp/src/identity/token-error.ts'
 import { createTokenVerifier, type TokenVerifier } from '../../pdp/src/identity/verify-jwt.ts'
 import { gatewayFile, type Identity } from '../../schemas/bundle.ts'
@@ -20,17 +21,18 @@ export type Judge = {
   readonly faultOf: (text: string, of?: Identity) => Promise<string>
 }
 
-export function judgeOf(idp: Idp): Judge {
+/** `dial`: how the verifier reaches providers. */
+export function judgeOf(idp: Idp, dial: Dialer = openDialer()): Judge {
   const now = (): number => Date.now() + judge.shiftMs
   const clock = { now, monotonic: () => performance.now() + judge.shiftMs }
   const judge: Judge = {
     shiftMs: 0,
     identity: settingsOf(idp),
-    verifier: createTokenVerifier({ fetch, clock }),
+    verifier: createTokenVerifier({ dial, clock }),
     reset() {
       judge.shiftMs = 0
       judge.identity = settingsOf(idp)
-      judge.verifier = createTokenVerifier({ fetch, clock })
+      judge.verifier = createTokenVerifier({ dial, clock })
       idp.fault = undefined
       idp.asked.length = 0
     },

@@ -1,5 +1,6 @@
 // Owns a ledger for tests: real keys in memory, a clock that the test turns, and decisions to seal.
 import { createSecretKey, generateKeyPairSync, hash, randomBytes, sign } from 'node:crypto'
+import { newKeyLine, parseKeks } from '../../pdp/src/keys/key-file.ts'
 import { type Keys, keyIdOf, rawPublicKey } from '../../pdp/src/keys/keys.ts'
 import { createVault } from '../../pdp/src/keys/vault.ts'
 import { type Ledger, openLedger } from '../../pdp/src/ledger/ledger.ts'
@@ -33,6 +34,7 @@ export function testClock(start = Date.UTC(2026, 10, 22, 12)): TestClock {
 export function testKeys(): Keys {
   const { publicKey, privateKey } = generateKeyPairSync('ed25519')
   const raw = rawPublicKey(publicKey)
+  const keks = parseKeks(newKeyLine(), 'the keys of this test')
   return {
     deployment: {
       id: keyIdOf(raw),
@@ -40,6 +42,7 @@ export function testKeys(): Keys {
       sign: async (message) => sign(null, message, privateKey),
     },
     vault: createVault(createSecretKey(randomBytes(32)).export()),
+    keks: { source: 'the keys of this test', read: async () => keks },
   }
 }
 

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { pino } from 'pino'
 import { createPdp, type Pdp, type PdpPorts } from '../../pdp/src/compose.ts'
 import { openDecider } from '../../pdp/src/decider.ts'
+import { openDialer } from '../../pdp/src/egress/dialer.ts'
 import { createKeys, loadKeys } from '../../pdp/src/keys/keys.ts'
 import { systemClock } from '../../pdp/src/main.ts'
 import { directorySource } from '../../pdp/src/source/directory-source.ts'
@@ -61,7 +62,7 @@ export async function startTestPdp(
     publicUrl: PUBLIC_URL,
     clock: systemClock,
     random: (bytes) => randomBytes(bytes),
-    fetch,
+    dial: openDialer(),
     log: pino({ level: 'silent' }),
     ...options,
   })

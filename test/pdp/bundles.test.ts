@@ -12,6 +12,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { bundleFiles, withFiles } from '../../pdp/src/bundle/testing.ts'
 import { createPdp, type Pdp } from '../../pdp/src/compose.ts'
 import { openDecider } from '../../pdp/src/decider.ts'
+import { openDialer } from '../../pdp/src/egress/dialer.ts'
 import { createKeys, type Keys, loadKeys } from '../../pdp/src/keys/keys.ts'
 import { systemClock } from '../../pdp/src/main.ts'
 import { directorySource } from '../../pdp/src/source/directory-source.ts'
@@ -71,7 +72,7 @@ async function start(
     publicUrl: 'http://127.0.0.1:8181',
     clock,
     random: (bytes) => randomBytes(bytes),
-    fetch,
+    dial: openDialer(),
     log: pino({}, { write: (line) => void logged.push(JSON.parse(line) as Logged) }),
   })
   running.push({ pdp, logged })

@@ -21,6 +21,8 @@ afterAll(() => pdp.stop())
 type Wanted = 'anyone' | 'pep' | 'caller' | readonly OperatorRole[]
 
 const EVERY = OPERATOR_ROLES
+/** Who may keep upstream credentials. */
+const KEEPERS: Wanted = ['admin', 'credential-admin']
 
 /** Who may call what, and what it is recorded as. A route that is missing here, or added without a role, fails the test. */
 const ROUTES: Readonly<Record<string, { readonly role: Wanted; readonly act?: string }>> = {
@@ -52,6 +54,14 @@ const ROUTES: Readonly<Record<string, { readonly role: Wanted; readonly act?: st
   'POST /admin/v1/users/:id/offboard': { role: ['admin', 'approver'], act: 'users.offboard' },
   'POST /admin/v1/users/:id/reinstate': { role: ['admin'], act: 'users.reinstate' },
   'DELETE /admin/v1/users/:id/link': { role: ['admin'], act: 'users.unlink' },
+  'GET /admin/v1/credentials': { role: EVERY },
+  'GET /admin/v1/credentials/link': { role: EVERY },
+  'PUT /admin/v1/credentials': { role: KEEPERS, act: 'credentials.set' },
+  'POST /admin/v1/credentials/:id/rotate': { role: KEEPERS, act: 'credentials.rotate' },
+  'POST /admin/v1/credentials/:id/test': { role: KEEPERS, act: 'credentials.test' },
+  'DELETE /admin/v1/credentials/:id': { role: KEEPERS, act: 'credentials.remove' },
+  'GET /admin/v1/credential-keys': { role: EVERY },
+  'POST /admin/v1/credential-keys/rewrap': { role: KEEPERS, act: 'credential-keys.rewrap' },
   'GET /admin/v1/agents': { role: EVERY },
   'PUT /admin/v1/agents/:id': { role: ['admin'], act: 'agents.put' },
   'POST /admin/v1/peps': { role: ['admin'], act: 'peps.enroll' },

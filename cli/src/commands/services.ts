@@ -105,7 +105,8 @@ While it serves, $CEDARGATE_HOME/dev.json holds its URLs and tokens.`
 
 const PDP_HELP = `
 Settings (environment): DATABASE_URL, CEDARGATE_BUNDLE, CEDARGATE_HOME (its keys/), CEDARGATE_LOGIN_FILE (where
-operators sign in). CEDARGATE_BUNDLE is a directory, or git+https://…, git+ssh://… or git+file:///…;
+operators sign in), CEDARGATE_CREDENTIAL_KEYS (in the place of keys/credentials.key: keys of 32 bytes in base64, the first
+encrypts). CEDARGATE_BUNDLE is a directory, or git+https://…, git+ssh://… or git+file:///…;
 then CEDARGATE_BUNDLE_REF (default main), CEDARGATE_BUNDLE_FOLDER, CEDARGATE_BUNDLE_POLL_SECONDS (default 30),
 CEDARGATE_BUNDLE_WEBHOOK_SECRET (for POST /hooks/bundle), CEDARGATE_BUNDLE_SIGNERS_FILE. And optionally CEDARGATE_PDP_HOST, CEDARGATE_PDP_PORT, CEDARGATE_PDP_SOCKET,
 CEDARGATE_PDP_PUBLIC_URL, CEDARGATE_ENGINE_WORKERS, CEDARGATE_LOG_LEVEL.

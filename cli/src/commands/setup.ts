@@ -1,31 +1,14 @@
-// Owns the commands that need no running gateway: keys, tables, and the token of the first admin.
+// Owns the commands that need no running gateway: tables, and the token of the first admin.
 import { randomBytes } from 'node:crypto'
-import { join } from 'node:path'
 import type { Command } from 'commander'
 import type { Store } from '../../../pdp/src/store/open.ts'
 import type { CliConfig } from '../config.ts'
 import { CommandError } from '../errors.ts'
-import { makePrivateDirectory } from '../make-private.ts'
 import type { Format } from '../output.ts'
-import { asCommandError } from '../service-errors.ts'
+import { rethrow } from '../service-errors.ts'
 import { type Context, formatOption } from './context.ts'
 
 export function addSetup(program: Command, { config, io }: Context): void {
-  program
-    .command('keys')
-    .description('the deployment key and the data key of a PDP')
-    .command('create')
-    .description('make both keys in $CEDARGATE_HOME/keys; never overwrites')
-    .addOption(formatOption())
-    .action(async ({ format }: { format: Format }) => {
-      const directory = join(config.home, 'keys')
-      const { createKeys } = await import('../../../pdp/src/keys/keys.ts')
-      await makePrivateDirectory(config.home).catch(unwritable(config.home))
-      await createKeys(directory).catch(rethrow)
-      io.out(format === 'json' ? JSON.stringify({ keys: directory }, null, 2) : directory)
-      io.err('back these keys up; without them nothing recorded can be read or checked')
-    })
-
   const db = program.command('db').description('the tables of the gateway')
   db.command('migrate')
     .description('bring the tables of DATABASE_URL up to date')
@@ -76,16 +59,3 @@ async function withDatabase<Result>(
 const BOOTSTRAP_HELP = `
 For whoever may write the database (DATABASE_URL), when that token is lost or every admin is locked out. It is good once,
 and ends the one of before. Use it: cedargate login --bootstrap - --user <id>`
-
-function rethrow(error: unknown): never {
-  throw asCommandError(error)
-}
-
-function unwritable(home: string): (cause: unknown) => never {
-  return (cause) => {
-    throw new CommandError(`CEDARGATE_HOME ${home} cannot be written`, {
-      hint: 'set CEDARGATE_HOME to a directory you own',
-      cause,
-    })
-  }
-}

@@ -4,16 +4,29 @@ import { z } from 'zod'
 import { type ToolRow, toolRow } from '../../../schemas/admin-api.ts'
 import { RISKS, type Risk } from '../../../schemas/bundle.ts'
 import { EXIT } from '../../../schemas/codes.ts'
+import { givenSecret } from '../../../schemas/credentials-api.ts'
 import { bundleDirectory } from '../bundle-directory.ts'
 import { CommandError } from '../errors.ts'
 import { type Format, printable, printRows } from '../output.ts'
+import { readSecret, type SecretSource } from '../read-secret.ts'
 import type { Place, ServerCheck } from '../reviewed-tools.ts'
 import { type Context, formatOption } from './context.ts'
+import {
+  checked,
+  kindOf,
+  type Named,
+  refuseWords,
+  requireSource,
+  withKind,
+  withoutEcho,
+  withSource,
+} from './secret-options.ts'
 import { comparedText, diffText, lockChangeText, riskText } from './tools-text.ts'
 
 type Bundle = { bundle?: string }
+type Secret = Named & SecretSource
 type Shown = Bundle & { format: Format }
-type ApproveOptions = Bundle & { expect: string; variant?: true; risk?: Risk }
+type ApproveOptions = Bundle & Secret & { expect: string; variant?: true; risk?: Risk }
 
 export function addTools(program: Command, context: Context): void {
   const tools = program.command('tools').description('reviewed tool definitions of a bundle')
@@ -26,16 +39,16 @@ export function addTools(program: Command, context: Context): void {
 }
 
 function addLock(tools: Command, context: Context): void {
-  tools
-    .command('lock')
+  withSecret(tools.command('lock'))
     .description('read the tools of a server and write them to its tools.lock.json, for review')
     .argument('<server>', 'a server with a server.yaml in the bundle')
     .addOption(bundleOption())
     .option('--add-variants', 'keep what was reviewed beside what is served now')
     .addHelpText('after', LOCK_HELP)
-    .action(async (server: string, options: Bundle & { addVariants?: true }) => {
+    .action(async (server: string, options: Bundle & Secret & { addVariants?: true }, command: Command) => {
+      refuseWords(command, 1)
       const { lockServer } = await import('../reviewed-tools.ts')
-      const place = placeOf(context, server, options)
+      const place = await presenting(context, placeOf(context, server, options), options)
       const { path, tools: locked, changes, leftOut } = await lockServer(place, options.addVariants === true)
       for (const tool of locked) context.io.out(`${printable(tool.tool).padEnd(32)} ${riskText(tool)}`)
       for (const change of changes) context.io.err(lockChangeText(change))
@@ -48,6 +61,7 @@ function addLock(tools: Command, context: Context): void {
 } // biome-ignore format: long lines
 
 const LOCK_HELP = `
+A server that wants a credential is shown one for this look alone: --bearer --file token.txt.
 The risk comes from rules over name, description, arguments and annotations; each says why. Correct it in the file: a
 risk that is not what the rules say is yours and stays, and is raised only when the rules say worse of a changed tool.
 A server that is started for it runs as CEDARGATE_ISOLATION says (see \`cedargate pep --help\`).
@@ -55,17 +69,20 @@ Without --add-variants a tool has one reviewed definition, and what the server n
   cedargate tools lock files --bundle policies`
 
 function addCheck(tools: Command, context: Context): void {
-  tools
-    .command('check')
+  withSecret(tools.command('check'))
     .description('compare live servers with their locks; exit 5 on drift, 2 if one could not be checked')
     .argument('[server...]', 'default: every server of the bundle')
     .addOption(bundleOption())
     .addOption(formatOption())
     .addHelpText('after', '\nDrift anywhere exits with 5, even if another server could not be checked.')
-    .action(async (named: string[], options: Shown) => {
+    .action(async (named: string[], options: Shown & Secret, command: Command) => {
+      refuseWords(command, named.length)
       const { checkServer } = await import('../reviewed-tools.ts')
       const checks: ServerCheck[] = []
-      for (const place of await placesOf(context, named, options)) checks.push(await checkServer(place))
+      const places = await placesOf(context, named, options)
+      if (places.length > 1 && isGiven(options))
+        throw new CommandError('a secret is shown to one server: name that one alone')
+      for (const place of places) checks.push(await checkServer(await presenting(context, place, options)))
       if (options.format === 'json') context.io.out(JSON.stringify(checks, null, 2))
       else for (const check of checks) printCheck(context, check)
       endOf(checks)
@@ -89,17 +106,18 @@ function endOf(checks: readonly ServerCheck[]): void {
 }
 
 function addDiff(tools: Command, context: Context): void {
-  tools
-    .command('diff')
+  withSecret(tools.command('diff'))
     .description('show what live definitions changed against the reviewed ones; exit 5 if anything')
     .argument('<server[/tool]>', 'a server, or one tool of it')
     .addOption(bundleOption())
     .addOption(formatOption())
     .addHelpText('after', DIFF_HELP)
-    .action(async (target: string, options: Shown) => {
+    .action(async (target: string, options: Shown & Secret, command: Command) => {
+      refuseWords(command, 1)
       const { diffServer } = await import('../reviewed-tools.ts')
       const { server, tool } = targetOf(target)
-      const found = await diffServer(placeOf(context, server, options), tool)
+      const place = await presenting(context, placeOf(context, server, options), options)
+      const found = await diffServer(place, tool)
       if (options.format === 'json') context.io.out(JSON.stringify(found, null, 2))
       else for (const line of found.flatMap(diffText)) context.io.out(line)
       const changed = found.filter(({ state }) => state !== 'reviewed').length
@@ -132,8 +150,7 @@ function addClassify(tools: Command, context: Context): void {
 } // biome-ignore format: long lines
 
 function addApprove(tools: Command, context: Context): void {
-  tools
-    .command('approve')
+  withSecret(tools.command('approve'))
     .description('write one live definition to the lock, if it still is the one that was reviewed')
     .argument('<server/tool>', 'as `cedargate tools diff` names it')
     .addOption(bundleOption())
@@ -141,12 +158,13 @@ function addApprove(tools: Command, context: Context): void {
     .option('--variant', 'keep the reviewed definitions of the tool beside this one')
     .addOption(new Option('--risk <risk>', 'default: yours if you set one, else what the rules say').choices(RISKS))
     .addHelpText('after', APPROVE_HELP)
-    .action(async (target: string, options: ApproveOptions) => {
+    .action(async (target: string, options: ApproveOptions, command: Command) => {
+      refuseWords(command, 1)
       const { approve } = await import('../reviewed-tools.ts')
       const { server, tool } = targetOf(target)
       if (tool === undefined) throw new CommandError('name one tool: <server>/<tool>')
       const { expect, variant = false, risk } = options
-      const place = placeOf(context, server, options)
+      const place = await presenting(context, placeOf(context, server, options), options)
       const done = await approve(place, { tool, expect, variant, risk })
       for (const change of done.changes) context.io.out(lockChangeText(change))
       if (done.changes.length === 0) context.io.err('the lock already says so; nothing was written')
@@ -189,7 +207,25 @@ function placeOf({ config }: Context, server: string, { bundle }: Bundle): Place
     bundle: bundleDirectory({ option: bundle, env: config.env }),
     server,
     env: { ...config.env, CEDARGATE_HOME: config.home },
+    secret: undefined,
   }
+}
+
+/** On commands that read a live server. */
+function withSecret(command: Command): Command {
+  return withoutEcho(withSource(withKind(command)))
+}
+
+function isGiven({ header, env, bearer, basic, stdin, file }: Secret): boolean {
+  return [header, env, bearer, basic, stdin, file].some((option) => option !== undefined)
+}
+
+/** With the secret that was given for this look. */
+async function presenting({ io }: Context, place: Place, options: Secret): Promise<Place> {
+  if (!isGiven(options)) return place
+  const kind = kindOf(options)
+  const value = await readSecret(requireSource(options), io)
+  return { ...place, secret: checked(givenSecret, { ...kind, value }) }
 }
 
 async function placesOf(

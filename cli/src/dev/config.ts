@@ -21,6 +21,10 @@ const settings = z.object({
   DATABASE_URL: z.string().optional(),
   /** Directory of the policy bundle. Default: the example in `policies/`. */
   CEDARGATE_BUNDLE: z.string().default(() => fileURLToPath(new URL('policies/', packageRoot))),
+  /** Where people sign in who connect an account; without it nobody can. */
+  CEDARGATE_LOGIN_FILE: z.string().optional(),
+  /** Keys that upstream credentials are encrypted with, in base64; default: keys/credentials.key. */
+  CEDARGATE_CREDENTIAL_KEYS: z.string().min(1).optional(),
   CEDARGATE_ENGINE_WORKERS: numberSetting(1, 64).default(1),
   /** What keeps the servers it starts from what is the gateway's. */
   CEDARGATE_ISOLATION: isolationSetting,
@@ -33,6 +37,8 @@ export type DevConfig = {
   readonly pdpPort: number
   readonly databaseUrl: string | undefined
   readonly bundle: string
+  readonly loginFile: string | undefined
+  readonly credentialKeys: string | undefined
   readonly engineWorkers: number
   readonly isolation: string
   readonly logLevel: string
@@ -56,6 +62,8 @@ export function readDevConfig(home: string, env: Env): DevConfig {
     pdpPort: read.CEDARGATE_PDP_PORT,
     databaseUrl: read.DATABASE_URL,
     bundle: read.CEDARGATE_BUNDLE,
+    loginFile: read.CEDARGATE_LOGIN_FILE,
+    credentialKeys: read.CEDARGATE_CREDENTIAL_KEYS,
     engineWorkers: read.CEDARGATE_ENGINE_WORKERS,
     isolation: read.CEDARGATE_ISOLATION,
     logLevel: read.CEDARGATE_LOG_LEVEL,

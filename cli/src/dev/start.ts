@@ -6,8 +6,10 @@ import { type Logger, pino } from 'pino'
 import { createPdp, type Pdp } from '../../../pdp/src/compose.ts'
 import { ConfigError } from '../../../pdp/src/config.ts'
 import { openDecider } from '../../../pdp/src/decider.ts'
+import { openDialer } from '../../../pdp/src/egress/dialer.ts'
+import { useNewKey } from '../../../pdp/src/keys/key-file.ts'
 import { createKeys, type Keys, loadKeys } from '../../../pdp/src/keys/keys.ts'
-import { systemClock } from '../../../pdp/src/main.ts'
+import { readLogin, systemClock } from '../../../pdp/src/main.ts'
 import { answerUnreadToken as pdpUnread } from '../../../pdp/src/routes/failures.ts'
 import { directorySource } from '../../../pdp/src/source/directory-source.ts'
 import { openPglite, openPostgres, type Store } from '../../../pdp/src/store/open.ts'
@@ -75,16 +77,19 @@ async function start(config: DevConfig, io: Terminal, ending: Ending): Promise<v
   const operator =
     known?.operator ?? formatToken('operator', randomBytes(TOKEN_RANDOM_BYTES), sha256)
   const { store, decider } = await openBoth(config, ending)
-  const keys = await ensureKeys(join(config.home, 'keys'))
+  const keys = await ensureKeys(join(config.home, 'keys'), config.credentialKeys)
+  const dial = openDialer()
+  ending.push(dial.close)
   const pdp = await createPdp({
     store,
     keys,
     decider,
     operatorTokenSha256: sha256(operator),
+    login: await readLogin(config.loginFile),
     publicUrl: pdpGate.url,
     clock: systemClock,
     random: (bytes) => randomBytes(bytes),
-    fetch,
+    dial,
     log: log.child({ service: 'pdp' }),
   })
   ending.push(pdp.stop)
@@ -148,9 +153,12 @@ async function openStore({ databaseUrl, home }: DevConfig): Promise<Store> {
   return store
 }
 
-async function ensureKeys(directory: string): Promise<Keys> {
+async function ensureKeys(directory: string, credentialKeys: string | undefined): Promise<Keys> {
   if (!existsSync(directory)) await createKeys(directory)
-  return loadKeys(directory)
+  const keys = await loadKeys(directory, credentialKeys)
+  // A home of a release that had no credentials yet.
+  if ((await keys.keks.read()) === undefined) await useNewKey(directory)
+  return keys
 }
 
 type PepParts = {

@@ -1,6 +1,7 @@
 // Owns what a loaded bundle is: everything that decides, and what people want to know of it. No behaviour.
 import type { Identity, Risk, ToolsLock } from '../../../schemas/bundle.ts'
 import type { PackedGeneration } from '../../../schemas/cedar.ts'
+import type { CredentialDeclaration } from '../../../schemas/credentials.ts'
 import type { Upstream } from '../../../schemas/pep-api.ts'
 import type { OwnBundle } from '../authorize/own.ts'
 import type { DecidedServer, DecidedTool } from '../authorize/types.ts'
@@ -10,6 +11,8 @@ export type BundleTool = DecidedTool & { readonly risk: Risk }
 export type BundleServer = Omit<DecidedServer, 'tools'> & {
   /** `${NAME}` is not expanded: that is for the service which reaches the server. */
   readonly upstream: Upstream
+  /** What the gateway authenticates with there; undefined: nothing. */
+  readonly credential: CredentialDeclaration | undefined
   readonly lock: ToolsLock
   readonly tools: ReadonlyMap<string, BundleTool>
 }

@@ -188,8 +188,21 @@ test('a policy that can never apply is a warning, and no more', async () => {
   ])
 })
 
+test.each<{ text: string; want: string[] }>([
+  { text: 'url: http://tools.test/mcp\n', want: ['`url`: tools.test is not dialled over http; use https, or `private: true` in its server.yaml'] },
+  { text: 'url: http://169.254.169.254/\nprivate: true\n', want: ["`url`: 169.254.169.254 leads to an address that is never dialled: link-local, reserved, or of a cloud's metadata"] },
+  { text: 'url: http://tools.test/mcp\nprivate: true\n', want: [] },
+  { text: 'url: https://tools.test/mcp\n', want: [] },
+  { text: 'url: http://127.0.0.1:1/mcp\n', want: [] },
+  { text: 'url: http://${CEDARGATE_SERVER_HOST}/mcp\n', want: [] },
+])('a server that no PEP will dial is a warning: $text', async ({ text, want }) => {
+  const files = { ...bundleFiles(SERVERS, {}), 'servers/files/server.yaml': text }
+  const { warnings } = await load(files)
+  expect(warnings.map(({ message }) => message)).toEqual(want)
+}) // biome-ignore format: a table
+
 test('a derivation that no tool has an argument for is a warning', async () => {
-  const text = `url: http://x
+  const text = `url: https://x
 derive:
   - { kind: count, arguments: [path, mode] }
   - { kind: url_host, arguments: [path, pathh] }

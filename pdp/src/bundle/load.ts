@@ -5,7 +5,9 @@ import canonicalize from 'canonicalize'
 import { gatewayFile } from '../../../schemas/bundle.ts'
 import type { PolicyJson } from '../../../schemas/cedar.ts'
 import { ENTITY, entityKey, packGeneration } from '../../../schemas/cedar.ts'
+import { serverRules, urlRefusal } from '../../../schemas/dial.ts'
 import { durationMs } from '../../../schemas/duration.ts'
+import { variablesIn } from '../../../schemas/expand.ts'
 import { CONNECT_ACTION } from '../../../schemas/mcp.ts'
 import { MAPPER_VERSION } from '../authorize/arguments.ts'
 import type { ActionKeys } from '../authorize/types.ts'
@@ -68,6 +70,7 @@ async function load(files: BundleFiles, env: Environment, candidate: Candidate):
   const warnings = [
     ...derivationWarnings(compiled, servers, files),
     ...toolWarnings(compiled, files),
+    ...urlWarnings(servers, files),
     ...validated,
     ...lintPolicies(policies, gateway),
   ]
@@ -193,6 +196,17 @@ function toolWarnings({ tools }: CompiledSchema, { servers }: BundleFiles): Find
   })
 }
 
+/** Servers that a PEP will not dial, as far as it shows in their URL. */
+function urlWarnings(servers: readonly ReviewedServer[], files: BundleFiles): Finding[] {
+  return servers.flatMap(({ id, upstream }) => {
+    const url = URL.parse(upstream.url ?? '')
+    const refused = url === null ? undefined : urlRefusal(url, serverRules(upstream, url))
+    if (refused === undefined || variablesIn(upstream.url ?? '').length > 0) return []
+    const file = files.servers.find((server) => server.id === id)?.server.file ?? id
+    return [{ ...errorAt(file, `\`url\`: ${refused.message}`), severity: 'warning' as const }]
+  })
+}
+
 function bundleServer(
   { id, file, upstream, lock }: ReviewedServer,
   compiled: CompiledSchema,
@@ -211,6 +225,7 @@ function bundleServer(
     })
   return {
     upstream,
+    credential: file.credential,
     lock,
     concealment: file.concealment,
     tools: new Map(tools.map((tool) => [tool.name, tool])),

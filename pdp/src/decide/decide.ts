@@ -1,6 +1,7 @@
 // Owns one decision from a PEP's question to a signed verdict: grant → message → authorization → record.
 // Never writes the record of an enforced decision (the PEP does, before it acts) and never contacts a server.
 import { hash } from 'node:crypto'
+import type { ReleasedCredential } from '../../../schemas/credentials.ts'
 import { OWN_AGENT } from '../../../schemas/identifiers.ts'
 import type { DecideCall, DecideResult, Rejection, Verdict } from '../../../schemas/pep-api.ts'
 import type { Clock } from '../../../schemas/ports.ts'
@@ -28,6 +29,17 @@ export type DecidePorts = {
   readonly onUsed: (grant: string, source: string | null) => void
   readonly ledger: Ledger
   readonly clock: Clock
+  /** What calls that were allowed are sent with, in order; `unavailable`: why not, for the person at the client. */
+  readonly release: (
+    needs: readonly { readonly server: string; readonly user: string | null }[],
+  ) => Promise<
+    readonly (
+      | { readonly credential: ReleasedCredential | null }
+      | { readonly unavailable: string }
+    )[]
+  >
+  /** Told of each credential that is released; must not throw. */
+  readonly onReleased: (credential: string) => void
   /** Told of each decision; must not throw. */
   readonly onDecided: (authorization: Authorization) => void
 }
@@ -67,6 +79,7 @@ export function createDecide(ports: DecidePorts): Decide {
       return items.map((item) => {
         if (!('authorization' in item)) return item
         ports.onDecided(item.authorization)
+        if (item.credential !== null) ports.onReleased(item.credential.id)
         return seal(ports.ledger, bundle, item)
       })
     }
@@ -97,9 +110,50 @@ async function decideOnce(ports: DecidePorts, pep: Enforcer, calls: readonly Dec
         ? answers.next().value
         : denied({ code: 'invalid_request', detail: item.unreadable })
     if (authorization === undefined) throw new Error('the authorizer answered too few requests')
-    return { pep, asked: item, authorization }
+    return { pep, asked: item, authorization, credential: null }
   })
-  return { bundle, items, since }
+  return { bundle, items: await withCredentials(ports, items), since }
+}
+
+/**
+ * INVARIANT: a credential goes out with an allow alone. An allow that lacks the one it needs is a deny: it would reach the
+ * server as somebody else, or nobody.
+ */
+async function withCredentials(
+  { release }: DecidePorts,
+  items: readonly (Decided | Rejection)[],
+): Promise<(Decided | Rejection)[]> {
+  const needing = items.filter((item): item is Decided => 'authorization' in item && isSent(item))
+  if (needing.length === 0) return [...items]
+  const answers = await release(
+    needing.map(({ asked }) => ({ server: asked.call.server, user: asked.request.user })),
+  )
+  const released = new Map(
+    needing.map((item, index) => [item as Decided | Rejection, answers[index]]),
+  )
+  return items.map((item) => {
+    const answer = released.get(item)
+    if (answer === undefined || !('authorization' in item)) return item
+    if ('credential' in answer) return { ...item, credential: answer.credential }
+    return { ...item, authorization: unavailable(item.authorization, answer.unavailable) }
+  })
+}
+
+/** Whether anything of it goes to the server. */
+function isSent({ authorization, asked: { call } }: Decided): boolean {
+  return authorization.decision === 'allow' && call.from === 'client' && call.method !== LISTENED
+}
+
+/** What was asked of Cedar stays in the record: policy permits it, all the same. */
+function unavailable(authorization: Authorization, detail: string): Authorization {
+  return {
+    ...authorization,
+    decision: 'deny',
+    code: 'credential_unavailable',
+    policies: [],
+    visible: null,
+    detail,
+  }
 }
 
 function allowedGrant(item: Decided | Rejection): Grant | null {
@@ -151,12 +205,18 @@ type Decided = {
   readonly pep: Enforcer
   readonly asked: Asked
   readonly authorization: Authorization
+  /** What the call is sent with; null: nothing. */
+  readonly credential: ReleasedCredential | null
 }
+
+/** A resource of a subscription is decided by itself; the subscription is what goes to the server. */
+const LISTENED = 'listen:resource'
 
 /** What is said of a tool that does not exist; the record keeps what was decided of the one that does. */
 const NONEXISTENT = { code: 'unknown_tool', policies: [], errors: [] } as const
 
-function seal(ledger: Ledger, bundle: Bundle, { pep, asked, authorization }: Decided): Verdict {
+function seal(ledger: Ledger, bundle: Bundle, decided: Decided): Verdict {
+  const { pep, asked, authorization, credential } = decided
   const { call, grant, request } = asked
   const { id, record } = ledger.seal({
     pep: pep.id,
@@ -172,6 +232,7 @@ function seal(ledger: Ledger, bundle: Bundle, { pep, asked, authorization }: Dec
     time: request.time,
     mode: 'enforced',
     identity: call.token ?? '',
+    ...(credential === null ? {} : { credential }),
   })
   const { server, from, method } = call
   const what = { server, from, method, tool: authorization.tool }
@@ -192,5 +253,6 @@ function seal(ledger: Ledger, bundle: Bundle, { pep, asked, authorization }: Dec
         : explainRefusal({ ...shown, what, decisionId: id, access: bundle.access }),
     visible: authorization.visible,
     record,
+    ...(credential === null ? {} : { credential }),
   }
 }

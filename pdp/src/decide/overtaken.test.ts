@@ -45,6 +45,8 @@ onEachDatabase((database) => {
       ledger: await openTestLedger(store.sql, testKeys(), clock),
       clock,
       onDecided: () => { state.counted += 1 },
+      release: async (needs) => needs.map(() => ({ credential: null })),
+      onReleased: () => {},
     })
     const grant = async (change: object = {}) => {
       const request = { user: randomUUID(), agent: randomUUID(), servers: ['files'], expiresInMs: 60_000, ...change }

@@ -1,13 +1,13 @@
 // Owns how the parts of this room are joined: who may call, as one database and one change feed say it.
 import type { Identity as IdentitySettings } from '../../../schemas/bundle.ts'
 import type { Clock, Random } from '../../../schemas/ports.ts'
+import type { Dialer } from '../egress/dialer.ts'
 import type { Store } from '../store/open.ts'
 import { type Agents, openAgents } from './agents.ts'
 import { type Callers, openCallers } from './callers.ts'
 import { type ChangeFeed, openChangeFeed } from './change-feed.ts'
 import { type ClientGrants, openClientGrants } from './client-grants.ts'
 import { type Grants, openGrants } from './grants.ts'
-import type { Fetch } from './jwks.ts'
 import { keepLastUse, type LastUse } from './last-use.ts'
 import { openPeps, type Peps } from './peps.ts'
 import { type GrantResolver, openResolver } from './resolve.ts'
@@ -35,7 +35,7 @@ type Ports = {
   readonly store: Pick<Store, 'sql' | 'prompt' | 'listen'>
   readonly clock: Clock
   readonly random: Random
-  readonly fetch: Fetch
+  readonly dial: Dialer
   /** What gateway.yaml says of identity providers now. */
   readonly settings: () => IdentitySettings
   readonly onFailure: (error: unknown) => void

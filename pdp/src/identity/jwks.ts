@@ -2,7 +2,7 @@
 // clock and limits stand around jose's key set: its remote one asks without a pause while a provider is down.
 // Never follows a redirect or anything that a token says.
 import { createLocalJWKSet, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose'
-import { isHttpsOrLoopback } from '../../../schemas/hosts.ts'
+import { privateOrigins } from '../../../schemas/dial.ts'
 import {
   JWKS_AGE_MS_MAX,
   JWKS_BYTES_MAX,
@@ -11,11 +11,15 @@ import {
 } from '../../../schemas/limits.ts'
 import type { Clock } from '../../../schemas/ports.ts'
 import { readAnswer } from '../egress/bounded.ts'
-
-export type Fetch = (url: string, init: RequestInit) => Promise<Response>
+import type { Dialer, Fetch } from '../egress/dialer.ts'
 
 /** Where keys come from; without `jwksUri`, where the discovery document of the issuer says. */
-export type KeySource = { readonly issuer: string; readonly jwksUri?: string | undefined }
+export type KeySource = {
+  readonly issuer: string
+  readonly jwksUri?: string | undefined
+  /** Whether the names of both may lead to private addresses. What is discovered may on their origins alone. */
+  readonly private?: boolean | undefined
+}
 
 /** One key set. The same object for as long as the provider shows the same keys. */
 export type KeySet = { readonly find: JWTVerifyGetKey; readonly text: string }
@@ -40,7 +44,7 @@ type Held = {
   underWay: Promise<KeySet> | undefined
 }
 
-export function openKeySets({ fetch, clock }: { fetch: Fetch; clock: Clock }): KeySets {
+export function openKeySets({ dial, clock }: { dial: Dialer; clock: Clock }): KeySets {
   const held = new Map<string, Held>()
   return {
     async current(source) {
@@ -58,8 +62,8 @@ export function openKeySets({ fetch, clock }: { fetch: Fetch; clock: Clock }): K
     },
   }
 
-  function heldFor({ issuer, jwksUri = '' }: KeySource): Held {
-    const key = `${issuer} ${jwksUri}`
+  function heldFor({ issuer, jwksUri = '', private: isPrivate = false }: KeySource): Held {
+    const key = `${issuer} ${jwksUri} ${isPrivate}`
     const one = held.get(key)
     if (one !== undefined) return one
     const never = Number.NEGATIVE_INFINITY
@@ -81,7 +85,7 @@ export function openKeySets({ fetch, clock }: { fetch: Fetch; clock: Clock }): K
     if (isCoolingDown(one)) return Promise.reject(new Error('the last attempt failed just now'))
     const [asOf, asOfWall] = [clock.monotonic(), clock.now()]
     one.askedAt = asOf
-    one.underWay = fetchKeys(fetch, source)
+    one.underWay = fetchKeys(dial, source)
       .then((keys) => {
         const text = JSON.stringify(keys)
         if (one.set?.text !== text) one.set = { find: createLocalJWKSet(keys), text }
@@ -96,7 +100,9 @@ export function openKeySets({ fetch, clock }: { fetch: Fetch; clock: Clock }): K
   }
 }
 
-async function fetchKeys(reach: Fetch, { issuer, jwksUri }: KeySource): Promise<JSONWebKeySet> {
+async function fetchKeys(dial: Dialer, source: KeySource): Promise<JSONWebKeySet> {
+  const { issuer, jwksUri, private: isPrivate = false } = source
+  const reach = dial(privateOrigins([issuer, jwksUri], isPrivate))
   const init: RequestInit = {
     redirect: 'manual',
     signal: AbortSignal.timeout(JWKS_TIMEOUT_MS),
@@ -112,12 +118,15 @@ async function discover(reach: Fetch, issuer: string, init: RequestInit): Promis
   const document = (await fetchJson(reach, url, init)) as { issuer?: unknown; jwks_uri?: unknown }
   if (document?.issuer !== issuer) throw new Error('its discovery document names another issuer')
   const { jwks_uri: uri } = document
-  if (typeof uri === 'string' && isHttpsOrLoopback(uri)) return uri
-  throw new Error('its discovery document has no https jwks_uri')
+  if (typeof uri === 'string') return uri
+  throw new Error('its discovery document has no jwks_uri')
 }
 
 async function fetchJson(reach: Fetch, url: string, init: RequestInit): Promise<unknown> {
   const response = await reach(url, init)
-  if (response.status !== 200) throw new Error(`${url} answers ${response.status}`)
+  if (response.status !== 200) {
+    await response.body?.cancel()
+    throw new Error(`${url} answers ${response.status}`)
+  }
   return JSON.parse((await readAnswer(response, JWKS_BYTES_MAX)).toString('utf8'))
 }

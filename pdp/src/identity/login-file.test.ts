@@ -9,6 +9,7 @@ test('what is left out is as the documentation says', () => {
   expect(read(LEAST)).toEqual({
     issuer: 'https://login.test',
     clientId: 'cli',
+    private: false,
     scope: 'openid profile email',
     userClaim: 'sub',
     rolesClaim: 'groups',

@@ -35,6 +35,10 @@ const loginFile = z.strictObject({
     .default('openid profile email')
     .refine((scope) => scope.split(' ').includes('openid'), { error: 'must hold `openid`' }),
   jwksUri: httpsOrLoopback.optional().describe('default: as its discovery document says'),
+  private: z
+    .boolean()
+    .default(false)
+    .describe('whether the names of `issuer` and `jwksUri` may lead to private addresses'),
   userClaim: claim
     .default('sub')
     .describe('claim that is the user id here; `email` counts with `email_verified` alone'),

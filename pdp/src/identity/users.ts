@@ -118,6 +118,8 @@ const OFFBOARD = `with gone as (
     update grants set revoked = $2 where user_id = $1 and revoked is null returning id, expires
   ), signed_out as (
     update login_sessions set revoked = $2 where user_id = $1 and revoked is null returning expires
+  ), disconnected as (
+    delete from credentials where user_id = $1
   ) select offboarded,
     (select coalesce(array_agg(id::text order by id), '{}') from ended where expires > $2) as grants,
     (select count(*) from signed_out where expires > $2) as sessions

@@ -18,8 +18,9 @@ import {
 } from '../../../schemas/limits.ts'
 import type { Clock } from '../../../schemas/ports.ts'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
+import type { Dialer } from '../egress/dialer.ts'
 import { msOf, nameIn, readClaims } from './claims.ts'
-import { type Fetch, type KeySet, type KeySource, openKeySets } from './jwks.ts'
+import { type KeySet, type KeySource, openKeySets } from './jwks.ts'
 import { TokenError } from './token-error.ts'
 import type { VerifiedToken } from './verified.ts'
 
@@ -60,6 +61,7 @@ export type ExpectedIdToken = {
   readonly issuer: string
   readonly clientId: string
   readonly jwksUri?: string | undefined
+  readonly private?: boolean | undefined
   /** Compared where it is given. */
   readonly nonce?: string | undefined
 }
@@ -81,7 +83,7 @@ type Remembered = {
 }
 
 export function createTokenVerifier(ports: {
-  readonly fetch: Fetch
+  readonly dial: Dialer
   readonly clock: Clock
 }): TokenVerifier {
   const { clock } = ports

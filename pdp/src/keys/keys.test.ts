@@ -19,11 +19,11 @@ afterEach(() => rm(home, { recursive: true }))
 test('keys are made once, for their owner alone, and load as they were made', async () => {
   await createKeys(directory())
   const modes = await Promise.all(
-    [directory(), file('deployment.pem'), file('data.key')].map(
+    [directory(), ...['deployment.pem', 'data.key', 'credentials.key'].map(file)].map(
       async (path) => (await stat(path)).mode & 0o777,
     ),
   )
-  expect(modes).toEqual([0o700, 0o600, 0o600])
+  expect(modes).toEqual([0o700, 0o600, 0o600, 0o600])
   const { deployment, vault } = await loadKeys(directory())
   const message = Buffer.from('message')
   const key = ed25519Key(deployment.publicKey)
@@ -34,13 +34,13 @@ test('keys are made once, for their owner alone, and load as they were made', as
   expect(again.vault.pseudonym('alice')).toEqual(vault.pseudonym('alice'))
 })
 
-test.each(['deployment.pem', 'data.key'])(
+test.each(['deployment.pem', 'data.key', 'credentials.key'])(
   '%s is never overwritten, and nothing else is made',
   async (name) => {
     await createKeys(directory())
     const kept = await readFile(file(name), 'utf8')
-    const other = name === 'data.key' ? 'deployment.pem' : 'data.key'
-    await rm(file(other))
+    const others = ['deployment.pem', 'data.key', 'credentials.key'].filter((one) => one !== name)
+    await Promise.all(others.map((other) => rm(file(other))))
     await expect(createKeys(directory())).rejects.toThrow(
       `${file(name)} exists; keys are never overwritten`,
     )

@@ -10,20 +10,14 @@ import {
   randomBytes,
   sign,
 } from 'node:crypto'
-import { mkdir, open, readFile, rm, stat } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { CREDENTIAL_KEYS_FILE, type Kek, newKeyLine, parseKeks, readKekFile } from './key-file.ts'
+import { KeysError, readSecret, writeNew } from './secret-file.ts'
 import { createVault, DATA_KEY_BYTES, type Vault } from './vault.ts'
 
 const DEPLOYMENT_FILE = 'deployment.pem'
 const DATA_FILE = 'data.key'
-
-/**
- * A key that is missing, malformed, readable by others, or in the way of a new one; the message
- * names the file.
- */
-export class KeysError extends Error {
-  override readonly name = 'KeysError'
-}
 
 /** Signs instance keys. A port: a KMS can stand behind it. */
 export type DeploymentKey = {
@@ -33,35 +27,66 @@ export type DeploymentKey = {
   readonly sign: (message: Uint8Array) => Promise<Uint8Array>
 }
 
-export type Keys = { readonly deployment: DeploymentKey; readonly vault: Vault }
+/** Where the key-encryption keys of credentials come from, for people; and reading them. Undefined: there are none. */
+export type KekSource = {
+  readonly source: string
+  readonly read: () => Promise<readonly Kek[] | undefined>
+}
+
+export type Keys = {
+  readonly deployment: DeploymentKey
+  readonly vault: Vault
+  readonly keks: KekSource
+}
 
 /**
- * Makes `deployment.pem` (Ed25519, PKCS #8) and `data.key` (32 random bytes, base64) in
- * `directory`, both mode 0600. Throws when either is there already, and then changes nothing.
+ * Makes `deployment.pem` (Ed25519, PKCS #8), `data.key` (32 random bytes, base64) and `credentials.key` (the same, see
+ * key-file.ts) in `directory`, all mode 0600. Throws when one of them is there already, and then changes nothing.
  */
 export async function createKeys(directory: string): Promise<void> {
   await mkdir(directory, { recursive: true, mode: 0o700 })
   const { privateKey } = generateKeyPairSync('ed25519')
-  const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
-  const dataKey = `${randomBytes(DATA_KEY_BYTES).toString('base64')}\n`
-  const deploymentPath = join(directory, DEPLOYMENT_FILE)
-  await writeNew(deploymentPath, pem)
-  // Order: a crash here leaves one key of two, which loadKeys refuses; the files have decided
-  // nothing yet.
-  await writeNew(join(directory, DATA_FILE), dataKey).catch(async (error: unknown) => {
-    await rm(deploymentPath)
-    throw error
-  })
+  const files: [string, string][] = [
+    [DEPLOYMENT_FILE, privateKey.export({ type: 'pkcs8', format: 'pem' }) as string],
+    [DATA_FILE, `${randomBytes(DATA_KEY_BYTES).toString('base64')}\n`],
+    [CREDENTIAL_KEYS_FILE, newKeyLine()],
+  ]
+  const made: string[] = []
+  // Order: a crash between two leaves some of the keys, which loadKeys refuses; they have decided nothing yet.
+  for (const [name, text] of files) {
+    const path = join(directory, name)
+    await writeNew(path, text).catch(async (error: unknown) => {
+      await Promise.all(made.map((one) => rm(one)))
+      throw error
+    })
+    made.push(path)
+  }
 }
 
-/** Reads both keys. Throws when one is missing, malformed, or readable by anybody but its owner. */
-export async function loadKeys(directory: string): Promise<Keys> {
+/**
+ * Reads the keys. Throws when one is missing, malformed, or readable by anybody but its owner. Of credentials there may
+ * be none yet: `credentialKeys` (CEDARGATE_CREDENTIAL_KEYS) has them, or else the file, which is read again when asked.
+ */
+export async function loadKeys(directory: string, credentialKeys?: string): Promise<Keys> {
   const pem = await readSecret(join(directory, DEPLOYMENT_FILE))
   const dataKey = await readSecret(join(directory, DATA_FILE))
   return {
     deployment: deploymentKey(pem, join(directory, DEPLOYMENT_FILE)),
     vault: createVault(parseDataKey(dataKey, join(directory, DATA_FILE))),
+    keks: kekSource(directory, credentialKeys),
   }
+}
+
+function kekSource(directory: string, given: string | undefined): KekSource {
+  if (given === undefined) {
+    return {
+      source: join(directory, CREDENTIAL_KEYS_FILE),
+      read: () => readKekFile(directory),
+    }
+  }
+  const source = 'CEDARGATE_CREDENTIAL_KEYS'
+  const keks = parseKeks(given, source)
+  return { source, read: async () => keks }
 }
 
 /** Key id: the first 16 hex digits of the SHA-256 of the raw public key. */
@@ -97,28 +122,4 @@ function parseDataKey(text: string, path: string): Uint8Array {
     throw new KeysError(`${path} is not ${DATA_KEY_BYTES} bytes in base64`)
   }
   return bytes
-}
-
-async function writeNew(path: string, text: string): Promise<void> {
-  const file = await open(path, 'wx', 0o600).catch((cause: unknown) => {
-    const exists = (cause as { code?: unknown } | null)?.code === 'EEXIST'
-    throw exists ? new KeysError(`${path} exists; keys are never overwritten`, { cause }) : cause
-  })
-  try {
-    await file.writeFile(text)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-}
-
-async function readSecret(path: string): Promise<string> {
-  const found = await stat(path).catch((cause: unknown) => {
-    throw new KeysError(`cannot read ${path}; make keys with \`cedargate keys create\``, { cause })
-  })
-  if ((found.mode & 0o077) !== 0) {
-    const mode = (found.mode & 0o777).toString(8).padStart(4, '0')
-    throw new KeysError(`${path} has mode ${mode}, others can read it; run \`chmod 600 ${path}\``)
-  }
-  return readFile(path, 'utf8')
 }

@@ -174,7 +174,7 @@ function issueLeaf({ instance, issued, clock }: Desk, body: LeafBody): SignedRec
 }
 
 function outcomeBody(pep: string, outcome: Outcome): LeafBody {
-  const { decisionId, result, status, upstreamMs, isError, bytes } = outcome
+  const { decisionId, result, status, upstreamMs, isError, bytes, credential } = outcome
   return {
     k: 'outcome',
     of: decisionId,
@@ -184,6 +184,7 @@ function outcomeBody(pep: string, outcome: Outcome): LeafBody {
     ms: upstreamMs,
     er: isError,
     by: bytes,
+    ...(credential?.echoed === true ? { ec: true as const } : {}),
   }
 }
 

@@ -50,6 +50,7 @@ export function sealDecision(
       },
       cd: authorization.code,
       ...shadowOf(authorization.shadow),
+      ...releasedOf(input.credential),
       mode: input.mode,
       cls: 'recorded',
     },
@@ -71,6 +72,10 @@ function shadowOf(shadow: Shadow | null): Pick<DecisionLeaf, 'sh'> {
   if (shadow === null) return {}
   const { decision, code, policies, errors } = shadow
   return { sh: { r: decision, cd: code, by: policies.toSorted(), er: errors.toSorted() } }
+}
+
+function releasedOf(credential: DecisionInput['credential']): Pick<DecisionLeaf, 'cr'> {
+  return credential === undefined ? {} : { cr: { i: credential.id, v: credential.version } }
 }
 
 function detailValues({ user, grantId, identity, authorization }: DecisionInput): DetailValues {

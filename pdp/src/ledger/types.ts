@@ -46,6 +46,8 @@ export type DecisionInput = {
   /** Milliseconds since 1970, as Cedar was given it. */
   readonly time: number
   readonly mode: 'enforced' | 'advisory'
+  /** What is released with it; absent: nothing is. */
+  readonly credential?: { readonly id: string; readonly version: number } | undefined
   /** Digest of what the caller showed for an identity; '' when nothing. */
   readonly identity: string
 }

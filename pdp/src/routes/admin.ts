@@ -10,6 +10,7 @@ import {
 import { type AgentPorts, agentRoutes } from './agents.ts'
 import { type BundlePorts, bundleRoutes } from './bundles.ts'
 import { type ClientGrantPorts, clientGrantRoutes } from './client-grants.ts'
+import { type CredentialAdminPorts, credentialRoutes } from './credentials.ts'
 import { type DecisionPorts, decisionRoutes } from './decisions.ts'
 import { type GrantPorts, grantRoutes, unknownServers } from './grants.ts'
 import { missing } from './missing.ts'
@@ -23,7 +24,8 @@ export type AdminPorts = BundlePorts &
   GrantPorts &
   ClientGrantPorts &
   UserPorts &
-  AgentPorts & {
+  AgentPorts &
+  CredentialAdminPorts & {
     readonly enrollPep: (servers: readonly string[]) => Promise<CreatedPep>
     readonly listPeps: () => Promise<readonly PepRow[]>
     readonly revokePep: (id: string) => Promise<boolean>
@@ -55,6 +57,7 @@ export function adminRoutes(ports: AdminPorts, record: Recorder): GuardedRoute[]
     ...clientGrantRoutes(ports),
     ...userRoutes(ports),
     ...agentRoutes(ports),
+    ...credentialRoutes(ports),
   ]
 
   async function enrollPep(c: Context<PdpEnv>): Promise<Response> {

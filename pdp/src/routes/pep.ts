@@ -30,7 +30,7 @@ import type { GuardedRoute, PdpEnv } from './roles.ts'
 
 export type PepPorts = {
   readonly decide: Decide
-  readonly sealOutcomes: (pep: string, outcomes: readonly Outcome[]) => Promise<void>
+  readonly sealOutcomes: (pep: Enforcer, outcomes: readonly Outcome[]) => Promise<void>
   readonly sightTools: (
     request: SightingsRequest,
   ) => Promise<Readonly<z.infer<typeof sightingsResponse>['tools']>>
@@ -73,13 +73,14 @@ export function pepRoutes(ports: PepPorts): GuardedRoute[] {
     const body = read(c, decideRequest)
     if (body instanceof Response) return body
     const results: DecideResult[] = await ports.decide(enforcer(c), body.calls)
+    c.header('cache-control', 'no-store')
     return c.json({ results })
   }
 
   async function outcomes(c: Context<PdpEnv>): Promise<Response> {
     const body = read(c, outcomesRequest)
     if (body instanceof Response) return body
-    await ports.sealOutcomes(enforcer(c).id, body.outcomes)
+    await ports.sealOutcomes(enforcer(c), body.outcomes)
     return c.body(null, 204)
   }
 

@@ -2,7 +2,7 @@
 // streaming them back. Never follows a redirect, never sends what the client authenticated with.
 import { isUtf8 } from 'node:buffer'
 import type { Readable } from 'node:stream'
-import { type Dispatcher, Pool } from 'undici'
+import type { Dispatcher, Pool } from 'undici'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
 import type { Answer } from '../answer.ts'
 import { GatewayError } from '../gateway-error.ts'
@@ -13,9 +13,7 @@ import {
   SERVER_MESSAGE_BYTES_MAX,
   STREAM_CONNECTIONS_MAX,
   UPSTREAM_BODY_TIMEOUT_MS,
-  UPSTREAM_CONNECT_TIMEOUT_MS,
   UPSTREAM_CONNECTIONS_MAX,
-  UPSTREAM_HEADERS_TIMEOUT_MS,
   UPSTREAM_TELL_TIMEOUT_MS,
   UPSTREAM_TELLS_MAX,
 } from '../limits.ts'
@@ -24,6 +22,7 @@ import type { Log, Monotonic } from '../ports.ts'
 import type { RecordedCall } from '../record/record.ts'
 import type { Streams } from '../streams.ts'
 import { connectHttp } from './connect-http.ts'
+import { type HttpTarget, openPool } from './open-pool.ts'
 import { faultOf, isLasting, streamAnswer } from './stream-answer.ts'
 import type { Sending, UpstreamServer } from './upstream.ts'
 
@@ -44,18 +43,12 @@ type Exchange = {
   readonly tellServer: (text: string) => void
 }
 
-/** `url` is absolute, http or https. Connections are opened as they are needed. */
-export function openHttpServer(id: string, url: URL, ports: HttpPorts): UpstreamServer {
-  const open = (connections: number) =>
-    new Pool(url.origin, {
-      connections,
-      pipelining: 1,
-      connect: { timeout: UPSTREAM_CONNECT_TIMEOUT_MS },
-      headersTimeout: UPSTREAM_HEADERS_TIMEOUT_MS,
-    })
-  const pool = open(UPSTREAM_CONNECTIONS_MAX)
+/** Connections are opened as they are needed. */
+export function openHttpServer(id: string, target: HttpTarget, ports: HttpPorts): UpstreamServer {
+  const { url } = target
+  const pool = openPool(target, UPSTREAM_CONNECTIONS_MAX)
   // What stays open has connections of its own: it never keeps a call waiting.
-  const lasting = open(STREAM_CONNECTIONS_MAX)
+  const lasting = openPool(target, STREAM_CONNECTIONS_MAX)
   const path = `${url.pathname}${url.search}`
   const teller = createTeller(pool, path, ports.log)
   return {

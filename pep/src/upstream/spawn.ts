@@ -2,7 +2,8 @@
 // own.
 import type { ChildProcess } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { request } from 'undici'
+import type { Pool } from 'undici'
+import { DialRefused, serverRules } from '../../../schemas/dial.ts'
 import type { Upstream } from '../../../schemas/pep-api.ts'
 import { GatewayError } from '../gateway-error.ts'
 import {
@@ -14,6 +15,7 @@ import {
 import type { Log, Monotonic } from '../ports.ts'
 import { exitOf, expandOrThrow, type Surroundings, startServer, stopChild } from './child.ts'
 import { freePort } from './free-port.ts'
+import { type HttpTarget, openPool } from './open-pool.ts'
 import type { UpstreamServer } from './upstream.ts'
 
 export type SpawnPorts = {
@@ -52,7 +54,7 @@ export function openSpawnedServer(
     const gone = exitOf(child)
     try {
       const url = urlOf(upstream, ports.surroundings, port)
-      await answering(url, gone, stopping.signal)
+      await answering({ url, rules: serverRules(upstream, url) }, gone, stopping.signal)
       current = connect(url)
       if (hasStarted) ports.onRestarted(id)
       hasStarted = true
@@ -105,23 +107,41 @@ function urlOf(upstream: Upstream, { env }: Surroundings, port: number): URL {
 }
 
 /**
- * Any HTTP answer will do. Rejects after SPAWN_READY_TIMEOUT_MS, or when the process ended first.
+ * Any HTTP answer will do. Rejects after SPAWN_READY_TIMEOUT_MS, when the process ended first, and for a URL that is never
+ * dialled.
  */
-async function answering(url: URL, gone: Promise<void>, stopped: AbortSignal): Promise<void> {
+async function answering(
+  target: HttpTarget,
+  gone: Promise<void>,
+  stopped: AbortSignal,
+): Promise<void> {
+  const pool = openPool(target, 1)
   let ended = false
   void gone.then(() => {
     ended = true
   })
-  for (let waited = 0; waited < SPAWN_READY_TIMEOUT_MS; waited += SPAWN_POLL_MS) {
-    if (ended || stopped.aborted) throw new Error('the process ended before it answered')
-    const answer = await request(url, { method: 'OPTIONS', headersTimeout: 1_000 }).catch(
-      () => undefined,
-    )
-    await answer?.body.dump()
-    if (answer !== undefined) return
-    await sleep(SPAWN_POLL_MS)
+  try {
+    for (let waited = 0; waited < SPAWN_READY_TIMEOUT_MS; waited += SPAWN_POLL_MS) {
+      if (ended || stopped.aborted) throw new Error('the process ended before it answered')
+      if (await answersAt(target.url, pool)) return
+      await sleep(SPAWN_POLL_MS)
+    }
+    throw new Error(`nothing answered at its port within ${SPAWN_READY_TIMEOUT_MS} ms`)
+  } finally {
+    await pool.destroy()
   }
-  throw new Error(`nothing answered at its port within ${SPAWN_READY_TIMEOUT_MS} ms`)
+}
+
+async function answersAt({ pathname, search }: URL, pool: Pool): Promise<boolean> {
+  try {
+    const path = `${pathname}${search}`
+    const { body } = await pool.request({ method: 'OPTIONS', path, headersTimeout: 1_000 })
+    await body.dump()
+    return true
+  } catch (error) {
+    if (error instanceof DialRefused) throw error
+    return false // Not yet: whoever asks asks again.
+  }
 }
 
 function logOutput({ stdout, stderr }: ChildProcess, server: string, log: Log): void {

@@ -1,29 +1,24 @@
 // Owns a channel to a server of the HTTP+SSE transport (2024-11-05): messages come as events of one stream, and go by POST
 // to the endpoint that its first event names. Never reconnects (another stream is another session), never follows a
 // redirect, sends nothing of a client but the message.
-import { type Dispatcher, Pool } from 'undici'
+import type { Dispatcher, Pool } from 'undici'
 import { GatewayError } from '../gateway-error.ts'
 import {
   SERVER_MESSAGE_BYTES_MAX,
   SSE_OPEN_TIMEOUT_MS,
-  UPSTREAM_CONNECT_TIMEOUT_MS,
   UPSTREAM_CONNECTIONS_MAX,
-  UPSTREAM_HEADERS_TIMEOUT_MS,
 } from '../limits.ts'
 import type { Log } from '../ports.ts'
 import { createSseReader, type SseEvent } from '../sse.ts'
 import type { Channel, ChannelKind, ChannelPorts } from './channel.ts'
 import { readObject } from './lines.ts'
+import { type HttpTarget, openPool } from './open-pool.ts'
 import { faultOf } from './stream-answer.ts'
 
-/** `url` of the stream: absolute, http or https. */
-export function sseChannels(server: string, url: URL, log: Log): ChannelKind {
-  const pool = new Pool(url.origin, {
-    connections: UPSTREAM_CONNECTIONS_MAX,
-    pipelining: 1,
-    connect: { timeout: UPSTREAM_CONNECT_TIMEOUT_MS },
-    headersTimeout: UPSTREAM_HEADERS_TIMEOUT_MS,
-  })
+/** `at` is the stream. */
+export function sseChannels(server: string, at: HttpTarget, log: Log): ChannelKind {
+  const { url } = at
+  const pool = openPool(at, UPSTREAM_CONNECTIONS_MAX)
   return {
     isOwn: false,
     open: (ports) => openStream({ server, url, log, pool }, ports),

@@ -46,7 +46,7 @@ BEGIN
 END $$;
 --> statement-breakpoint
 CREATE TRIGGER "credentials_changed"
-AFTER INSERT OR DELETE OR UPDATE OF "id", "server", "user_id", "use", "kind", "names", "version", "sealed", "reconnect" ON "credentials"
+AFTER INSERT OR DELETE OR UPDATE OF "id", "server", "user_id", "use", "kind", "names", "version", "sealed", "expires", "reconnect", "refused" ON "credentials"
 FOR EACH ROW EXECUTE FUNCTION "note_credential_change"();
 --> statement-breakpoint
 CREATE TRIGGER "credentials_emptied" AFTER TRUNCATE ON "credentials" FOR EACH STATEMENT EXECUTE FUNCTION "note_identity_change"();

@@ -9,6 +9,7 @@ import { pino } from 'pino'
 import { withFiles } from '../../../pdp/src/bundle/testing.ts'
 import { createPdp, type Pdp } from '../../../pdp/src/compose.ts'
 import { openDecider } from '../../../pdp/src/decider.ts'
+import { openDialer } from '../../../pdp/src/egress/dialer.ts'
 import { createKeys, loadKeys } from '../../../pdp/src/keys/keys.ts'
 import { systemClock } from '../../../pdp/src/main.ts'
 import { directorySource } from '../../../pdp/src/source/directory-source.ts'
@@ -116,7 +117,7 @@ async function openPdp(home: string, directory: string) {
     publicUrl: 'http://127.0.0.1:8181',
     clock: systemClock,
     random: (bytes) => randomBytes(bytes),
-    fetch,
+    dial: openDialer(),
     log: pino({ level: 'silent' }),
   })
   const servers = [serverOf(0)]

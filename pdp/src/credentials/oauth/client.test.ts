@@ -5,7 +5,7 @@ import {
   startAuthorizationServer,
 } from '../../../../test/harness/authorization-server.ts'
 import { type Kept, keepClients } from '../../../../test/harness/connected.ts'
-import { loopbackDialer } from '../../../../test/harness/dial.ts'
+import { notingDialer } from '../../../../test/harness/dial.ts'
 import type { ClientSecret } from '../secret.ts'
 import { clientDocument, createClientFor } from './client.ts'
 import { type OauthTarget, openDiscover } from './discover.ts'
@@ -27,7 +27,7 @@ beforeEach(() => {
 
 async function clientFor(publicUrl: string, clientId?: string) {
   const clock = { now: () => Date.now(), monotonic: () => performance.now() }
-  const discover = openDiscover({ dial: loopbackDialer(), clock })
+  const discover = openDiscover({ dial: notingDialer(), clock })
   const declaration = { kind: 'oauth', per: 'user', issuer: as.issuer, required: true, private: false } as const
   const stated = clientId === undefined ? declaration : { ...declaration, clientId }
   const target: OauthTarget = { server: 'files', serverUrl: 'https://files.test/mcp', private: false, declaration: stated }

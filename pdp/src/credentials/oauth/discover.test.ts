@@ -6,7 +6,7 @@ import {
   type AuthorizationServer,
   startAuthorizationServer,
 } from '../../../../test/harness/authorization-server.ts'
-import { type Dialed, loopbackDialer } from '../../../../test/harness/dial.ts'
+import { type Dialed, notingDialer } from '../../../../test/harness/dial.ts'
 import {
   type ProtectedServer,
   startProtectedServer,
@@ -39,7 +39,7 @@ beforeEach(() => {
 })
 
 const clock = { now: () => Date.now(), monotonic: () => nowMs }
-const open = () => openDiscover({ dial: loopbackDialer(dialed), clock })
+const open = () => openDiscover({ dial: notingDialer(dialed), clock })
 
 function target(changes: Partial<OauthTarget['declaration']> = {}, serverUrl = server.url): OauthTarget {
   const declaration = { kind: 'oauth', per: 'user', required: true, private: false, ...changes }
@@ -91,17 +91,17 @@ test.each<Lie>([
   { name: 'metadata of another resource', lie: () => ({ resource: 'https://other.test/mcp' }), want: /that of another resource/ },
   { name: 'metadata of a deeper path', lie: () => ({ resource: `${server.url}/deeper` }), want: /that of another resource/ },
   { name: 'no authorization server', lie: () => ({ authorization_servers: [] }), want: /names no authorization server.*`credential.issuer`/ },
-  { name: 'an authorization server at a private address', lie: () => ({ authorization_servers: [`http://127.0.0.1:${new URL(apart.url).port}`] }), want: /no https URL/ },
-  { name: 'one behind a password', lie: () => ({ authorization_servers: ['https://a:b@as.test'] }), want: /no https URL/ },
-  { name: 'one that is no URL', lie: () => ({ authorization_servers: ['file:///etc/passwd'] }), want: /no https URL|answers what it may not/ },
-  { name: 'metadata elsewhere in the private network', challenge: () => `resource_metadata="http://127.0.0.1:1/x"`, want: /no https URL/ },
+  { name: 'an authorization server at a private address', lie: () => ({ authorization_servers: [`http://127.0.0.1:${new URL(apart.url).port}`] }), want: /may not be used/ },
+  { name: 'one behind a password', lie: () => ({ authorization_servers: ['https://a:b@as.test'] }), want: /may not be used/ },
+  { name: 'one that is no URL', lie: () => ({ authorization_servers: ['file:///etc/passwd'] }), want: /may not be used|answers what it may not/ },
+  { name: 'metadata elsewhere in the private network', challenge: () => `resource_metadata="http://127.0.0.1:1/x"`, want: /may not be used/ },
   { name: 'another issuer', as: () => ({ issuer: 'https://as.test' }), want: /names another issuer/ },
   { name: 'an issuer that differs by a slash', as: () => ({ issuer: `${as.issuer}/` }), want: /names another issuer/ },
   { name: 'no PKCE', as: () => ({ code_challenge_methods_supported: undefined }), want: /PKCE with S256/ },
   { name: 'plain PKCE alone', as: () => ({ code_challenge_methods_supported: ['plain'] }), want: /PKCE with S256/ },
-  { name: 'a token endpoint in the private network', as: () => ({ token_endpoint: 'http://10.0.0.1/token' }), want: /an endpoint of .* is no https URL/ },
-  { name: 'an authorization endpoint that is a script', as: () => ({ authorization_endpoint: 'javascript:alert(1)' }), want: /no https URL|answers what it may not/ },
-  { name: 'a registration endpoint in the clear', as: () => ({ registration_endpoint: 'http://as.test/reg' }), want: /no https URL/ },
+  { name: 'a token endpoint in the private network', as: () => ({ token_endpoint: 'http://10.0.0.1/token' }), want: /an endpoint of .* may not be used/ },
+  { name: 'an authorization endpoint that is a script', as: () => ({ authorization_endpoint: 'javascript:alert(1)' }), want: /may not be used|answers what it may not/ },
+  { name: 'a registration endpoint in the clear', as: () => ({ registration_endpoint: 'http://as.test/reg' }), want: /may not be used/ },
 ])('$name is refused', async (row) => {
   server.lie = row.lie?.() ?? {}
   as.lie = row.as?.() ?? {}
@@ -120,7 +120,9 @@ test('the dialer is told what the bundle states, and nothing that was discovered
   as.lie = { token_endpoint: 'https://elsewhere.test/token' }
   const found = await open()(target({ issuer: as.issuer }, 'https://files.test/mcp'))
   expect(found.metadata.token_endpoint).toBe('https://elsewhere.test/token')
-  await expect(found.reach('http://127.0.0.1:1/token', {})).rejects.toThrow('a private address')
+  await expect(found.reach('http://127.0.0.1:1/token', {})).rejects.toThrow(
+    'is not dialled over http',
+  )
   expect(new Set(dialed.flatMap(({ origins }) => origins))).toEqual(new Set([as.issuer]))
 })
 

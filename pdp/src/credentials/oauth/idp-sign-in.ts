@@ -1,8 +1,9 @@
 // Owns signing a person in at the identity provider of the login file, in their browser. Answers an ID token; whose it is
 // and whether it counts is judged elsewhere.
+import { privateOrigins } from '../../../../schemas/dial.ts'
 import { OAUTH_ANSWER_BYTES_MAX } from '../../../../schemas/limits.ts'
 import { boundedFetch } from '../../egress/bounded.ts'
-import type { Fetch } from '../../egress/dialer.ts'
+import type { Dialer } from '../../egress/dialer.ts'
 import { authorizationUrl, exchangeCode, newPending, type Pending } from './code-flow.ts'
 import { authMethodOf } from './configuration.ts'
 import { assertCodeFlow, metadataOf, withTimeout } from './discover.ts'
@@ -12,6 +13,8 @@ import { assertSafe } from './stated-origins.ts'
 /** Our web client at the identity provider. `clientSecret` null: a public client. */
 export type WebClient = {
   readonly issuer: string
+  /** Whether its name may lead to a private address. */
+  readonly private: boolean
   readonly clientId: string
   readonly clientSecret: string | null
   readonly scope: string
@@ -26,12 +29,13 @@ export type IdpSignIn = {
 type Ports = {
   readonly web: WebClient
   readonly redirectUri: string
-  readonly reach: Fetch
+  readonly dial: Dialer
 }
 
-export function openIdpSignIn({ web, redirectUri, reach }: Ports): IdpSignIn {
+export function openIdpSignIn({ web, redirectUri, dial }: Ports): IdpSignIn {
   const { issuer, clientId, clientSecret, scope } = web
-  const bounded = boundedFetch(reach, OAUTH_ANSWER_BYTES_MAX)
+  const origins = privateOrigins([issuer], web.private)
+  const bounded = boundedFetch(dial(origins), OAUTH_ANSWER_BYTES_MAX)
   return {
     async begin() {
       const { at, client } = await provider()
@@ -58,7 +62,6 @@ export function openIdpSignIn({ web, redirectUri, reach }: Ports): IdpSignIn {
 
   async function provider() {
     const metadata = await metadataOf(withTimeout(bounded), issuer)
-    const origins = [new URL(issuer).origin]
     for (const endpoint of [metadata.authorization_endpoint, metadata.token_endpoint])
       if (endpoint !== undefined) assertSafe(endpoint, origins, `an endpoint of ${issuer}`)
     assertCodeFlow(metadata)

@@ -2,6 +2,7 @@
 // text that a server chose.
 import { IssuerMismatchError } from '@modelcontextprotocol/client'
 import { ClientError } from 'openid-client'
+import { DialRefused } from '../../../../schemas/dial.ts'
 import { AnswerError } from '../../egress/bounded.ts'
 
 /** It is open whether the next attempt succeeds. The message names the fix where it is ours to make. */
@@ -19,7 +20,7 @@ function reasonOf(error: unknown): string {
   const { cause } = error
   // What the dialer or the bounds refused stands within what fetch or the library throws.
   const all = [error, cause, cause instanceof Error ? cause.cause : undefined]
-  const refused = all.find((one) => one instanceof AnswerError || isRefusedAddress(one))
+  const refused = all.find((one) => one instanceof AnswerError || one instanceof DialRefused)
   if (refused instanceof Error) return refused.message
   if (error instanceof IssuerMismatchError) return 'its metadata names another issuer'
   if (all.some((one) => one instanceof Error && TIMEOUTS.has(one.name))) return SLOW
@@ -35,9 +36,4 @@ const NONSENSE = 'it answers what it may not'
 function codeOf(error: unknown): string {
   const { code } = (error ?? {}) as { code?: unknown }
   return typeof code === 'string' ? code : ''
-}
-
-/** The dialer says so by name: its message holds the address and the setting. */
-function isRefusedAddress(error: unknown): boolean {
-  return error instanceof Error && error.name === 'EgressRefused'
 }

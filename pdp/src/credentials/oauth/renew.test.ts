@@ -9,7 +9,7 @@ import {
   startAuthorizationServer,
 } from '../../../../test/harness/authorization-server.ts'
 import { connectAccount, type Kept, keepClients } from '../../../../test/harness/connected.ts'
-import { loopbackDialer } from '../../../../test/harness/dial.ts'
+import { notingDialer } from '../../../../test/harness/dial.ts'
 import { startProtectedServer } from '../../../../test/harness/protected-server.ts'
 import type { RenewableSecret } from '../secret.ts'
 import { type Discover, type OauthTarget, openDiscover } from './discover.ts'
@@ -37,7 +37,7 @@ beforeEach(() => {
   as.rotates = true
   as.tokenDelayMs = 0
   as.lifetimeSeconds = 300
-  discover = openDiscover({ dial: loopbackDialer(), clock })
+  discover = openDiscover({ dial: notingDialer(), clock })
   kept = keepClients()
 })
 
@@ -269,14 +269,14 @@ test('one that cannot be reached leaves it open', async () => {
     response.destroy()
     return 'answered'
   }
-  discover = openDiscover({ dial: loopbackDialer(), clock })
+  discover = openDiscover({ dial: notingDialer(), clock })
   await expect(renew(secret)).rejects.toThrow(/cannot be reached/)
 })
 
 test('one that lies about its issuer gets no token', async () => {
   const secret = await connect()
   as.lie = { issuer: 'https://as.test' }
-  discover = openDiscover({ dial: loopbackDialer(), clock })
+  discover = openDiscover({ dial: notingDialer(), clock })
   await expect(renew(secret)).rejects.toThrow('names another issuer')
   expect(as.tokenRequests).toEqual([])
 })

@@ -1,0 +1,55 @@
+// Owns how the credential broker is joined to the rest of a PDP: its keys, what it says in the log, what it counts.
+import type { Logger } from 'pino'
+import type { Sql } from '../../schemas/database/sql.ts'
+import type { Clock, Random } from '../../schemas/ports.ts'
+import type { Activation } from './activation/activation.ts'
+import { type Credentials, openCredentials } from './credentials/credentials.ts'
+import { openKeyRing } from './credentials/key-ring.ts'
+import { linkTo } from './credentials/link.ts'
+import type { ChangeFeed } from './identity/change-feed.ts'
+import type { Keys } from './keys/keys.ts'
+import type { Metrics } from './metrics.ts'
+
+type Ports = {
+  readonly store: { readonly sql: Sql; readonly prompt: Sql }
+  readonly keys: Pick<Keys, 'keks'>
+  readonly clock: Clock
+  readonly random: Random
+  readonly publicUrl: string
+  readonly log: Logger
+}
+
+type Joined = {
+  readonly activation: Pick<Activation, 'active'>
+  readonly feed: ChangeFeed
+  readonly metrics: Pick<Metrics, 'countRenewal'>
+}
+
+/** The credential broker, with the keys it has now. Throws when they cannot be read. */
+export async function joinCredentials(
+  { store, keys, clock, random, publicUrl, log }: Ports,
+  { activation, feed, metrics }: Joined,
+): Promise<Credentials> {
+  return openCredentials({
+    store,
+    feed,
+    ring: await openKeyRing({ ...keys.keks, clock }),
+    clock,
+    random,
+    declarationOf: (server) => activation.active().bundle.servers.get(server)?.credential,
+    linkOf: (owner) => linkTo(publicUrl, owner),
+    renew: () => Promise.reject(new Error('no authorization server can be asked yet')),
+    onResult({ id, server, user }, result, error) {
+      metrics.countRenewal(result)
+      if (result !== 'renewed')
+        log.warn(
+          { credential: id, server, user, err: error },
+          `an access token was not renewed: ${result}`,
+        )
+    },
+    onFault: ({ id }, error) =>
+      log.error({ credential: id, err: error }, 'a credential cannot be decrypted'),
+    onFailure: (error) =>
+      log.warn({ err: error }, 'what is known of credentials could not be written'),
+  })
+}

@@ -1,0 +1,276 @@
+// Owns what operators do with credentials: set, rotate, test, remove, list. A secret goes in and never comes out.
+import { type CredentialDeclaration, ownerOf } from '../../../schemas/credentials.ts'
+import type {
+  CredentialRequest,
+  CredentialRow,
+  CredentialsQuery,
+  GivenSecret,
+  RotateRequest,
+  TestedCredential,
+} from '../../../schemas/credentials-api.ts'
+import { Refused } from '../identity/refused.ts'
+import { unseal } from './envelope.ts'
+import { CredentialFault } from './fault.ts'
+import type { StartRenewal } from './renewal.ts'
+import type { CredentialRecord, Owner, Use } from './rows.ts'
+import type { Secret } from './secret.ts'
+import { incomplete } from './words.ts'
+import { type WritePorts, writeSecret } from './write.ts'
+
+export type AdministrationPorts = WritePorts & {
+  readonly declarationOf: (server: string) => CredentialDeclaration | undefined
+  readonly startRenewal: StartRenewal
+  /** Makes a token count as expired, so that the next look renews it. */
+  readonly expire: (of: CredentialRecord) => Promise<void>
+}
+
+export type CredentialAdministration = {
+  /** Rejects with Refused where it cannot be: the message says why, and what to do. */
+  readonly setCredential: (request: CredentialRequest) => Promise<CredentialRow>
+  /** These are undefined when there is no such credential. */
+  readonly rotateCredential: (
+    id: string,
+    request: RotateRequest,
+  ) => Promise<CredentialRow | undefined>
+  readonly testCredential: (id: string) => Promise<TestedCredential | undefined>
+  readonly removeCredential: (id: string) => Promise<CredentialRow | undefined>
+  readonly listCredentials: (query: CredentialsQuery) => Promise<readonly CredentialRow[]>
+}
+
+export function openAdministration(ports: AdministrationPorts): CredentialAdministration {
+  const { rows, onChanged, declarationOf } = ports
+  const rowOf = (record: CredentialRecord) => toRow(record, declarationOf(record.server))
+  return {
+    async setCredential({ server, user, secret }) {
+      const owner = { server, user }
+      const use = checkGiven(owner, declarationOf(server), secret)
+      const made = await refusing(
+        writeSecret(ports, owner, use, (before) =>
+          merged(ports, before, secret, declarationOf(server)),
+        ),
+      )
+      if (made !== undefined) return rowOf(made)
+      if (user === null) throw new Refused('somebody else set it at the same moment; set it again')
+      throw new Refused(
+        `there is no user ${user}, or they are offboarded; see \`cedargate users ls\``,
+      )
+    },
+    async rotateCredential(id, { secret }) {
+      const record = await rows.byId(id)
+      if (record === undefined) return undefined
+      if (secret === undefined) return rowOf(await renewedNow(ports, record))
+      checkReplaces(record, secret)
+      const declaration = declarationOf(record.server)
+      const made = await refusing(
+        writeSecret(ports, record, record.use, (before) =>
+          merged(ports, before, secret, declaration),
+        ),
+      )
+      if (made !== undefined) return rowOf(made)
+      throw new Refused('it was changed or removed at the same moment; look at it again')
+    },
+    async testCredential(id) {
+      const record = await rows.byId(id)
+      if (record === undefined) return undefined
+      const { server, user, version } = record
+      const problem = await problemWith(ports, record)
+      return { id, server, user, version, ok: problem === null, problem }
+    },
+    async removeCredential(id) {
+      const record = await rows.remove(id)
+      if (record === undefined) return undefined
+      onChanged(record)
+      return rowOf(record)
+    },
+    listCredentials: async (query) => (await rows.list(query)).map(rowOf),
+  }
+}
+
+/** What server.yaml wants is what may be set. Answers what it is used for. */
+function checkGiven(
+  { server, user }: Owner,
+  declaration: CredentialDeclaration | undefined,
+  given: GivenSecret,
+): Use {
+  if (declaration === undefined)
+    throw new Refused(
+      `server ${server} declares no credential, or is not in the bundle; add \`credential\` to its server.yaml`,
+    )
+  const { kind } = declaration
+  const isClient = kind === 'oauth' || kind === 'client_credentials'
+  if (isClient !== (given.kind === 'client') || (!isClient && given.kind !== kind))
+    throw new Refused(`server ${server} wants a credential of kind ${kind}: ${HOW[kind]}`)
+  const per = given.kind === 'client' ? 'deployment' : ownerOf(declaration)
+  if (per === 'user' && user === null)
+    throw new Refused(`the credential of ${server} is per user: say whose it is with --user`)
+  if (per === 'deployment' && user !== null)
+    throw new Refused(
+      `the credential of ${server} is one for all: leave out --user, or set \`per: user\` in its server.yaml`,
+    )
+  const names: readonly string[] | undefined =
+    'names' in declaration ? declaration.names : undefined
+  if ('name' in given && names !== undefined && !names.includes(given.name))
+    throw new Refused(`server ${server} wants ${names.join(', ')}, not ${given.name}`)
+  return kind === 'oauth' ? 'client' : 'call'
+}
+
+const HOW: { readonly [kind in CredentialDeclaration['kind']]: string } = {
+  header: 'set it with --header <name>',
+  bearer: 'set it with --bearer',
+  basic: 'set it with --basic, as user:password',
+  env: 'set it with --env <name>',
+  client_credentials: 'set the client and its secret with --client <id>',
+  oauth:
+    'connect it with `cedargate credentials connect`; --client <id> is for a client registered there',
+}
+
+function checkReplaces(record: CredentialRecord, given: GivenSecret): void {
+  const kind = given.kind === 'client' ? ['client', 'client_credentials'] : [given.kind]
+  if (!kind.includes(record.kind))
+    throw new Refused(`this credential is of kind ${record.kind}, not ${given.kind}`)
+  if ('name' in given && !record.names.includes(given.name))
+    throw new Refused(
+      `this credential holds ${record.names.join(', ')}; \`credentials set\` adds another name`,
+    )
+}
+
+/** The secret to write: what was held under other names stays. */
+async function merged(
+  { vaulting }: WritePorts,
+  before: CredentialRecord | undefined,
+  given: GivenSecret,
+  declaration: CredentialDeclaration | undefined,
+): Promise<{ readonly secret: Secret }> {
+  if (given.kind === 'bearer' || given.kind === 'basic') return { secret: given }
+  const open = (it: CredentialRecord) => unseal(vaulting.ring, it.envelope, it)
+  if (given.kind === 'client') {
+    const needed = before !== undefined && given.clientId === undefined
+    return { secret: clientOf(given, declaration, needed ? await open(before) : undefined) }
+  }
+  const { kind, name, value } = given
+  const held = before?.kind === kind ? await open(before) : undefined
+  const values = held?.kind === kind ? held.values : {}
+  return { secret: { kind, values: { ...values, [name]: value } } }
+}
+
+function clientOf(
+  given: Extract<GivenSecret, { kind: 'client' }>,
+  declaration: CredentialDeclaration | undefined,
+  held: Secret | undefined,
+): Secret {
+  const declared = declaration?.kind === 'oauth' ? declaration.clientId : undefined
+  const same = held !== undefined && 'clientId' in held ? held.clientId : undefined
+  const clientId = given.clientId ?? declared ?? same
+  if (clientId === undefined) throw new Refused('say which client: --client <id>')
+  if (declared !== undefined && declared !== clientId)
+    throw new Refused(`server.yaml names the client ${declared}, not ${clientId}`)
+  if (declaration?.kind === 'client_credentials')
+    return { kind: 'client_credentials', clientId, clientSecret: given.value, token: null }
+  const issuer = declaration?.kind === 'oauth' ? (declaration.issuer ?? null) : null
+  return {
+    kind: 'client',
+    issuer,
+    clientId,
+    clientSecret: given.value,
+    authMethod: null,
+    by: 'operator',
+  }
+}
+
+/** A new access token now, whatever is left of the old one. */
+async function renewedNow(
+  ports: AdministrationPorts,
+  record: CredentialRecord,
+): Promise<CredentialRecord> {
+  const declaration = ports.declarationOf(record.server)
+  if (declaration === undefined || !isRenewable(record))
+    throw new Refused(
+      `a credential of kind ${record.kind} is rotated by its new secret: --stdin or --file <path>`,
+    )
+  if (record.reconnect !== null)
+    throw new Refused(`it was ended (${record.reconnect}): connect or set it anew`)
+  await ports.expire(record)
+  await ports.startRenewal(record, declaration).ended
+  const now = await ports.rows.byId(record.id)
+  if (now === undefined || now.version === record.version)
+    throw new Refused(
+      `no new access token could be had${now?.reconnect == null ? '; see the log of the PDP' : `: ${now.reconnect}`}`,
+    )
+  return now
+}
+
+function isRenewable({ kind }: CredentialRecord): boolean {
+  return kind === 'oauth' || kind === 'client_credentials'
+}
+
+/** Null: it could be released now. Does NOT ask the server. */
+async function problemWith(
+  ports: AdministrationPorts,
+  record: CredentialRecord,
+): Promise<string | null> {
+  const { vaulting, clock, rows } = ports
+  try {
+    await unseal(vaulting.ring, record.envelope, record)
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
+  const declaration = ports.declarationOf(record.server)
+  if (stateOf(record, declaration) === 'undeclared' || declaration === undefined)
+    return `server.yaml of ${record.server} declares ${declaration === undefined ? 'no credential' : `kind ${declaration.kind}`}`
+  if (record.reconnect !== null) return `it was ended (${record.reconnect}): connect or set it anew`
+  const lacking = incomplete(declaration, record.names)
+  if (record.use === 'call' && lacking.length > 0) return `it lacks ${lacking.join(', ')}`
+  if (isRenewable(record) && (record.expires?.getTime() ?? 0) <= clock.now()) {
+    await ports.startRenewal(record, declaration).ended
+    const now = await rows.byId(record.id)
+    if (now?.version === record.version)
+      return now.reconnect ?? 'no access token could be had; see the log of the PDP'
+  }
+  return record.refused === null
+    ? null
+    : `the server refused it with 401 at ${record.refused.toISOString()}`
+}
+
+/** A key that is not there is the operator's matter, not a fault of ours. */
+async function refusing<Value>(work: Promise<Value>): Promise<Value> {
+  return work.catch((error: unknown) => {
+    throw error instanceof CredentialFault ? new Refused(error.message, { cause: error }) : error
+  })
+}
+
+function stateOf(
+  record: CredentialRecord,
+  declaration: CredentialDeclaration | undefined,
+): CredentialRow['state'] {
+  const wanted = record.use === 'client' ? 'oauth' : record.kind
+  if (declaration?.kind !== wanted) return 'undeclared'
+  if (record.reconnect !== null) return 'reconnect'
+  return record.refused === null ? 'ok' : 'refused'
+}
+
+function toRow(
+  record: CredentialRecord,
+  declaration: CredentialDeclaration | undefined,
+): CredentialRow {
+  const { id, server, user, names, version, issuer, scopes, envelope } = record
+  return {
+    id,
+    server,
+    user,
+    kind: record.kind as CredentialRow['kind'],
+    names: [...names],
+    version,
+    state: stateOf(record, declaration),
+    issuer,
+    scopes: scopes === null ? null : [...scopes],
+    expiresAt: instant(record.expires),
+    createdAt: record.created.toISOString(),
+    updatedAt: record.updated.toISOString(),
+    lastUsedAt: instant(record.lastUsed),
+    key: envelope.kek,
+  }
+}
+
+function instant(date: Date | null): string | null {
+  return date?.toISOString() ?? null
+}

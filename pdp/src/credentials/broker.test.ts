@@ -1,0 +1,233 @@
+// The broker on both databases: whose credential goes out, when none does, and that a token is fetched once.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterEach, expect, test } from 'vitest'
+import type { GivenSecret } from '../../../schemas/credentials-api.ts'
+import { GRANT_AGE_MS_MAX } from '../../../schemas/limits.ts'
+import {
+  newKek,
+  releaseOne as one,
+  openTestCredentials,
+  type TestCredentialOptions,
+  type TestCredentials,
+} from '../../../test/harness/credentials.ts'
+import { onEachDatabase } from '../../../test/harness/each-database.ts'
+import type { Release } from './broker.ts'
+
+const HEADER = { kind: 'header', names: ['x-key'] }
+const DECLARED = {
+  plain: HEADER,
+  optional: { ...HEADER, required: false },
+  mine: { ...HEADER, per: 'user' },
+  either: { ...HEADER, per: 'either' },
+  bearer: { kind: 'bearer' },
+  basic: { kind: 'basic' },
+  process: { kind: 'env', names: ['ONE_KEY', 'OTHER_KEY'] },
+  robot: { kind: 'client_credentials' },
+  account: { kind: 'oauth' },
+}
+const header = (value: string): GivenSecret => ({ kind: 'header', name: 'x-key', value })
+
+const headersOf = (release: Release) =>
+  'credential' in release ? (release.credential?.headers ?? null) : release.unavailable
+
+onEachDatabase((database) => {
+  const opened: TestCredentials[] = []
+  afterEach(async () => {
+    await Promise.all(opened.splice(0).map(({ stop }) => stop()))
+  })
+  const open = async (options: Partial<TestCredentialOptions> = {}) => {
+    const here = await openTestCredentials(database().store, { declared: DECLARED, ...options })
+    opened.push(here)
+    return here
+  }
+  const user = async (name: string): Promise<string> => {
+    await database().store.sql.query(
+      `insert into users (id, teams, created) values ($1, '{}', now()) on conflict do nothing`,
+      [name],
+    )
+    return name
+  }
+  const clean = () => database().store.sql.query('delete from credentials')
+  afterEach(clean)
+
+  test('what is declared by nobody needs nothing', async () => {
+    expect(await one(await open(), 'undeclared')).toEqual({ credential: null })
+  })
+
+  test('what is required and not set is unavailable; what is optional goes without', async () => {
+    const here = await open()
+    expect(await one(here, 'plain')).toEqual({
+      unavailable: expect.stringContaining('no credential for plain yet'),
+    })
+    expect(await one(here, 'optional')).toEqual({ credential: null })
+  })
+
+  test('what was set goes out with its id and version, here and at another PDP within a second', async () => {
+    const [here, elsewhere] = [await open(), await open()]
+    expect(await one(elsewhere, 'plain')).toHaveProperty('unavailable')
+    const { id } = await here.administration.setCredential({
+      server: 'plain',
+      user: null,
+      secret: header('first-secret'),
+    })
+    const released = {
+      id,
+      version: 1,
+      headers: { 'x-key': 'first-secret' },
+      env: {},
+      secrets: ['first-secret'],
+    }
+    expect(await one(here, 'plain')).toEqual({ credential: released })
+    await sleep(GRANT_AGE_MS_MAX)
+    expect(await one(elsewhere, 'plain')).toEqual({ credential: released })
+    await here.administration.setCredential({
+      server: 'plain',
+      user: null,
+      secret: header('second-secret'),
+    })
+    await sleep(GRANT_AGE_MS_MAX)
+    expect(await one(elsewhere, 'plain')).toMatchObject({
+      credential: { id, version: 2, headers: { 'x-key': 'second-secret' } },
+    })
+    await here.administration.removeCredential(id)
+    expect(await one(here, 'plain')).toHaveProperty('unavailable')
+    await sleep(GRANT_AGE_MS_MAX)
+    expect(await one(elsewhere, 'plain')).toHaveProperty('unavailable')
+  })
+
+  test('each kind is sent as it should be', async () => {
+    const here = await open()
+    const set = (server: string, secret: GivenSecret) =>
+      here.administration.setCredential({ server, user: null, secret })
+    await set('bearer', { kind: 'bearer', value: 'bearer-secret' })
+    await set('basic', { kind: 'basic', value: 'me:basic-secret' })
+    await set('process', { kind: 'env', name: 'ONE_KEY', value: 'one-secret' })
+    expect(await one(here, 'process')).toEqual({
+      unavailable: expect.stringContaining('lacks OTHER_KEY'),
+    })
+    await set('process', { kind: 'env', name: 'OTHER_KEY', value: 'other-secret' })
+    const encoded = Buffer.from('me:basic-secret').toString('base64')
+    expect(
+      await here.release(['bearer', 'basic', 'process'].map((server) => ({ server, user: null }))),
+    ).toMatchObject([
+      {
+        credential: {
+          headers: { authorization: 'Bearer bearer-secret' },
+          secrets: ['bearer-secret'],
+        },
+      },
+      {
+        credential: {
+          headers: { authorization: `Basic ${encoded}` },
+          secrets: [encoded, 'me:basic-secret', 'basic-secret'],
+        },
+      },
+      {
+        credential: {
+          headers: {},
+          env: { ONE_KEY: 'one-secret', OTHER_KEY: 'other-secret' },
+          version: 2,
+        },
+      },
+    ])
+  })
+
+  test("of each person their own alone; with `either` the deployment's where they have none", async () => {
+    const here = await open()
+    for (const server of ['mine', 'either']) {
+      await here.administration.setCredential({
+        server,
+        user: await user('ann'),
+        secret: header(`anns-${server}`),
+      })
+    }
+    await here.administration.setCredential({
+      server: 'either',
+      user: null,
+      secret: header('everybodys'),
+    })
+    const said = []
+    for (const server of ['mine', 'either'])
+      for (const who of ['ann', 'ben', null]) said.push(headersOf(await one(here, server, who)))
+    expect(said).toEqual([
+      { 'x-key': 'anns-mine' },
+      expect.stringContaining('no credential of yours'),
+      expect.stringContaining('for nobody'),
+      { 'x-key': 'anns-either' },
+      { 'x-key': 'everybodys' },
+      { 'x-key': 'everybodys' },
+    ])
+  })
+
+  test('a row that was moved to somebody else, or an older one put back, is no credential', async () => {
+    const here = await open()
+    const { sql } = database().store
+    await here.administration.setCredential({
+      server: 'mine',
+      user: await user('ann'),
+      secret: header('anns-secret'),
+    })
+    await sql.query(`update credentials set user_id = $1`, [await user('eve')])
+    await sleep(GRANT_AGE_MS_MAX)
+    expect(await one(here, 'mine', 'eve')).toEqual({
+      unavailable: expect.stringContaining('cannot decrypt'),
+    })
+    expect(here.faults.join()).toContain('another credential')
+    await sql.query(`update credentials set user_id = 'ann', version = 7`)
+    await sleep(GRANT_AGE_MS_MAX)
+    expect(await one(here, 'mine', 'ann')).toHaveProperty('unavailable')
+    expect(here.faults.join()).not.toContain('anns-secret')
+  })
+
+  test('without its key-encryption key nothing goes out, and what was remembered does not either once it changed', async () => {
+    const here = await open()
+    await here.administration.setCredential({
+      server: 'optional',
+      user: null,
+      secret: header('sealed-secret'),
+    })
+    const other = await open({ keks: [newKek()] })
+    expect(await one(other, 'optional')).toEqual({
+      unavailable: expect.stringContaining('cannot decrypt'),
+    })
+    expect(await one(here, 'optional')).toHaveProperty('credential.headers')
+  })
+
+  test('a kind that server.yaml does not declare any more is not sent', async () => {
+    const here = await open()
+    await here.administration.setCredential({
+      server: 'plain',
+      user: null,
+      secret: header('header-secret'),
+    })
+    const later = await open({ declared: { plain: { kind: 'bearer' } } })
+    expect(await one(later, 'plain')).toEqual({
+      unavailable: expect.stringContaining('another kind'),
+    })
+  })
+
+  test('who is offboarded has none any more', async () => {
+    const here = await open()
+    await here.administration.setCredential({
+      server: 'mine',
+      user: await user('gone'),
+      secret: header('gones-secret'),
+    })
+    await database().store.sql.query(`update users set offboarded = now() where id = 'gone'`)
+    await expect(
+      here.administration.setCredential({
+        server: 'mine',
+        user: 'gone',
+        secret: header('again-secret'),
+      }),
+    ).resolves.toMatchObject({ version: 2 })
+    await clean()
+    await expect(
+      here.administration.setCredential({
+        server: 'mine',
+        user: 'gone',
+        secret: header('again-secret'),
+      }),
+    ).rejects.toThrow('offboarded')
+  })
+})

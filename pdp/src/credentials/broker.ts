@@ -1,0 +1,208 @@
+// Owns handing out a credential with a decision that was an allow: whose it is, whether it can be used now, and why not.
+// Keeps secrets in memory alone, and never gives one to anybody but who decides.
+import { setTimeout as sleep } from 'node:timers/promises'
+import {
+  type CredentialDeclaration,
+  ownerOf,
+  type ReleasedCredential,
+} from '../../../schemas/credentials.ts'
+import {
+  CREDENTIAL_WAIT_MS,
+  CREDENTIALS_REMEMBERED_MAX,
+  REFRESH_AHEAD_MS,
+} from '../../../schemas/limits.ts'
+import type { Clock } from '../../../schemas/ports.ts'
+import type { ChangeFeed } from '../identity/change-feed.ts'
+import { type Remembered, remembered } from '../identity/remembered.ts'
+import { unseal } from './envelope.ts'
+import { injectedBy } from './injected.ts'
+import type { KeyRing } from './key-ring.ts'
+import type { StartRenewal } from './renewal.ts'
+import { type CredentialRecord, type CredentialRows, type Owner, ownerKey } from './rows.ts'
+import { incomplete, WORDS } from './words.ts'
+
+/** What a call needs: the server it goes to, and the person it is for (null: nobody). */
+export type Need = Owner
+
+/** `credential` null: the call goes without. `unavailable`: why it may not go, and what to do, for the person at the client. */
+export type Release =
+  | { readonly credential: ReleasedCredential | null }
+  | { readonly unavailable: string }
+
+export type BrokerPorts = {
+  readonly rows: CredentialRows
+  readonly ring: KeyRing
+  readonly feed: Pick<ChangeFeed, 'position' | 'isChanged' | 'isFresh' | 'refresh'>
+  readonly clock: Clock
+  /** What server.yaml declares now. */
+  readonly declarationOf: (server: string) => CredentialDeclaration | undefined
+  readonly startRenewal: StartRenewal
+  /** Where somebody connects their account; undefined where nobody can. */
+  readonly linkOf: (need: Need) => string | undefined
+  /** Told why a credential that is there does not open; must not throw. */
+  readonly onFault: (of: CredentialRecord, error: unknown) => void
+}
+
+export type Broker = {
+  /** Same length, same order. Never rejects: what cannot be looked up is unavailable. */
+  readonly release: (needs: readonly Need[]) => Promise<readonly Release[]>
+}
+
+/** As the table said, decrypted. `released` is made once, and undefined where there is nothing to send. */
+type Held = {
+  readonly record: CredentialRecord
+  readonly kind: string | undefined
+  readonly released: ReleasedCredential | undefined
+}
+type Known = { readonly key: string; readonly held: Held | undefined }
+type Found = ReadonlyMap<string, Known>
+
+const NONE: Release = { credential: null }
+/** A token that was renewed is looked at again, so often in all. */
+const LOOKS_MAX = 3
+
+export function openBroker(ports: BrokerPorts): Broker {
+  const find = remember(ports)
+  return {
+    async release(needs) {
+      const declared = needs.map(({ server }) => ports.declarationOf(server))
+      const keys = new Set<string>()
+      for (const [index, need] of needs.entries())
+        for (const owner of ownersOf(need, declared[index])) keys.add(ownerKey(owner))
+      if (declared.every((one) => one === undefined)) return needs.map(() => NONE)
+      const lookUp = async (): Promise<Found | undefined> => {
+        return find([...keys]).catch(() => undefined) // The database is silent: nobody knows what there is now.
+      }
+      const found = await lookUp()
+      return Promise.all(
+        needs.map(async (need, index) => {
+          const declaration = declared[index]
+          if (declaration === undefined) return NONE
+          return releaseOne(ports, { need, declaration, found }, lookUp)
+        }),
+      )
+    },
+  }
+}
+
+type Asked = {
+  readonly need: Need
+  readonly declaration: CredentialDeclaration
+  readonly found: Found | undefined
+}
+
+async function releaseOne(
+  ports: BrokerPorts,
+  { need, declaration, found }: Asked,
+  lookUp: () => Promise<Found | undefined>,
+): Promise<Release> {
+  let known = found
+  for (let look = 0; look < LOOKS_MAX; look++) {
+    if (known === undefined) return { unavailable: WORDS.unknown }
+    const held = pick(known, need, declaration)
+    const problem = problemOf(ports, need, declaration, held)
+    if (problem !== undefined) return { unavailable: problem }
+    if (held === undefined) return NONE
+    const freshness = freshnessOf(held, ports.clock.now())
+    if (freshness === 'fresh') return { credential: held.released ?? null }
+    const renewal = ports.startRenewal(held.record, declaration)
+    if (freshness === 'ageing') return { credential: held.released ?? null }
+    const leftMs = renewal.since + CREDENTIAL_WAIT_MS - ports.clock.monotonic()
+    if (!(await endsWithin(renewal.ended, leftMs))) return { unavailable: WORDS.renewing }
+    known = await lookUp()
+    if (
+      known !== undefined &&
+      pick(known, need, declaration)?.record.version === held.record.version
+    )
+      return {
+        unavailable:
+          problemOf(ports, need, declaration, pick(known, need, declaration)) ?? WORDS.unrenewed,
+      }
+  }
+  return { unavailable: WORDS.unrenewed }
+}
+
+/** Whose may be used, the caller's own first. */
+function ownersOf({ server, user }: Need, declaration: CredentialDeclaration | undefined): Owner[] {
+  if (declaration === undefined) return []
+  const per = ownerOf(declaration)
+  const own = per === 'deployment' || user === null ? [] : [{ server, user }]
+  return per === 'user' ? own : [...own, { server, user: null }]
+}
+
+function pick(found: Found, need: Need, declaration: CredentialDeclaration): Held | undefined {
+  for (const owner of ownersOf(need, declaration)) {
+    const held = found.get(ownerKey(owner))?.held
+    if (held !== undefined) return held
+  }
+  return undefined
+}
+
+/** Why the call may not go; undefined where it may, with what is held or without. */
+function problemOf(
+  { linkOf }: Pick<BrokerPorts, 'linkOf'>,
+  need: Need,
+  declaration: CredentialDeclaration,
+  held: Held | undefined,
+): string | undefined {
+  const link = declaration.kind === 'oauth' ? linkOf(need) : undefined
+  if (held === undefined)
+    return declaration.required ? WORDS.missing(need, declaration, link) : undefined
+  const { record, kind } = held
+  if (kind === undefined) return WORDS.unreadable
+  if (record.kind !== declaration.kind || kind !== declaration.kind) return WORDS.undeclared(need)
+  if (record.reconnect !== null) return WORDS.reconnect(record, link)
+  const lacking = incomplete(declaration, record.names)
+  return lacking.length > 0 ? WORDS.incomplete(lacking) : undefined
+}
+
+/** Static secrets are always fresh. `ageing`: good still, and not for long. */
+function freshnessOf({ record, released }: Held, now: number): 'fresh' | 'ageing' | 'expired' {
+  if (record.kind !== 'oauth' && record.kind !== 'client_credentials') return 'fresh'
+  const leftMs = (record.expires?.getTime() ?? 0) - now
+  if (released === undefined || leftMs <= 0) return 'expired'
+  return leftMs < REFRESH_AHEAD_MS ? 'ageing' : 'fresh'
+}
+
+/** Also that there is none: an optional credential that nobody set must cost no look-up. */
+function remember({ feed, rows, ring, onFault }: BrokerPorts): Remembered<Known> {
+  return remembered<Known>({
+    feed,
+    max: CREDENTIALS_REMEMBERED_MAX,
+    originsOf: ({ key }) => [{ kind: 'credential', id: key }],
+    async lookup(keys) {
+      const records = await rows.ofKeys(keys)
+      const held = await Promise.all(records.map((record) => open(ring, record, onFault)))
+      const known = new Map(keys.map((key): [string, Known] => [key, { key, held: undefined }]))
+      for (const one of held) {
+        const key = ownerKey(one.record)
+        known.set(key, { key, held: one })
+      }
+      return known
+    },
+  })
+}
+
+async function open(
+  ring: KeyRing,
+  record: CredentialRecord,
+  onFault: BrokerPorts['onFault'],
+): Promise<Held> {
+  try {
+    const secret = await unseal(ring, record.envelope, record)
+    const injected = injectedBy(secret)
+    const { id, version } = record
+    const released = injected && Object.freeze({ id, version, ...injected })
+    return { record, kind: secret.kind, released }
+  } catch (error) {
+    onFault(record, error)
+    return { record, kind: undefined, released: undefined }
+  }
+}
+
+async function endsWithin(ended: Promise<void>, ms: number): Promise<boolean> {
+  if (ms <= 0) return false
+  const late = new AbortController()
+  const waited = sleep(ms, false, { signal: late.signal, ref: false }).catch(() => false)
+  return Promise.race([ended.then(() => true), waited]).finally(() => late.abort())
+}

@@ -1,0 +1,43 @@
+// Owns keeping what an authorization server gave: the token of somebody who connected an account, and a client of ours.
+import { unseal } from './envelope.ts'
+import type { CredentialRecord, Owner } from './rows.ts'
+import type { ClientSecret, Secret } from './secret.ts'
+import { type WritePorts, writeSecret } from './write.ts'
+
+export type Connected = Owner & {
+  readonly secret: Extract<Secret, { kind: 'oauth' }>
+  readonly issuer: string
+  readonly scopes: readonly string[] | null
+}
+
+export type Connections = {
+  /** Undefined: the user is offboarded or unknown. */
+  readonly connected: (connection: Connected) => Promise<CredentialRecord | undefined>
+  /** What we are registered with for this server; undefined: nothing. Rejects with CredentialFault when it does not open. */
+  readonly clientOf: (server: string) => Promise<ClientSecret | undefined>
+  readonly keepClient: (server: string, client: ClientSecret) => Promise<void>
+}
+
+export function openConnections(ports: WritePorts): Connections {
+  const { rows, vaulting } = ports
+  return {
+    connected: ({ server, user, secret, issuer, scopes }) =>
+      writeSecret(ports, { server, user }, 'call', async () => ({
+        secret,
+        details: { issuer, scopes, expires: new Date(secret.token.expiresAt) },
+      })),
+    async clientOf(server) {
+      const record = await rows.of({ server, user: null }, 'client')
+      if (record === undefined) return undefined
+      const secret = await unseal(vaulting.ring, record.envelope, record)
+      return secret.kind === 'client' ? secret : undefined
+    },
+    async keepClient(server, secret) {
+      const { issuer } = secret
+      await writeSecret(ports, { server, user: null }, 'client', async () => ({
+        secret,
+        details: { issuer },
+      }))
+    },
+  }
+}

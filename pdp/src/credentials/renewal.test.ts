@@ -1,0 +1,225 @@
+// Access tokens on both databases: fetched once for all that wait, kept, and never asked for again and again.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterEach, expect, test } from 'vitest'
+import { CREDENTIAL_WAIT_MS, GRANT_AGE_MS_MAX } from '../../../schemas/limits.ts'
+import {
+  releaseOne as one,
+  openTestCredentials,
+  type TestCredentialOptions,
+  type TestCredentials,
+} from '../../../test/harness/credentials.ts'
+import { onEachDatabase } from '../../../test/harness/each-database.ts'
+import type { Release } from './broker.ts'
+import type { Renew, Renewed } from './renewal.ts'
+import type { RenewableSecret } from './secret.ts'
+
+const DECLARED = { robot: { kind: 'client_credentials' } }
+const headersOf = (release: Release) =>
+  'credential' in release ? (release.credential?.headers ?? null) : release.unavailable
+const HOUR = 3_600_000
+const tokens = (answer: (asked: RenewableSecret, count: number) => Promise<Renewed>) => {
+  const asked: RenewableSecret[] = []
+  const renew: Renew = ({ secret }) => answer(secret, asked.push(secret))
+  return { asked, renew }
+}
+const given = (accessToken: string, expiresAt: number): Renewed => ({
+  kind: 'renewed',
+  secret: {
+    kind: 'client_credentials',
+    clientId: 'gateway',
+    clientSecret: 'client-secret',
+    token: { accessToken, refreshToken: null, expiresAt, scope: null },
+  },
+  issuer: 'https://as.test',
+  scopes: ['a'],
+})
+const robot = async (of: TestCredentials) => {
+  return of.administration.setCredential({
+    server: 'robot',
+    user: null,
+    secret: { kind: 'client', clientId: 'gateway', value: 'client-secret' },
+  })
+}
+
+onEachDatabase((database) => {
+  const opened: TestCredentials[] = []
+  afterEach(async () => {
+    await Promise.all(opened.splice(0).map(({ stop }) => stop()))
+  })
+  const open = async (options: Partial<TestCredentialOptions> = {}) => {
+    const here = await openTestCredentials(database().store, { declared: DECLARED, ...options })
+    opened.push(here)
+    return here
+  }
+  const clean = () => database().store.sql.query('delete from credentials')
+  afterEach(clean)
+
+  test('500 calls at two PDPs fetch one token', async () => {
+    const { asked, renew } = tokens(async (_, count) => {
+      await sleep(200)
+      return given(`token-${count}-secret`, Date.now() + HOUR)
+    })
+    const [here, elsewhere] = [await open({ renew }), await open({ renew })]
+    await robot(here)
+    const all = await Promise.all(
+      Array.from({ length: 500 }, (_, index) => one(index % 2 === 0 ? here : elsewhere, 'robot')),
+    )
+    expect(asked).toHaveLength(1)
+    expect(new Set(all.map(headersOf).map((headers) => JSON.stringify(headers)))).toEqual(
+      new Set(['{"authorization":"Bearer token-1-secret"}']),
+    )
+    expect(await here.administration.listCredentials({ limit: 1 })).toMatchObject([
+      { version: 2, issuer: 'https://as.test', scopes: ['a'], state: 'ok' },
+    ])
+  })
+
+  test('one that ends soon is used and renewed meanwhile; one that has ended is waited for', async () => {
+    const { asked, renew } = tokens(async (_, count) =>
+      given(`token-${count}-secret`, Date.now() + (count === 1 ? 30_000 : HOUR)),
+    )
+    const here = await open({ renew })
+    await robot(here)
+    expect(headersOf(await one(here, 'robot'))).toEqual({
+      authorization: 'Bearer token-1-secret',
+    })
+    expect(headersOf(await one(here, 'robot'))).toEqual({
+      authorization: 'Bearer token-1-secret',
+    })
+    while (asked.length < 2) await sleep(10)
+    await sleep(200)
+    expect(headersOf(await one(here, 'robot'))).toEqual({
+      authorization: 'Bearer token-2-secret',
+    })
+    expect(asked).toHaveLength(2)
+  })
+
+  test('a slow authorization server holds nobody up for longer than CREDENTIAL_WAIT_MS, and its answer is kept', async () => {
+    const { asked, renew } = tokens(async () => {
+      await sleep(2 * CREDENTIAL_WAIT_MS)
+      return given('late-token-secret', Date.now() + HOUR)
+    })
+    const here = await open({ renew })
+    await robot(here)
+    const began = performance.now()
+    expect(await one(here, 'robot')).toEqual({ unavailable: expect.stringContaining('renewing') })
+    expect(performance.now() - began).toBeLessThan(CREDENTIAL_WAIT_MS + 400)
+    const again = performance.now()
+    expect(await one(here, 'robot')).toHaveProperty('unavailable')
+    expect(performance.now() - again, 'nobody waits for what is late already').toBeLessThan(400)
+    await sleep(1.5 * CREDENTIAL_WAIT_MS)
+    expect(headersOf(await one(here, 'robot'))).toEqual({
+      authorization: 'Bearer late-token-secret',
+    })
+    expect(asked).toHaveLength(1)
+  })
+
+  test('a failure is not tried again at once, here or elsewhere', async () => {
+    const { asked, renew } = tokens(() => Promise.reject(new Error('it is down')))
+    const [here, elsewhere] = [await open({ renew }), await open({ renew })]
+    await robot(here)
+    for (const of of [here, elsewhere, here])
+      expect(await one(of, 'robot')).toEqual({
+        unavailable: expect.stringContaining('could not renew'),
+      })
+    expect(asked).toHaveLength(1)
+    expect(here.results).toEqual(['failed: it is down'])
+    await database().store.sql.query(`update credentials set retry_after = now()`)
+    await one(here, 'robot')
+    expect(asked).toHaveLength(2)
+  })
+
+  test('a refusal is for good: nobody asks again until it is set anew', async () => {
+    const { asked, renew } = tokens(async () => ({ kind: 'refused', why: 'invalid_grant' }))
+    const here = await open({ renew })
+    const { id } = await robot(here)
+    for (let call = 0; call < 3; call++)
+      expect(await one(here, 'robot')).toEqual({
+        unavailable: expect.stringContaining('has ended (invalid_grant)'),
+      })
+    expect(asked).toHaveLength(1)
+    expect(await here.administration.testCredential(id)).toMatchObject({
+      ok: false,
+      problem: expect.stringContaining('invalid_grant'),
+    })
+    expect(await here.administration.listCredentials({ limit: 1 })).toMatchObject([
+      { state: 'reconnect' },
+    ])
+    await robot(here)
+    await one(here, 'robot')
+    expect(asked).toHaveLength(2)
+  })
+
+  test('a PDP that dies while it asks holds the others up for a lease, and no longer', async () => {
+    const { asked, renew } = tokens(async (_, count) =>
+      given(`token-${count}-secret`, Date.now() + HOUR),
+    )
+    const here = await open({ renew })
+    await robot(here)
+    const { sql } = database().store
+    await sql.query(
+      `update credentials set lease_by = gen_random_uuid(), lease_until = now() + interval '1 hour'`,
+    )
+    expect(await one(here, 'robot')).toEqual({ unavailable: expect.stringContaining('renewing') })
+    await sql.query(`update credentials set lease_until = now() - interval '1 second'`)
+    await sleep(300)
+    expect(headersOf(await one(here, 'robot'))).toEqual({
+      authorization: 'Bearer token-1-secret',
+    })
+    expect(asked).toHaveLength(1)
+  })
+
+  test('an answer that comes when somebody has set it anew is dropped', async () => {
+    const { promise, resolve } = Promise.withResolvers<Renewed>()
+    const { renew, asked } = tokens((_, count) =>
+      count === 1 ? promise : Promise.resolve(given('newer-secret', Date.now() + HOUR)),
+    )
+    const here = await open({ renew })
+    await robot(here)
+    const waiting = one(here, 'robot')
+    while (asked.length < 1) await sleep(5)
+    await robot(here)
+    resolve(given('older-secret', Date.now() + HOUR))
+    expect(headersOf(await waiting)).toEqual({ authorization: 'Bearer newer-secret' })
+  })
+
+  test('401 of the server: renewed once, and not again and again', async () => {
+    const { asked, renew } = tokens(async (_, count) =>
+      given(`token-${count}-secret`, Date.now() + HOUR),
+    )
+    const here = await open({ renew })
+    const { id } = await robot(here)
+    await one(here, 'robot')
+    const refused = (version: number, of = ['robot']) =>
+      here.noteOutcomes(of, [
+        {
+          decisionId: id,
+          result: 'failed',
+          status: 401,
+          upstreamMs: 1,
+          isError: true,
+          bytes: 0,
+          credential: { id, version, echoed: false },
+        },
+      ])
+    await refused(2, ['another'])
+    await refused(1)
+    await one(here, 'robot')
+    expect(asked, 'not its PEP, not its version').toHaveLength(1)
+    await refused(2)
+    await sleep(GRANT_AGE_MS_MAX)
+    await one(here, 'robot')
+    expect(asked, 'it was fetched just now').toHaveLength(1)
+    expect(await here.administration.listCredentials({ limit: 1 })).toMatchObject([
+      { state: 'refused' },
+    ])
+    await database().store.sql.query(
+      `update credentials set refused = null, updated = now() - interval '1 hour'`,
+    )
+    await refused(2)
+    await sleep(GRANT_AGE_MS_MAX)
+    expect(headersOf(await one(here, 'robot'))).toEqual({
+      authorization: 'Bearer token-2-secret',
+    })
+    expect(asked).toHaveLength(2)
+  })
+})

@@ -1,0 +1,78 @@
+// Owns the credential room of one PDP for tests: the real one over a real database, with an authorization server in the
+// test's hands.
+import { randomBytes } from 'node:crypto'
+import type { Release } from '../../pdp/src/credentials/broker.ts'
+import { type Credentials, openCredentials } from '../../pdp/src/credentials/credentials.ts'
+import { openKeyRing } from '../../pdp/src/credentials/key-ring.ts'
+import type { Renew } from '../../pdp/src/credentials/renewal.ts'
+import { openChangeFeed } from '../../pdp/src/identity/change-feed.ts'
+import { type Kek, newKeyLine, parseKeks } from '../../pdp/src/keys/key-file.ts'
+import { systemClock } from '../../pdp/src/main.ts'
+import type { Store } from '../../pdp/src/store/open.ts'
+import { type CredentialDeclaration, credentialDeclaration } from '../../schemas/credentials.ts'
+import type { Clock } from '../../schemas/ports.ts'
+
+export type TestCredentials = Credentials & {
+  readonly results: string[]
+  readonly faults: string[]
+  readonly stop: () => Promise<void>
+}
+
+export type TestCredentialOptions = {
+  /** By server, as server.yaml says it. */
+  readonly declared: Readonly<Record<string, object>>
+  readonly keks?: Kek[]
+  readonly renew?: Renew
+  readonly clock?: Clock
+}
+
+export function newKek(): Kek {
+  const [kek] = parseKeks(newKeyLine(), 'a test')
+  if (kek === undefined) throw new Error('no key was made')
+  return kek
+}
+
+const shared = newKek()
+
+/** Two of them on one store are two PDPs of one deployment. */
+export async function openTestCredentials(
+  store: Store,
+  { declared, keks = [shared], renew = refuse, clock = systemClock }: TestCredentialOptions,
+): Promise<TestCredentials> {
+  const feed = openChangeFeed({ store, clock, onFailure: () => {} })
+  await feed.start()
+  const results: string[] = []
+  const faults: string[] = []
+  const credentials = openCredentials({
+    store,
+    feed,
+    ring: await openKeyRing({ source: 'the test', read: async () => keks, clock }),
+    clock,
+    random: (bytes) => randomBytes(bytes),
+    declarationOf: (server) => declarationOf(declared[server]),
+    linkOf: ({ server, user }) => `https://pdp.test/connect/${server}?user=${user}`,
+    renew,
+    onResult: (_, result, error) =>
+      results.push(error instanceof Error ? `${result}: ${error.message}` : result),
+    onFault: (_, error) => faults.push(String(error)),
+    onFailure: (error) => faults.push(String(error)),
+  })
+  return { ...credentials, results, faults, stop: () => feed.stop() }
+}
+
+/** What one call of this server for this person is sent with. */
+export async function releaseOne(
+  of: TestCredentials,
+  server: string,
+  user: string | null = null,
+): Promise<Release> {
+  const [release] = await of.release([{ server, user }])
+  if (release === undefined) throw new Error('no answer')
+  return release
+}
+
+const refuse: Renew = () => Promise.reject(new Error('this test has no authorization server'))
+
+function declarationOf(said: object | undefined): CredentialDeclaration | undefined {
+  return said === undefined ? undefined : credentialDeclaration.parse(said)
+}
