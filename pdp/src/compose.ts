@@ -10,8 +10,10 @@ import { createApp } from './app.ts'
 import { joinCredentials } from './brokerage.ts'
 import type { Bundle } from './bundle/bundle.ts'
 import { type Catalog, openCatalog } from './catalog/catalog.ts'
+import { type Connections, joinConnecting } from './connecting.ts'
 import type { Credentials } from './credentials/credentials.ts'
 import { connectLink } from './credentials/link.ts'
+import { openDiscover } from './credentials/oauth/discover.ts'
 import { type AdvisePorts, createAdvise } from './decide/advise.ts'
 import { withWrongClock } from './decide/clock-fault.ts'
 import { createDecide, type Decide } from './decide/decide.ts'
@@ -50,8 +52,12 @@ export type PdpPorts = OperatorPorts & {
   readonly webhookSecret?: string | undefined
   readonly clock: Clock
   readonly random: Random
-  /** How identity providers are reached. */
+  /** How identity providers and authorization servers are reached. */
   readonly dial: Dialer
+  /** Of the web client of the login file. */
+  readonly webClientSecret?: string | undefined
+  /** Undefined: no account can be connected here. */
+  readonly connections?: Connections
   readonly log: Logger
 }
 
@@ -110,6 +116,7 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
     ...accessRoutes({ ...core, publicUrl: ports.publicUrl }),
     ...adminRoutes(admin, operators.guard.record),
     ...operators.routes,
+    ...connecting(ports, identity, operators),
     ...toolRoutes(catalog),
     ...hookRoutes({ secret: ports.webhookSecret, refresh: activation.refresh }),
     ...pepRoutes({
@@ -138,6 +145,14 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
       return stopAll(events, [() => feed.stop(), ...kept, ledger.close, engine.stop])
     },
   }
+}
+
+function connecting(ports: PdpPorts, identity: Identity, operators: Operators): GuardedRoute[] {
+  const { connections, dial, login, webClientSecret } = ports
+  if (connections === undefined) return []
+  const discover = openDiscover({ dial, clock: ports.clock })
+  const { failures } = operators.guard
+  return joinConnecting({ ...ports, ...identity, connections, dial, discover, login, webClientSecret, failures }) // biome-ignore format: long
 }
 
 function whoMayCall(ports: PdpPorts, activation: Activation): Identity {

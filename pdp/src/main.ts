@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { readFile, rm } from 'node:fs/promises'
 import type { Server } from 'node:http'
-import { join } from 'node:path'
+import { dirname, isAbsolute, join } from 'node:path'
 import { createAdaptorServer, type ServerType } from '@hono/node-server'
 import { type DestinationStream, pino } from 'pino'
 import type { Clock } from '../../schemas/ports.ts'
@@ -55,6 +55,7 @@ export async function startPdp(
       keys,
       decider,
       login,
+      webClientSecret: await readWebClientSecret(login, config.loginFile),
       webhookSecret: config.bundle.webhookSecret,
       publicUrl: config.publicUrl ?? `http://${config.host}:${config.port}`,
       clock: systemClock,
@@ -96,6 +97,21 @@ export async function readLogin(path: string | undefined): Promise<LoginFile | u
   } catch (cause) {
     throw new ConfigError(`CEDARGATE_LOGIN_FILE: ${(cause as Error).message}`, { cause })
   }
+}
+
+/** A relative path lies beside the login file. */
+async function readWebClientSecret(
+  login: LoginFile | undefined,
+  loginPath = '',
+): Promise<string | undefined> {
+  const named = login?.web?.clientSecretFile
+  if (named === undefined) return undefined
+  const path = isAbsolute(named) ? named : join(dirname(loginPath), named)
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+    const message = `\`web.clientSecretFile\` ${named} of CEDARGATE_LOGIN_FILE cannot be read`
+    throw new ConfigError(message, { cause })
+  })
+  return text.trim()
 }
 
 /** Order: only once the PDP listens, because the token is shown this once. */

@@ -83,6 +83,7 @@ function loginOf({ login: file }: OperatorPorts, joined: Joined): SessionPorts['
   const login = createLogin({
     sql: store.sql,
     file,
+    needsRole: true,
     verify: (idToken) =>
       verifier.verifyIdToken(idToken, { issuer, clientId, jwksUri, private: isPrivate }),
     signIn,

@@ -32,6 +32,10 @@ type Chosen =
   | 'authFailuresMax'
   | 'login'
   | 'operatorTokenSha256'
+  | 'publicUrl'
+  | 'dial'
+  | 'connections'
+  | 'webClientSecret'
   | 'clock'
   | 'log'
 
@@ -87,7 +91,7 @@ export async function startTestPdp(
       return pdp.bundle
     },
     store,
-    publicUrl: PUBLIC_URL,
+    publicUrl: options.publicUrl ?? PUBLIC_URL,
     authorization: (credential): Record<string, string> => {
       return credential === 'none' ? {} : { authorization: `Bearer ${tokens[credential] ?? ''}` }
     },
