@@ -7,6 +7,7 @@ const guards = [
   'test/surface.test.ts',
   'test/conformance/compare.test.ts',
   'test/conformance/recorder.test.ts',
+  'test/harness/secrets.test.ts',
 ]
 /** What does not depend on the database runs once, in `pglite`. */
 const once = [

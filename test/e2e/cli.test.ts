@@ -14,9 +14,9 @@ import { type Ended, runCommand, sleep } from '../harness/command.ts'
 import { type Dev, startDev } from '../harness/dev.ts'
 import { jsonHere, runHere } from '../harness/in-process.ts'
 import { EXAMPLE_BUNDLE } from '../harness/pdp.ts'
+import { filesBelow, findSecrets, tablesOf } from '../harness/secrets.ts'
 import { createTestDatabase } from '../harness/store.ts'
 import { copyBundle } from './bundle-copy.ts'
-import { filesBelow, findSecrets, tablesOf } from './secrets.ts'
 
 const DAY_MS = 86_400_000
 let home: string

@@ -6,7 +6,7 @@ import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Client } from 'pg'
-import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { z } from 'zod'
 import { createdGrant, createdPep } from '../../schemas/admin-api.ts'
 import { decisionRow } from '../../schemas/decisions-api.ts'
@@ -16,8 +16,9 @@ import { type Ended, endCommand, type Running, sleep, startCommand } from '../ha
 import { jsonHere, runHere } from '../harness/in-process.ts'
 import { firstAdmin } from '../harness/operators.ts'
 import { EXAMPLE_BUNDLE } from '../harness/pdp.ts'
+import { filesBelow, findSecrets, tablesOf } from '../harness/secrets.ts'
+import { servingUrl } from '../harness/service.ts'
 import { createTestDatabase } from '../harness/store.ts'
-import { filesBelow, findSecrets, tablesOf } from './secrets.ts'
 
 const BUNDLE = { CEDARGATE_BUNDLE: EXAMPLE_BUNDLE }
 
@@ -96,15 +97,15 @@ describe.runIf(inject('postgresUrl') !== null)('on PostgreSQL', () => {
     })
 
   /** Starts a service and answers the URL it logs once it serves. */
-  async function start(name: string, words: string[], env: Record<string, string>): Promise<string> {
+  async function start(
+    name: string,
+    words: string[],
+    env: Record<string, string>,
+  ): Promise<string> {
     const started = startCommand(words, env, at('cwd'))
     running.set(name, started)
-    return vi.waitFor(() => {
-      if (started.child.exitCode !== null) throw new Error(`${name} ended:\n${started.stderr()}`)
-      const line = started.stderr().split('\n').find((text) => /"the (PDP decides|PEP enforces)"/.test(text))
-      return (JSON.parse(line ?? '') as { url: string }).url
-    }, { timeout: 40_000, interval: 50 })
-  } // biome-ignore format: long lines
+    return servingUrl(started)
+  }
 
   const admin = (url: string = urls.a) => ({ CEDARGATE_URL: url, CEDARGATE_TOKEN: operator })
   const json = (...words: string[]): Promise<unknown> => jsonHere(words, admin())

@@ -17,9 +17,10 @@ export function maskMessage(masker: Masker, text: string): string {
   throw new GatewayError('upstream_invalid', message)
 }
 
-/** Whether a JSON text says a secret, however it is spelled; or any text, as it stands. */
+/** Whether a text says a secret: as it stands, or as JSON, however it is spelled. */
 export function isShown(masker: Masker, text: string): boolean {
-  return masker.isInJson(/\\[u/]/.test(text) ? spelledPlainly(text) : text)
+  if (masker.isInJson(text)) return true
+  return /\\[u/]/.test(text) && masker.isInJson(spelledPlainly(text))
 }
 
 function maskStrings(masker: Masker, json: string): string {
