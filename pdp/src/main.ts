@@ -55,6 +55,7 @@ export async function startPdp(
       keys,
       decider,
       login,
+      env: config.env,
       webhookSecret: config.bundle.webhookSecret,
       publicUrl: config.publicUrl ?? `http://${config.host}:${config.port}`,
       clock: systemClock,
