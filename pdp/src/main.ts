@@ -56,6 +56,7 @@ export async function startPdp(
       decider,
       login,
       webClientSecret: await readWebClientSecret(login, config.loginFile),
+      env: config.env,
       webhookSecret: config.bundle.webhookSecret,
       publicUrl: config.publicUrl ?? `http://${config.host}:${config.port}`,
       clock: systemClock,

@@ -85,6 +85,7 @@ async function start(config: DevConfig, io: Terminal, ending: Ending): Promise<v
     keys,
     decider,
     operatorTokenSha256: sha256(operator),
+    env: config.env,
     login: await readLogin(config.loginFile),
     publicUrl: pdpGate.url,
     clock: systemClock,

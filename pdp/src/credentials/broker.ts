@@ -36,6 +36,8 @@ export type BrokerPorts = {
   readonly clock: Clock
   /** What server.yaml declares now. */
   readonly declarationOf: (server: string) => CredentialDeclaration | undefined
+  /** Where it would be sent now (destination.ts). */
+  readonly destinationOf: (server: string) => string
   readonly startRenewal: StartRenewal
   /** Where somebody connects their account; undefined where nobody can. */
   readonly linkOf: (need: Need) => string | undefined
@@ -52,6 +54,8 @@ export type Broker = {
 type Held = {
   readonly record: CredentialRecord
   readonly kind: string | undefined
+  /** Where it may be sent. */
+  readonly to: string
   readonly released: ReleasedCredential | undefined
 }
 type Known = { readonly key: string; readonly held: Held | undefined }
@@ -140,7 +144,7 @@ function pick(found: Found, need: Need, declaration: CredentialDeclaration): Hel
 
 /** Why the call may not go; undefined where it may, with what is held or without. */
 function problemOf(
-  { linkOf }: Pick<BrokerPorts, 'linkOf'>,
+  { linkOf, destinationOf }: Pick<BrokerPorts, 'linkOf' | 'destinationOf'>,
   need: Need,
   declaration: CredentialDeclaration,
   held: Held | undefined,
@@ -148,9 +152,10 @@ function problemOf(
   const link = declaration.kind === 'oauth' ? linkOf(need) : undefined
   if (held === undefined)
     return declaration.required ? WORDS.missing(need, declaration, link) : undefined
-  const { record, kind } = held
+  const { record, kind, to } = held
   if (kind === undefined) return WORDS.unreadable
   if (record.kind !== declaration.kind || kind !== declaration.kind) return WORDS.undeclared(need)
+  if (to !== destinationOf(need.server)) return WORDS.moved(need, link)
   if (record.reconnect !== null) return WORDS.reconnect(record, link)
   const lacking = incomplete(declaration, record.names)
   return lacking.length > 0 ? WORDS.incomplete(lacking) : undefined
@@ -189,14 +194,14 @@ async function open(
   onFault: BrokerPorts['onFault'],
 ): Promise<Held> {
   try {
-    const secret = await unseal(ring, record.envelope, record)
+    const { to, secret } = await unseal(ring, record.envelope, record)
     const injected = injectedBy(secret)
     const { id, version } = record
     const released = injected && Object.freeze({ id, version, ...injected })
-    return { record, kind: secret.kind, released }
+    return { record, kind: secret.kind, to, released }
   } catch (error) {
     onFault(record, error)
-    return { record, kind: undefined, released: undefined }
+    return { record, kind: undefined, to: '', released: undefined }
   }
 }
 

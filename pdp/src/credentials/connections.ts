@@ -29,7 +29,7 @@ export function openConnections(ports: WritePorts): Connections {
     async clientOf(server) {
       const record = await rows.of({ server, user: null }, 'client')
       if (record === undefined) return undefined
-      const secret = await unseal(vaulting.ring, record.envelope, record)
+      const { secret } = await unseal(vaulting.ring, record.envelope, record)
       return secret.kind === 'client' ? secret : undefined
     },
     async keepClient(server, secret) {
