@@ -17,26 +17,42 @@ const RESERVED_HEADERS: ReadonlySet<string> = new Set([
   'upgrade', 'expect', 'keep-alive', 'accept', 'accept-encoding', 'last-event-id', 'traceparent', 'tracestate',
 ]) // biome-ignore format: a list
 
+const HEADER = /^[\w!#$%&'*+.^`|~-]{1,64}$/
+
+function isReservedHeader(name: string): boolean {
+  return RESERVED_HEADERS.has(name) || name.startsWith('mcp-')
+}
+
 /** A header a credential may be sent in (RFC 9110 token), in lower case. */
 export const credentialHeader = z
   .string()
-  .regex(/^[\w!#$%&'*+.^`|~-]{1,64}$/, { error: 'must be the name of an HTTP header' })
+  .regex(HEADER, { error: 'must be the name of an HTTP header' })
   .transform((name) => name.toLowerCase())
-  .refine((name) => !RESERVED_HEADERS.has(name) && !name.startsWith('mcp-'), {
-    error: "this header is the gateway's own",
-  })
+  .refine((name) => !isReservedHeader(name), { error: "this header is the gateway's own" })
+
+/** Whether `name` is what `credentialHeader` answers. */
+export function isCredentialHeader(name: string): boolean {
+  return HEADER.test(name) && name === name.toLowerCase() && !isReservedHeader(name)
+}
 
 /** Variables that say how a process is run, not who it is: a credential must not be one of them. */
 const RESERVED_VARIABLES =
   /^(?:PATH|HOME|LANG|TMPDIR|PORT|NODE_OPTIONS|LD_.*|DYLD_.*|CEDARGATE_.*)$/
 
+const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/
+
 /** An environment variable a credential may be given in. */
 export const credentialVariable = z
   .string()
-  .regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, { error: 'must be the name of an environment variable' })
+  .regex(VARIABLE, { error: 'must be the name of an environment variable' })
   .refine((name) => !RESERVED_VARIABLES.test(name), {
     error: 'this variable says how the server is run',
   })
+
+/** Whether `credentialVariable` takes `name`. */
+export function isCredentialVariable(name: string): boolean {
+  return VARIABLE.test(name) && !RESERVED_VARIABLES.test(name)
+}
 
 /** Whose secret it is: one for all, one for each person, or a person's own where there is one. */
 export const CREDENTIAL_OWNERS = ['deployment', 'user', 'either'] as const
@@ -122,9 +138,14 @@ export const secretText = z
   .max(CREDENTIAL_SECRET_LENGTH_MAX, {
     error: `must have at most ${CREDENTIAL_SECRET_LENGTH_MAX} characters`,
   })
-export const headerSecret = secretText.regex(/^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/, {
+const HEADER_TEXT = /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/
+export const headerSecret = secretText.regex(HEADER_TEXT, {
   error: 'must be visible ASCII characters on one line',
 })
+/** Whether a header can carry `text` as it is. */
+export function isHeaderText(text: string): boolean {
+  return HEADER_TEXT.test(text)
+}
 /** RFC 7617: the name of the user holds no colon. */
 export const basicSecret = headerSecret.refine(
   (text) => text.indexOf(':') > 0 && text.length - text.indexOf(':') > CREDENTIAL_SECRET_LENGTH_MIN,
@@ -133,12 +154,12 @@ export const basicSecret = headerSecret.refine(
   },
 )
 /** Bytes that a process can be given: no NUL. */
-export const variableSecret = secretText.refine(
-  (text) => !text.includes('\0') && text.isWellFormed(),
-  {
-    error: 'must be text without NUL',
-  },
-)
+export const variableSecret = secretText.refine(isVariableText, {
+  error: 'must be text without NUL',
+})
+export function isVariableText(text: string): boolean {
+  return !text.includes('\0') && text.isWellFormed()
+}
 
 /**
  * What a PEP is handed with an allow, and with nothing else. `headers` go to the server with this call, `env` to the

@@ -183,7 +183,7 @@ async function open(
   const preload = new URL('../../pep/src/upstream/preload.mjs', import.meta.url)
   const isolation = await isolationOf(env)
   const declared = expanded(() =>
-    commandOf(upstream, { env: known, binDirectory, preload, isolation }, port),
+    commandOf(upstream, { env: known, binDirectory, preload, isolation }, { port }),
   )
   const command = { ...declared, env: { ...declared.env, ...presented.env } }
   if (command.cwd !== undefined && !(await isDirectory(command.cwd))) {

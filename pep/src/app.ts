@@ -5,7 +5,7 @@ import type { RefusalCode } from '../../schemas/codes.ts'
 import { serverId } from '../../schemas/identifiers.ts'
 import { type Answer, respond } from './answer.ts'
 import { type EnforcePorts, enforce } from './enforce.ts'
-import { GatewayError } from './gateway-error.ts'
+import { GatewayError, reasonOf } from './gateway-error.ts'
 import { checkAddress, type Inbound, type ReceivePorts, receive } from './inbound/receive.ts'
 import type { Log, Uuid } from './ports.ts'
 import { refused } from './refuse.ts'
@@ -78,11 +78,6 @@ function answerTo(
     fault,
     retryAfterMs,
   })
-}
-
-/** The message alone: an error of a client library may carry the request it was made with. */
-function reasonOf(cause: unknown): string | undefined {
-  return cause instanceof Error ? cause.message : undefined
 }
 
 function isLocal(ports: AppPorts, c: Context<PepEnv>): boolean {

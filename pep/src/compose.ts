@@ -78,8 +78,14 @@ export function createPep(ports: PepPorts): Pep {
     ...shared,
     onShown: (caller, shown) => discovery.shown(caller, shown),
   })
+  const metrics = createMetrics(reporter.dropped)
+  const onEchoed = (server: string) => {
+    metrics.credentialEchoes(server)
+    log.warn({ server }, 'an answer of the server held the credential it was sent: it was masked')
+  }
   const servers: Servers = createServers({
     ...shared,
+    onEchoed,
     bindings,
     streams,
     lookup: ports.lookup,
@@ -99,7 +105,8 @@ export function createPep(ports: PepPorts): Pep {
     monotonic,
     decide: createDecide({ pdp, monotonic }),
     record: createRecord(ports.sql, streams.isRevoked),
-    metrics: createMetrics(reporter.dropped),
+    metrics,
+    onEchoed,
     serverOf: servers.of,
     isRevoked: streams.isRevoked,
     forget: identities.forget,
@@ -118,6 +125,7 @@ export function createPep(ports: PepPorts): Pep {
     ...shared,
     uuid,
     isReviewed: reviewed.isReviewed,
+    credentialOf: servers.credentialOf,
     serverOf: servers.of,
     permit: (inbound) => permit(enforcement, inbound),
   })

@@ -69,13 +69,22 @@ async function post(pdp: PdpPort, asking: readonly Asking[]): Promise<readonly u
   try {
     const answer = await pdp.post('/pep/v1/decide', body, DECIDE_TIMEOUT_MS)
     if (answer.status !== 200) throw new Error(`the PDP answered ${answer.status}`)
-    const { results } = JSON.parse(answer.body) as { results?: unknown }
+    const { results } = read(answer.body)
     if (!Array.isArray(results) || results.length !== asking.length) {
       throw new Error('the PDP answered another number of calls')
     }
     return results
   } catch (cause) {
     throw new GatewayError('pdp_unavailable', 'the PDP gave no verdict', { cause })
+  }
+}
+
+/** Whatever is wrong with it is not said: the error of a parser quotes what it read, and there are credentials in it. */
+function read(body: string): { readonly results?: unknown } {
+  try {
+    return Object(JSON.parse(body)) as { results?: unknown }
+  } catch {
+    throw new Error('the PDP answered what is no JSON')
   }
 }
 

@@ -1,9 +1,13 @@
 // Owns knowing what tools a server serves now: when the PEP looks for itself, and which fingerprint
 // decides a call. What a caller was shown counts for that caller alone.
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { VerdictCode } from '../../schemas/codes.ts'
+import type { Upstream } from '../../schemas/pep-api.ts'
 import { createDue, type Due } from './due.ts'
+import type { Inbound } from './inbound/receive.ts'
 import { DISCOVERY_COOLDOWN_MS, DISCOVERY_INTERVAL_MS, DISCOVERY_WAIT_MS } from './limits.ts'
 import { type LookPorts, lookAt } from './look.ts'
+import { type CallerLooks, createCallerLooks } from './look-as-caller.ts'
 import type { Monotonic, PdpPort } from './ports.ts'
 import type { Caller, Shown } from './reviewed.ts'
 import { createTeller } from './tell.ts'
@@ -13,15 +17,17 @@ export type DiscoverPorts = LookPorts & {
   readonly pdp: PdpPort
   readonly monotonic: Monotonic
   readonly isReviewed: (server: string, tool: string, sha256: string) => boolean
+  readonly credentialOf: (server: string) => Upstream['credential']
 }
 
 export type Discovery = {
   /**
    * Lower-case hex SHA-256 of the RFC 8785 form of the definition that the caller's own list
    * showed, or else of what the PEP saw; null where none was seen. Looks first, for up to
-   * DISCOVERY_WAIT_MS, if it never saw it.
+   * DISCOVERY_WAIT_MS, if it never saw it; then as this caller, where people have credentials of
+   * their own.
    */
-  readonly definitionOf: (caller: Caller, tool: string) => string | null | Promise<string | null>
+  readonly definitionOf: (caller: Inbound, tool: string) => string | null | Promise<string | null>
   /**
    * Looks now; joins a look that is under way. Resolves when the PDP was told too. Never rejects: a
    * failure is logged and what was known stays.
@@ -44,10 +50,13 @@ type Known = {
   told: Promise<void>
   /** The next look that somebody asked for. */
   readonly next: Due
+  readonly callers: CallerLooks
+  /** It was said that the gateway has no credential of its own. */
+  isSaid: boolean
 }
 
 export function createDiscovery(ports: DiscoverPorts): Discovery {
-  const { monotonic, log, serverOf, isReviewed } = ports
+  const { monotonic, log, serverOf, isReviewed, credentialOf } = ports
   const known = new Map<string, Known>()
   const teller = createTeller(ports)
   let isStopped = false
@@ -59,16 +68,36 @@ export function createDiscovery(ports: DiscoverPorts): Discovery {
       if (entry.looking === undefined) void join(server)
       else next.within(DISCOVERY_COOLDOWN_MS)
     })
-    const entry = nothingKnown(next)
+    const callers = createCallerLooks(monotonic, (as) => lookAs(as, entry))
+    const entry = nothingKnown(next, callers)
     known.set(server, entry)
     return entry
+  }
+  const lookAs = async (as: Inbound, entry: Known): Promise<void> => {
+    const { server, grant } = as
+    try {
+      const gathering = teller.gather(server)
+      const seen = await lookAt(ports, server, gathering, as)
+      if (typeof seen === 'string' || known.get(server) !== entry || grant === null) return
+      entry.variants.forget(grant)
+      for (const [tool, sha256] of seen.definitions)
+        entry.variants.show(grant, tool, sha256, entry.definitions.get(tool) ?? null)
+      const sights = gathering.sights().filter((one) => !isReviewed(server, one.name, one.sha256))
+      teller.tellSights(server, sights)
+    } catch (error) {
+      log.debug({ server, err: error }, 'the tools of a server could not be listed as a caller')
+    }
   }
   const lookOnce = async (server: string, entry: Known): Promise<void> => {
     entry.next.clear()
     try {
       const gathering = teller.gather(server)
       const seen = await lookAt(ports, server, gathering)
-      if (seen === undefined || known.get(server) !== entry) return
+      if (typeof seen === 'string') {
+        sayDenied(ports, server, entry, seen)
+        return
+      }
+      if (known.get(server) !== entry) return
       entry.definitions = seen.definitions
       entry.variants.settle(seen.definitions, (tool, sha256) => isReviewed(server, tool, sha256))
       entry.told = teller.tellLook(server, gathering.sights())
@@ -82,20 +111,26 @@ export function createDiscovery(ports: DiscoverPorts): Discovery {
   }
   const join = (server: string): Promise<void> => {
     const entry = knownOf(server)
+    if (ownLookIsFutile(credentialOf(server))) {
+      sayDenied(ports, server, entry, 'credential_unavailable')
+      return Promise.resolve()
+    }
     entry.looking ??= lookOnce(server, entry)
     return entry.looking
   }
-  const changed = (server: string): void => {
-    lookAgain(known.get(server), monotonic())
-  }
   return {
     look: (server) => join(server).then(() => known.get(server)?.told),
-    changed,
+    changed(server) {
+      known.get(server)?.callers.changed()
+      lookAgain(known.get(server), monotonic())
+    },
     shown(caller, shown) {
+      const isPersonal = mayBePersonal(credentialOf(caller.server))
+      if (isPersonal) known.get(caller.server)?.callers.shown(caller.grant)
       const news = noteShown(known.get(caller.server), caller, shown)
       for (const { tool, sha256, items } of news)
         if (!isReviewed(caller.server, tool, sha256)) teller.tellShown(caller.server, tool, items)
-      if (news.length > 0) changed(caller.server)
+      if (news.length > 0) lookAgain(known.get(caller.server), monotonic())
     },
     forget(server) {
       known.get(server)?.next.clear()
@@ -106,16 +141,48 @@ export function createDiscovery(ports: DiscoverPorts): Discovery {
       isStopped = true
       for (const { next } of known.values()) next.clear()
     },
-    definitionOf({ server, grant }, tool) {
+    definitionOf(caller, tool) {
+      const { server, grant } = caller
       if (serverOf(server) === undefined) return null
       const entry = knownOf(server)
-      const seen = definitionIn(entry, grant, tool)
-      if (seen !== null) return seen
-      if (isCooling(entry, monotonic())) return null
+      const find = () => definitionIn(entry, grant, tool)
+      const isPersonal = mayBePersonal(credentialOf(server))
+      if (find() !== null && !entry.callers.isStale(grant)) return find()
+      if (!isPersonal && isCooling(entry, monotonic())) return find()
+      const learn = async () => {
+        if (find() === null && !isCooling(entry, monotonic())) await join(server)
+        if (isPersonal && (find() === null || entry.callers.isStale(grant)))
+          await entry.callers.look(caller)
+      }
       const late = sleep(DISCOVERY_WAIT_MS, undefined, { ref: false })
-      return Promise.race([join(server), late]).then(() => definitionIn(entry, grant, tool))
+      return Promise.race([learn(), late]).then(find)
     },
   }
+}
+
+/** Nobody but a person can have a credential of this server. */
+function ownLookIsFutile(credential: Upstream['credential']): boolean {
+  return credential?.per === 'user' && credential.required
+}
+
+/** What a caller is shown of it may be shown to them alone. */
+function mayBePersonal(credential: Upstream['credential']): boolean {
+  return credential !== undefined && credential.per !== 'deployment'
+}
+
+function sayDenied(
+  { log, credentialOf }: DiscoverPorts,
+  server: string,
+  entry: Known,
+  code: VerdictCode,
+): void {
+  if (code !== 'credential_unavailable' || !mayBePersonal(credentialOf(server))) {
+    log.warn({ server, code }, 'the gateway is denied to look at the tools of a server')
+    return
+  }
+  if (!entry.isSaid)
+    log.info({ server }, 'the tools of a server are looked at with the credentials of its callers')
+  entry.isSaid = true
 }
 
 /** Of a look under way what changed may have been passed already. */
@@ -154,7 +221,7 @@ function noteShown(known: Known | undefined, { grant }: Caller, shown: Shown) {
   })
 }
 
-function nothingKnown(next: Due): Known {
+function nothingKnown(next: Due, callers: CallerLooks): Known {
   return {
     definitions: new Map(),
     variants: createVariants(),
@@ -162,5 +229,7 @@ function nothingKnown(next: Due): Known {
     looking: undefined,
     told: Promise.resolve(),
     next,
+    callers,
+    isSaid: false,
   }
 }

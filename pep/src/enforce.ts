@@ -1,7 +1,7 @@
 // Owns the order of one call: decide, record, then answer or forward. There is no other way to a
 // server.
 import type { RefusalCode } from '../../schemas/codes.ts'
-import type { DecideCall, Verdict } from '../../schemas/pep-api.ts'
+import type { DecideCall, Outcome, Verdict } from '../../schemas/pep-api.ts'
 import type { JsonObject } from '../../schemas/strict-json.ts'
 import type { Answer } from './answer.ts'
 import type { Decide } from './decide.ts'
@@ -11,10 +11,9 @@ import type { Metrics } from './metrics.ts'
 import { asInbound } from './passage/asked.ts'
 import { createPassage, type PassagePorts } from './passage/passage.ts'
 import type { Monotonic, Uuid } from './ports.ts'
-import type { IsRevoked, RecordedCall, RecordVerdict } from './record/record.ts'
+import type { IsRevoked, RecordedCall, RecordVerdict, Settled } from './record/record.ts'
 import { denied } from './refuse.ts'
 import type { Reporter } from './report.ts'
-import type { Caller } from './reviewed.ts'
 import { subscribedTo, subscribedUris, subscribing } from './subscription.ts'
 import type { Ended, UpstreamServer } from './upstream/upstream.ts'
 
@@ -30,7 +29,9 @@ export type EnforcePorts = {
   readonly forget: (token: string) => void
   readonly serverOf: (id: string) => UpstreamServer | undefined
   /** Fingerprint of a tool's definition as the server serves it to this caller now. */
-  readonly definitionOf: (caller: Caller, tool: string) => Promise<string | null> | string | null
+  readonly definitionOf: (caller: Inbound, tool: string) => Promise<string | null> | string | null
+  /** An answer of this server held the credential it was sent; it was masked. */
+  readonly onEchoed: (server: string) => void
   readonly passage: Omit<PassagePorts, 'ask'>
   readonly uuid: Uuid
 }
@@ -53,7 +54,7 @@ export async function enforce(
 }
 
 /** `call` is undefined where it was denied. */
-export type Permitted = { readonly verdict: Verdict; readonly call: RecordedCall | undefined }
+export type Permitted = { readonly verdict: Settled; readonly call: RecordedCall | undefined }
 
 /** Decides and records. */
 export async function permit(ports: EnforcePorts, inbound: Inbound): Promise<Permitted> {
@@ -66,7 +67,7 @@ export async function permit(ports: EnforcePorts, inbound: Inbound): Promise<Per
   const call = await ports.record(inbound, verdict, askedAt)
   metrics.recordSeconds((monotonic() - decidedAt) / 1000)
   metrics.calls(verdict.decision)
-  return { verdict, call }
+  return { verdict: call?.verdict ?? verdict, call }
 }
 
 async function decided(
@@ -92,11 +93,12 @@ const MISNAMED: ReadonlySet<RefusalCode> = new Set(['unauthenticated', 'verdict_
  * Decides what a server asks of the client of `inbound`, and records it; an allow is on its way to the client then. Throws
  * what `permit` throws.
  */
-async function ask(ports: EnforcePorts, inbound: Inbound, request: JsonObject): Promise<Verdict> {
+async function ask(ports: EnforcePorts, inbound: Inbound, request: JsonObject): Promise<Settled> {
   const { verdict, call } = await permit(ports, asInbound(inbound, ports.uuid(), request))
   if (call === undefined) return verdict
-  const { text } = call.open(ports.monotonic())
-  reportOnce(ports, call)({ result: 'forwarded', status: 0, isError: false, bytes: text.length })
+  const { inbound: asked } = call.open(ports.monotonic())
+  const bytes = asked.text.length
+  reportOnce(ports, call)({ result: 'forwarded', status: 0, isError: false, bytes })
   return verdict
 }
 
@@ -138,7 +140,12 @@ async function forward(
   call: RecordedCall,
   signal: () => AbortSignal,
 ): Promise<Answer> {
-  const onEnded = reportOnce(ports, call)
+  const sent = { credential: call.credential(), isEchoed: false }
+  const onEnded = reportOnce(ports, call, sent)
+  const onEchoed = () => {
+    if (!sent.isEchoed) ports.onEchoed(inbound.server)
+    sent.isEchoed = true
+  }
   try {
     const server = ports.serverOf(inbound.server)
     if (server === undefined) {
@@ -153,7 +160,8 @@ async function forward(
       call.verdict,
     )
     const cancels = inbound.era === 'modern' || inbound.kind === 'stream'
-    return await server.forward(call, { signal: cancels ? signal() : undefined, onEnded, passage })
+    const own = cancels ? signal() : undefined
+    return await server.forward(call, { signal: own, onEnded, onEchoed, passage })
   } catch (error) {
     // Whoever sent something has told how that ended; else nothing was sent.
     onEnded({ result: 'refused', status: 0, isError: true, bytes: 0 })
@@ -161,8 +169,15 @@ async function forward(
   }
 }
 
+/** What a call is sent with, and whether its answer held it. */
+type Sent = { readonly credential: ReturnType<RecordedCall['credential']>; isEchoed: boolean }
+
 /** The first end counts. */
-function reportOnce(ports: EnforcePorts, { verdict }: RecordedCall): (ended: Ended) => void {
+function reportOnce(
+  ports: EnforcePorts,
+  { verdict }: RecordedCall,
+  sent?: Sent,
+): (ended: Ended) => void {
   const sentAt = ports.monotonic()
   let isOver = false
   return ({ result, status, isError, bytes }) => {
@@ -170,6 +185,19 @@ function reportOnce(ports: EnforcePorts, { verdict }: RecordedCall): (ended: End
     isOver = true
     const { decisionId } = verdict
     const upstreamMs = Math.round(ports.monotonic() - sentAt)
-    ports.reporter.report({ decisionId, result, status, upstreamMs, isError, bytes })
+    ports.reporter.report({
+      decisionId,
+      result,
+      status,
+      upstreamMs,
+      isError,
+      bytes,
+      ...(result === 'refused' ? {} : sentWith(sent)),
+    })
   }
+}
+
+function sentWith(sent: Sent | undefined): Pick<Outcome, 'credential'> {
+  if (sent?.credential === undefined) return {}
+  return { credential: { ...sent.credential, echoed: sent.isEchoed } }
 }

@@ -14,6 +14,8 @@ export type GatewayErrorOptions = ErrorOptions & {
   readonly fault?: AuthFault
   /** When to try again. */
   readonly retryAfterMs?: number
+  /** HTTP status of the server, where that is what is wrong. */
+  readonly upstreamStatus?: number
 }
 
 /** `code` is for the peer, message and cause for our log alone. */
@@ -23,6 +25,7 @@ export class GatewayError extends Error {
   readonly data: JsonObject
   readonly fault: AuthFault | undefined
   readonly retryAfterMs: number | undefined
+  readonly upstreamStatus: number
 
   constructor(code: RefusalCode, message: string, options?: GatewayErrorOptions) {
     super(message, options)
@@ -32,5 +35,11 @@ export class GatewayError extends Error {
     this.data = options?.data ?? {}
     this.fault = options?.fault
     this.retryAfterMs = options?.retryAfterMs
+    this.upstreamStatus = options?.upstreamStatus ?? 0
   }
+}
+
+/** The message alone: an error of a client library may carry what was sent, or what came. */
+export function reasonOf(error: unknown): string | undefined {
+  return error instanceof Error ? error.message : undefined
 }

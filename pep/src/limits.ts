@@ -109,6 +109,13 @@ export const DISCOVERY_COOLDOWN_MS = 5_000
 export const DISCOVERY_WAIT_MS = 1_000
 export const DISCOVERY_PAGES_MAX = 64
 export const DISCOVERY_TOOLS_MAX = TOOLS_MAX
+/**
+ * Looks at one server as its callers see it: how long what one saw is taken for what its caller is shown, how many at
+ * once, and callers of whom it is remembered when.
+ */
+export const CALLER_LOOK_INTERVAL_MS = 5 * 60_000
+export const CALLER_LOOKS_AT_ONCE_MAX = 16
+export const CALLERS_LOOKED_FOR_MAX = 16_384
 /** Characters of definitions that fingerprints are remembered by, of one server. */
 export const FINGERPRINTS_LENGTH_MAX = 8 * 1024 * 1024
 /**
@@ -140,6 +147,8 @@ export const CHANNEL_LOSSES_MS = 60_000
 export const CHANNEL_REOPEN_TIMEOUT_MS = 20_000
 /** HTTP+SSE: until the stream is open and has named its endpoint. */
 export const SSE_OPEN_TIMEOUT_MS = 10_000
+/** Versions of its credential that one stream (HTTP+SSE) was sent and that are masked in what it says; older ones are over. */
+export const CREDENTIALS_MASKED_MAX = 8
 /** Bytes that wait for a child to read them; more is refused. */
 export const CHILD_UNREAD_BYTES_MAX = 16 * 1024 * 1024
 /** Characters of what a child said last on stderr, for the log when it ends unasked. */

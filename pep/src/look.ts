@@ -1,5 +1,6 @@
 // Owns one look of the PEP's own at a server's tools: decided and recorded like any caller's, all
 // pages, each definition's fingerprint. Keeps nothing.
+import type { VerdictCode } from '../../schemas/codes.ts'
 import type { JsonObject } from '../../schemas/strict-json.ts'
 import { pairOf, readDefinition } from './definition.ts'
 import type { Permitted } from './enforce.ts'
@@ -25,22 +26,20 @@ export type Look = {
 }
 
 /**
- * What the server serves, or undefined when the PDP denies even looking. `gathering` gets every
- * definition. Throws GatewayError.
+ * What the server serves to the gateway, or to the caller of `as`; or why the PDP denies even looking. `gathering` gets
+ * every definition. Throws GatewayError.
  */
 export async function lookAt(
   ports: LookPorts,
   id: string,
   gathering: Gathering,
-): Promise<Look | undefined> {
+  as: Looking = NOBODY,
+): Promise<Look | VerdictCode> {
   const server = ports.serverOf(id)
   if (server === undefined)
     throw new GatewayError('upstream_unavailable', 'this PEP does not serve it')
-  const { call } = await ports.permit(ownInitialize(id, ports.uuid()))
-  if (call === undefined) {
-    ports.log.warn({ server: id }, 'the policy denies the gateway to look at the tools of a server')
-    return undefined
-  }
+  const { verdict, call } = await ports.permit(ownInitialize(id, ports.uuid(), as))
+  if (call === undefined) return verdict.code
   const connection = await server.connect(call)
   try {
     await connection.notify('notifications/initialized')
@@ -94,10 +93,15 @@ function tooMany(): GatewayError {
   return new GatewayError('upstream_invalid', message)
 }
 
+/** Whose look it is; the gateway's own has no token. */
+type Looking = Pick<Inbound, 'grant' | 'token' | 'jwt' | 'expiresAt' | 'sourceIp'>
+const NOBODY: Looking = { grant: null, token: null, jwt: null, expiresAt: null, sourceIp: null }
+
 /**
  * The gateway's own handshake: it says it can do everything, so that no tool is held back from it.
  */
-function ownInitialize(server: string, requestId: string): Inbound {
+function ownInitialize(server: string, requestId: string, as: Looking): Inbound {
+  const { grant, token, jwt, expiresAt, sourceIp } = as
   const params = {
     protocolVersion: '2025-11-25',
     capabilities: { roots: {}, sampling: {}, elicitation: {} },
@@ -107,10 +111,10 @@ function ownInitialize(server: string, requestId: string): Inbound {
     requestId,
     server,
     from: 'client',
-    grant: null,
-    token: null,
-    jwt: null,
-    expiresAt: null,
+    grant,
+    token,
+    jwt,
+    expiresAt,
     era: 'legacy',
     method: 'initialize',
     kind: 'request',
@@ -121,6 +125,6 @@ function ownInitialize(server: string, requestId: string): Inbound {
     session: undefined,
     headers: {},
     client: params.clientInfo,
-    sourceIp: null,
+    sourceIp,
   }
 }

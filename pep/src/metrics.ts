@@ -7,6 +7,8 @@ export type Metrics = {
   readonly calls: (result: string) => void
   readonly decideSeconds: (seconds: number) => void
   readonly recordSeconds: (seconds: number) => void
+  /** An answer of this server held the credential it was sent. */
+  readonly credentialEchoes: (server: string) => void
   /** Prometheus text. */
   readonly text: () => Promise<string>
   readonly contentType: string
@@ -21,6 +23,12 @@ export function createMetrics(droppedOutcomes: () => number): Metrics {
     name: 'cedargate_pep_calls_total',
     help: 'Requests of clients, by how they were answered',
     labelNames: ['result'],
+    registers,
+  })
+  const echoes = new Counter({
+    name: 'cedargate_pep_credential_echoes_total',
+    help: 'Answers of servers that held the credential they were sent; it was masked',
+    labelNames: ['server'],
     registers,
   })
   const histogram = (name: string, help: string) =>
@@ -41,6 +49,7 @@ export function createMetrics(droppedOutcomes: () => number): Metrics {
     calls: (result) => calls.inc({ result }),
     decideSeconds: (seconds) => decide.observe(seconds),
     recordSeconds: (seconds) => record.observe(seconds),
+    credentialEchoes: (server) => echoes.inc({ server }),
     text: () => registry.metrics(),
     contentType: registry.contentType,
   }

@@ -2,29 +2,29 @@
 // the PEP itself. Peers get a code and an id; never an internal message, address or stack.
 import { REFUSALS, type RefusalCode, RPC } from '../../schemas/codes.ts'
 import { META } from '../../schemas/mcp.ts'
-import type { Verdict } from '../../schemas/pep-api.ts'
 import type { JsonObject } from '../../schemas/strict-json.ts'
 import type { Answer } from './answer.ts'
 import type { AuthFault } from './inbound/authenticate.ts'
 import type { Envelope } from './inbound/receive.ts'
+import type { Settled } from './record/record.ts'
 
 /**
  * The answer to a denied call. A `tools/call` gets a result, which clients show to their model;
  * other requests a JSON-RPC error; what has no id gets 403 with an error body.
  */
-export function denied(of: Envelope, verdict: Verdict): Answer {
+export function denied(of: Envelope, verdict: Settled): Answer {
   const headers = { 'cedargate-decision': verdict.decisionId }
   return json(statusOf(of, verdict), deniedMessage(of, verdict), headers)
 }
 
 /** A method that does not exist is 404 in the modern era, as from any server (specification, Streamable HTTP). */
-function statusOf(of: Envelope, { code }: Verdict): number {
+function statusOf(of: Envelope, { code }: Settled): number {
   if (of.kind !== 'request') return 403
   return code === 'unknown_method' && of.era === 'modern' && !isToolCall(of) ? 404 : 200
 }
 
 /** What a denied request is answered, in whatever way it came. */
-export function deniedMessage(of: Envelope, verdict: Verdict): JsonObject {
+export function deniedMessage(of: Envelope, verdict: Settled): JsonObject {
   const { decisionId, code, policies, text } = verdict
   const data = { decisionId, code, policies: [...policies] }
   if (isToolCall(of)) return toolError(of, text, data)

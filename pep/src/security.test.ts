@@ -9,6 +9,7 @@ import type { RefusalCode } from '../../schemas/codes.ts'
 import { BODY_BYTES_MAX } from '../../schemas/limits.ts'
 import { META } from '../../schemas/mcp.ts'
 import {
+  bearer,
   countingSql,
   createTestPdp,
   EVERYTHING_VISIBLE,
@@ -231,6 +232,50 @@ test.each(ROWS)('$name: $want', async ({ want, status, ...sent }) => {
   expect(server.reached).toEqual([])
   expect(pdp.calls).toEqual([])
   expect(sql.statements).toEqual([])
+})
+
+const CREDENTIAL = bearer('canary-credential')
+test.each([
+  { name: 'beside a deny', rule: { deny: 'forbid' as const }, change: {} },
+  { name: 'with a line end in a value', change: { headers: { 'x-a': 'canary\r\nmcp-session-id: 1' }, secrets: ['canary\r\nmcp-session-id: 1'] } },
+  { name: 'with a line end in a name', change: { headers: { 'x-a: 1\r\nx-b': 'canary-credential' } } },
+  { name: 'as the session', change: { headers: { 'mcp-session-id': 'canary-credential' } } },
+  { name: 'as the name of a tool', change: { headers: { 'mcp-name': 'canary-credential' } } },
+  { name: 'as the host', change: { headers: { host: 'canary-credential' } } },
+  { name: 'as the length', change: { headers: { 'content-length': 'canary-credential' } } },
+  { name: 'as an encoding that hides an answer', change: { headers: { 'accept-encoding': 'canary-credential' } } },
+  { name: 'in upper case', change: { headers: { Authorization: 'canary-credential' } } },
+  { name: 'that cannot be searched for', change: { secrets: ['something-else'] } },
+  { name: 'as PATH', change: { env: { PATH: 'canary-credential' } } },
+])('a verdict with a credential $name: nothing is recorded, sent or said', async ({ rule, change }) => {
+  pdp.rule = () => rule ?? { allow: true }
+  pdp.corrupt = (results) => ({
+    results: results.map((result) => ({ ...result, credential: { ...CREDENTIAL, ...change } })),
+  })
+  const from = LOGGED.length
+  const got = await send({})
+  pdp.corrupt = (results) => ({ results })
+  pdp.rule = () => ({ allow: true })
+  expect(got.body).toContain('pdp_unavailable')
+  expect(server.reached).toEqual([])
+  expect(sql.statements).toEqual([])
+  expect(LOGGED.slice(from).join('') + JSON.stringify(got)).not.toContain('canary')
+}) // biome-ignore format: a table
+
+test('an answer of the PDP that broke off within a credential is not quoted', async () => {
+  const { post } = pdp.port
+  Object.assign(pdp.port, {
+    post: async (...asked: Parameters<typeof post>) => {
+      const answer = await post(...asked)
+      return { ...answer, body: '{"results":[{"credential":{"headers":{"a":canary-credential' }
+    },
+  })
+  const from = LOGGED.length
+  const got = await send({})
+  Object.assign(pdp.port, { post })
+  expect(got.body).toContain('pdp_unavailable')
+  expect(LOGGED.slice(from).join('')).toContain('pdp_unavailable')
+  expect(LOGGED.slice(from).join('')).not.toContain('canary')
 })
 
 describe('what stands beside a refusal', () => {

@@ -28,6 +28,8 @@ export type Servers = {
   readonly of: (id: string) => UpstreamServer | undefined
   /** Whether models may read the server's own instructions. */
   readonly passesInstructions: (id: string) => boolean
+  /** What its calls are authenticated with. */
+  readonly credentialOf: (id: string) => Upstream['credential']
   readonly ids: () => string[]
   /**
    * Asks the PDP, and opens and closes what changed. Rejects when the PDP cannot be asked; what is
@@ -47,6 +49,7 @@ export type Servers = {
 type Open = {
   readonly said: string
   readonly passesInstructions: boolean
+  readonly credential: Upstream['credential']
   readonly server: UpstreamServer
   readonly started: Promise<void>
 }
@@ -70,7 +73,8 @@ export function createServers(ports: ServersPorts): Servers {
       try {
         const passesInstructions = upstream.instructions === 'pass'
         const said = JSON.stringify(upstream)
-        open.set(id, { said, passesInstructions, ...openServer(upstream, ports) })
+        const { credential } = upstream
+        open.set(id, { said, passesInstructions, credential, ...openServer(upstream, ports) })
       } catch (error) {
         ports.log.error({ server: id, err: error }, 'a server of the bundle cannot be served')
       }
@@ -79,6 +83,7 @@ export function createServers(ports: ServersPorts): Servers {
   return {
     of: (id) => open.get(id)?.server,
     passesInstructions: (id) => open.get(id)?.passesInstructions === true,
+    credentialOf: (id) => open.get(id)?.credential,
     ids: () => [...open.keys()],
     refresh() {
       refreshing = refreshing

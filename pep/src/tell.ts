@@ -31,6 +31,8 @@ export type Teller = {
   readonly tellLook: (server: string, sights: readonly Sight[]) => Promise<void>
   /** Definitions of one tool that a caller was shown; dropped beyond TOLD_WAITING_MAX that wait. */
   readonly tellShown: (server: string, name: string, definitions: readonly unknown[]) => void
+  /** The same of what a look as a caller saw. */
+  readonly tellSights: (server: string, sights: readonly Sight[]) => void
   readonly forget: (server: string) => void
 }
 
@@ -72,7 +74,13 @@ export function createTeller({ pdp, log }: { readonly pdp: PdpPort; readonly log
     })
     return queue.running
   }
+  const tellSights = (server: string, sights: readonly Sight[]): void => {
+    const queue = queueOf(server)
+    queue.shown.push(...sights.slice(0, TOLD_WAITING_MAX - queue.shown.length))
+    void run(server, queue)
+  }
   return {
+    tellSights,
     gather: (server) => gathering(queueOf(server).kept),
     tellLook(server, sights) {
       const queue = queueOf(server)
@@ -80,11 +88,11 @@ export function createTeller({ pdp, log }: { readonly pdp: PdpPort; readonly log
       return run(server, queue)
     },
     tellShown(server, name, definitions) {
-      const queue = queueOf(server)
-      const room = TOLD_WAITING_MAX - queue.shown.length
-      for (const one of definitions.slice(0, room))
-        queue.shown.push(sightOf(name, readDefinition(one)))
-      void run(server, queue)
+      const told = definitions.slice(0, TOLD_WAITING_MAX)
+      tellSights(
+        server,
+        told.map((one) => sightOf(name, readDefinition(one))),
+      )
     },
     forget: (server) => void queues.delete(server),
   }

@@ -10,6 +10,7 @@ import { pino } from 'pino'
 import type { z } from 'zod'
 import { canonicalJson } from '../../schemas/canonical-json.ts'
 import type { VerdictCode } from '../../schemas/codes.ts'
+import type { ReleasedCredential } from '../../schemas/credentials.ts'
 import type { Sql } from '../../schemas/database/sql.ts'
 import type { SignedRecord } from '../../schemas/leaf.ts'
 import {
@@ -43,12 +44,13 @@ import { grantOfDigest, grantOfJwt } from './testing-client.ts'
 import { unisolated } from './upstream/child.ts'
 
 export * from './testing-client.ts'
+export * from './testing-credential.ts'
 
 export const BIN_DIRECTORY = fileURLToPath(new URL('../../node_modules/.bin', import.meta.url))
 
 /** What the table says of a call: an allow, a deny, or that the caller is nobody. */
 export type Ruling =
-  | { readonly allow: true; readonly visible?: Visible }
+  | { readonly allow: true; readonly visible?: Visible; readonly credential?: ReleasedCredential }
   | { readonly deny: VerdictCode; readonly policies?: readonly string[]; readonly text?: string }
   | { readonly reject: Rejection['reason'] }
 
@@ -226,6 +228,7 @@ function decideOne(call: DecideCall, grant: string | null, ruling: Ruling): Deci
     text: allow ? '' : (ruling.text ?? `refused (${code}), decision ${decisionId}`),
     visible: allow ? (ruling.visible ?? null) : null,
     record: recordOf(call, decisionId, allow, code, policies),
+    ...(allow && ruling.credential !== undefined ? { credential: ruling.credential } : {}),
   }
 }
 

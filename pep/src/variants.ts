@@ -11,6 +11,8 @@ export type Variants = {
    * tool. Answers whether that is a variant not known of this caller.
    */
   readonly show: (grant: string, tool: string, shown: string, own: string | null) => boolean
+  /** Nothing that this caller was shown counts any more. */
+  readonly forget: (grant: string) => void
   /**
    * After a look. A reviewed variant ends when the gateway's own look has changed: until the next
    * list nobody knows what this caller would be shown. One that is not reviewed ends when the look
@@ -53,6 +55,10 @@ export function createVariants(): Variants {
       callers.set(grant, variants.set(tool, { shown, own }))
       count += 1
       return before?.shown !== shown
+    },
+    forget(grant) {
+      count -= callers.get(grant)?.size ?? 0
+      callers.delete(grant)
     },
     settle(own, isReviewed) {
       for (const [grant, variants] of callers) {

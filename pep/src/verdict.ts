@@ -3,6 +3,7 @@
 // question is a throw, never an allow.
 import { VERDICT_CODES } from '../../schemas/codes.ts'
 import type { DecideCall, Rejection, Verdict } from '../../schemas/pep-api.ts'
+import { isReleased } from './credential.ts'
 import { GatewayError } from './gateway-error.ts'
 
 /** What a verdict must name to be ours. `messageDigest` is the SHA-256 of the text we sent, `grant` whose call we took it for. */
@@ -41,7 +42,7 @@ export function readVerdict(value: unknown, question: Question): Verdict | Rejec
 }
 
 function checkShape(value: Record<string, unknown>): void {
-  const { decision, code, decisionId, policies, text, visible, record } = value
+  const { decision, code, decisionId, policies, text, visible, record, credential } = value
   if (decision !== 'allow' && decision !== 'deny') throw nonsense('no decision')
   if (!CODES.has(code)) throw nonsense('no known code')
   if ((decision === 'allow') !== (code === 'permit'))
@@ -50,6 +51,9 @@ function checkShape(value: Record<string, unknown>): void {
   if (!isStrings(policies)) throw nonsense('no policy ids')
   if (visible !== null && !isVisible(visible)) throw nonsense('`visible` is malformed')
   if (!isSignedRecord(record)) throw nonsense('no record to write')
+  if (credential === undefined) return
+  if (decision === 'deny') throw nonsense('a deny with a credential')
+  if (!isReleased(credential)) throw nonsense('`credential` is malformed')
 }
 
 function isVisible(value: unknown): boolean {

@@ -1,7 +1,7 @@
 // Owns what is asked of each agent, and what its model must then have read: the words of the server or of the gateway,
 // whole and with nothing around them that only a programmer can read.
 import { isDeepStrictEqual } from 'node:util'
-import type { DecisionRow } from '../../schemas/admin-api.ts'
+import type { DecisionRow } from '../../schemas/decisions-api.ts'
 import type { Agent } from './agents.ts'
 import type { Gateway } from './gateway.ts'
 import type { ModelSaw, ToolCall } from './stub.ts'

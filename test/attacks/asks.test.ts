@@ -2,7 +2,7 @@
 // decided by itself and recorded, whichever way it comes; what is denied the client never hears of, and the server is told.
 import type { ServerResponse } from 'node:http'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { DecisionRow } from '../../schemas/admin-api.ts'
+import type { DecisionRow } from '../../schemas/decisions-api.ts'
 import { type Gateway, startGateway } from '../harness/gateway.ts'
 import {
   callText,

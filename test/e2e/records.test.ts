@@ -8,13 +8,8 @@ import { z } from 'zod'
 import { loadKeys } from '../../pdp/src/keys/keys.ts'
 import { fsck } from '../../pdp/src/ledger/fsck.ts'
 import type { Store } from '../../pdp/src/store/open.ts'
-import {
-  createdGrant,
-  type DecisionRow,
-  decisionRow,
-  type FsckLine,
-  fsckLine,
-} from '../../schemas/admin-api.ts'
+import { createdGrant, type FsckLine, fsckLine } from '../../schemas/admin-api.ts'
+import { type DecisionRow, decisionRow } from '../../schemas/decisions-api.ts'
 import { type Called, connectClient, type TestClient } from '../harness/client.ts'
 import { type Ended, endCommand, sleep, startCommand } from '../harness/command.ts'
 import { type Dev, startDev } from '../harness/dev.ts'

@@ -2,7 +2,8 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
-import { actRow, createdGrant, decisionRow } from '../../schemas/admin-api.ts'
+import { actRow, createdGrant } from '../../schemas/admin-api.ts'
+import { decisionRow } from '../../schemas/decisions-api.ts'
 import { signInAs } from '../harness/operators.ts'
 import { EXAMPLE_BUNDLE, startTestPdp, type TestPdp } from '../harness/pdp.ts'
 

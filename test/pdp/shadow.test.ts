@@ -2,7 +2,7 @@
 import { tmpdir } from 'node:os'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { bundleFiles, withFiles } from '../../pdp/src/bundle/testing.ts'
-import type { DecisionRow } from '../../schemas/admin-api.ts'
+import type { DecisionRow } from '../../schemas/decisions-api.ts'
 import { startTestPdp, type TestPdp } from '../harness/pdp.ts'
 
 const FAILS = '(context.argsMeta.bytes + 2) * 9007199254740991 * 9007199254740991 > 0'

@@ -1,7 +1,7 @@
 // Owns `cedargate decisions`: what was decided, by which policies, and how it ended.
 import type { Command } from 'commander'
 import { z } from 'zod'
-import { type DecisionRow, decisionRow } from '../../../schemas/admin-api.ts'
+import { type DecisionRow, decisionRow } from '../../../schemas/decisions-api.ts'
 import { DECISIONS_PAGE_MAX, RECORD_TIMEOUT_MS } from '../../../schemas/limits.ts'
 import { uuidV7 } from '../../../schemas/uuid.ts'
 import type { AdminClient } from '../admin-client.ts'

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { DecisionRow } from '../../../schemas/admin-api.ts'
+import type { DecisionRow } from '../../../schemas/decisions-api.ts'
 import type { Check } from './demo.ts'
 import { selfCheck } from './self-check.ts'
 
@@ -39,6 +39,7 @@ const ROW: DecisionRow = {
   policies: ['a', 'b'],
   bundle: 'b'.repeat(64),
   mode: 'enforced',
+  credential: null,
   outcome: null,
 }
 const DENIED_ROW: DecisionRow = { ...ROW, verdict: 'deny', code: 'forbid', policies: ['f'] }

@@ -1,7 +1,7 @@
 // Owns the calls by which a starting gateway proves itself: made through the PEP with a real MCP client, and
 // compared with what the record says. Decides nothing itself.
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
-import type { DecisionRow } from '../../../schemas/admin-api.ts'
+import type { DecisionRow } from '../../../schemas/decisions-api.ts'
 import { CommandError } from '../errors.ts'
 import type { Check } from './demo.ts'
 

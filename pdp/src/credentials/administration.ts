@@ -142,7 +142,12 @@ async function merged(
   declaration: CredentialDeclaration | undefined,
 ): Promise<{ readonly secret: Secret }> {
   if (given.kind === 'bearer' || given.kind === 'basic') return { secret: given }
-  const open = (it: CredentialRecord) => unseal(vaulting.ring, it.envelope, it)
+  const open = (it: CredentialRecord) =>
+    unseal(vaulting.ring, it.envelope, it).catch((cause: unknown) => {
+      const why = cause instanceof Error ? cause.message : String(cause)
+      const fix = `give its key back, or remove it with \`cedargate credentials rm ${it.id}\` and set it anew`
+      throw new Refused(`what is set now cannot be read: ${why}; ${fix}`, { cause })
+    })
   if (given.kind === 'client') {
     const needed = before !== undefined && given.clientId === undefined
     return { secret: clientOf(given, declaration, needed ? await open(before) : undefined) }

@@ -1,7 +1,7 @@
 // Reading decisions back on both databases: filters, pages, and what is not shown.
 import { beforeAll, expect, test } from 'vitest'
-import { type DecisionsQuery, decisionRow, decisionsQuery } from '../../../schemas/admin-api.ts'
 import { PEP_ROLE } from '../../../schemas/database/append.ts'
+import { type DecisionsQuery, decisionRow, decisionsQuery } from '../../../schemas/decisions-api.ts'
 import { DECISIONS_CHUNK_ROWS, LISTED_ARGUMENTS_LENGTH_MAX } from '../../../schemas/limits.ts'
 import type { Outcome } from '../../../schemas/pep-api.ts'
 import { onEachDatabase } from '../../../test/harness/each-database.ts'
@@ -69,7 +69,8 @@ onEachDatabase((database) => {
       shadow: null,
       policies: ['engineering/drafts', 'platform/reads'], bundle: BUNDLE_ID,
       mode: 'enforced',
-      outcome: { result: 'forwarded', status: 200, upstreamMs: 4, isError: false, bytes: 9 },
+      credential: null,
+      outcome: { result: 'forwarded', status: 200, upstreamMs: 4, isError: false, bytes: 9, echoed: false },
     }) // biome-ignore format: a list
     expect(await showDecision(ports(), crypto.randomUUID())).toBeUndefined()
   })

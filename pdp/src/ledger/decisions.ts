@@ -2,9 +2,9 @@
 // never from a column. Does NOT verify what it shows: a PEP may have written a row that no PDP
 // signed. `cedargate ledger fsck` finds those.
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { DecisionRow, DecisionsQuery } from '../../../schemas/admin-api.ts'
 import { readDigest } from '../../../schemas/args-digest.ts'
 import type { Row, Sql } from '../../../schemas/database/sql.ts'
+import type { DecisionRow, DecisionsQuery } from '../../../schemas/decisions-api.ts'
 import {
   columnText,
   type DecisionLeaf,
@@ -126,6 +126,7 @@ function decisionRow(vault: Vault, row: Row): DecisionRow | undefined {
     shadow: shadowOf(leaf),
     bundle: leaf.b,
     mode: leaf.mode,
+    credential: leaf.cr === undefined ? null : { id: leaf.cr.i, version: leaf.cr.v },
     outcome: outcomeOf(row['outcome'] as Uint8Array | null),
   }
 }
@@ -152,6 +153,6 @@ function outcomeOf(bytes: Uint8Array | null): DecisionRow['outcome'] {
   if (bytes === null) return null
   const read = outcomeLeaf.safeParse(parseJson(bytes))
   if (!read.success) return null
-  const { rs, st, ms, er, by }: OutcomeLeaf = read.data
-  return { result: rs, status: st, upstreamMs: ms, isError: er, bytes: by }
+  const { rs, st, ms, er, by, ec }: OutcomeLeaf = read.data
+  return { result: rs, status: st, upstreamMs: ms, isError: er, bytes: by, echoed: ec === true }
 }

@@ -1,13 +1,13 @@
 // Owns what operators may see of decisions: argument values are for an auditor alone, and showing them is an act.
 import type { Context } from 'hono'
 import { z } from 'zod'
+import type { Canonical } from '../../../schemas/canonical-json.ts'
 import {
   type DecisionRow,
   type DecisionsQuery,
   decisionQuery,
   decisionsQuery,
-} from '../../../schemas/admin-api.ts'
-import type { Canonical } from '../../../schemas/canonical-json.ts'
+} from '../../../schemas/decisions-api.ts'
 import { missing } from './missing.ts'
 import { readId, readQuery } from './read.ts'
 import type { Recorder } from './record-act.ts'

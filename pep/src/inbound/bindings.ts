@@ -5,6 +5,7 @@ import type { RefusalCode } from '../../../schemas/codes.ts'
 import type { BindingKey } from '../../../schemas/pep-api.ts'
 import { GatewayError } from '../gateway-error.ts'
 import { REQUEST_STATE_MS_MAX, SESSION_ID_LENGTH_MAX, TASK_ID_LENGTH_MAX } from '../limits.ts'
+import { MASK } from '../mask/masker.ts'
 
 export type Bound = 'session' | 'task' | 'state'
 
@@ -93,6 +94,8 @@ function checkValue(kind: Bound, value: string): void {
     throw new GatewayError('upstream_invalid', 'the session id of the server is not visible ASCII')
   if (kind === 'task' && value.length > TASK_ID_LENGTH_MAX)
     throw new GatewayError('upstream_invalid', 'the task id of the server is too long')
+  if (value.includes(MASK))
+    throw new GatewayError('upstream_invalid', `the ${kind} of the server held its credential`)
   if (!value.isWellFormed())
     throw new GatewayError('upstream_invalid', `the ${kind} of the server is not Unicode`)
 }

@@ -3,12 +3,12 @@
 // for it (modern), inside an error (-32042).
 import { RPC } from '../../../schemas/codes.ts'
 import { SERVER_REQUESTS } from '../../../schemas/mcp.ts'
-import type { Verdict } from '../../../schemas/pep-api.ts'
 import type { Json, JsonObject } from '../../../schemas/strict-json.ts'
 import type { Bindings } from '../inbound/bindings.ts'
 import type { Inbound } from '../inbound/receive.ts'
 import { SERVER_REQUESTS_MAX } from '../limits.ts'
 import type { Log } from '../ports.ts'
+import type { Settled } from '../record/record.ts'
 import { deniedMessage } from '../refuse.ts'
 import { bindRelated } from './bind.ts'
 import type { Passed, TellServer } from './passage.ts'
@@ -18,7 +18,7 @@ import { checkSpelling, idOf, isObject, methodOf, unusable } from './server-mess
  * Decides one request of a server to the client of `inbound`, records it, and answers the verdict. Rejects with
  * GatewayError when it could not be decided or recorded: then nobody may hear of it.
  */
-export type AskClient = (inbound: Inbound, request: JsonObject) => Promise<Verdict>
+export type AskClient = (inbound: Inbound, request: JsonObject) => Promise<Settled>
 
 const ASKED: ReadonlySet<unknown> = new Set(SERVER_REQUESTS)
 const URL_ELICITATION_REQUIRED = -32042
@@ -107,7 +107,7 @@ async function firstDenial(
   ask: AskClient,
   inbound: Inbound,
   requests: readonly JsonObject[],
-): Promise<Verdict | undefined> {
+): Promise<Settled | undefined> {
   for (const request of requests) {
     if (!ASKED.has(request['method'])) throw unusable('it asks for what the gateway does not know')
     if (isRespelled(request)) throw unusable('a parameter of what it asks is spelled otherwise')

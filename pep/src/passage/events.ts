@@ -4,6 +4,7 @@
 import type { JsonObject } from '../../../schemas/strict-json.ts'
 import { GatewayError } from '../gateway-error.ts'
 import { SERVER_MESSAGE_BYTES_MAX } from '../limits.ts'
+import type { AnswerMask } from '../mask/answer-mask.ts'
 import { createSseReader, oneReading, type SseEvent, withData } from '../sse.ts'
 import type { Passage, Passed, TellServer } from './passage.ts'
 import { checkOneReading, isObject, unusable } from './server-message.ts'
@@ -20,7 +21,8 @@ export type Events = {
   readonly isResumable: () => boolean
 }
 
-export function passEvents(passage: Passage, tellServer: TellServer): Events {
+/** `mask` sees every event before anybody reads it. */
+export function passEvents(passage: Passage, tellServer: TellServer, mask?: AnswerMask): Events {
   const reader = createSseReader(SERVER_MESSAGE_BYTES_MAX)
   let isResumable = false
   let failure: Error | undefined
@@ -30,7 +32,8 @@ export function passEvents(passage: Passage, tellServer: TellServer): Events {
     failure = error instanceof Error ? error : unusable('an event cannot be used')
     return Buffer.concat(shown)
   }
-  const show = (event: SseEvent): Buffer | Promise<Buffer> => {
+  const show = (came: SseEvent): Buffer | Promise<Buffer> => {
+    const event = mask === undefined ? came : mask.event(came)
     isResumable ||= event.id !== undefined
     const message = messageOf(event)
     if (message === undefined) return withoutMessage(event)

@@ -88,7 +88,7 @@ const [OPEN_OBJECT, CLOSE_OBJECT, OPEN_ARRAY, CLOSE_ARRAY, QUOTE, BACKSLASH, COL
   ] // biome-ignore format: a list
 
 /** After the closing quote of the string that begins at `start`. */
-function endOfString(text: string, start: number): number {
+export function endOfString(text: string, start: number): number {
   let end = start
   for (;;) {
     end = text.indexOf('"', end + 1)

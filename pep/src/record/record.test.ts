@@ -1,6 +1,7 @@
 // Records: committed before anything goes on, once each, on both databases, and an unknown outcome
 // is a refusal.
 import { randomUUID } from 'node:crypto'
+import { inspect } from 'node:util'
 import { pino } from 'pino'
 import { expect, test, vi } from 'vitest'
 import type { Sql } from '../../../schemas/database/sql.ts'
@@ -8,7 +9,7 @@ import { RECORD_TIMEOUT_MS, VERDICT_AGE_MS_MAX } from '../../../schemas/limits.t
 import type { DecideCall, Verdict } from '../../../schemas/pep-api.ts'
 import { onEachDatabase } from '../../../test/harness/each-database.ts'
 import type { Inbound } from '../inbound/receive.ts'
-import { createTestPdp, type Ruling } from '../testing.ts'
+import { bearer, createTestPdp, type Ruling, shownIn } from '../testing.ts'
 import { openRecordSql } from './open.ts'
 import { createRecord } from './record.ts'
 
@@ -177,8 +178,35 @@ test('a commit that does not come in time is a refusal', async () => {
 test('a recorded call opens until its verdict is too old', async () => {
   const fine: Sql = { dialect: 'pglite', query: () => Promise.resolve([]) }
   const call = await createRecord(fine, NEVER)(INBOUND, await verdictOf({ allow: true }), 1_000)
-  expect(call?.open(1_000 + VERDICT_AGE_MS_MAX - 1)).toBe(INBOUND)
+  expect(call?.open(1_000 + VERDICT_AGE_MS_MAX - 1).inbound).toBe(INBOUND)
   expect(() => call?.open(1_000 + VERDICT_AGE_MS_MAX)).toThrow(
     expect.objectContaining({ code: 'verdict_expired' }),
   )
+})
+
+test('a credential comes out with `open` alone, and nothing that prints shows it', async () => {
+  const fine: Sql = { dialect: 'pglite', query: () => Promise.resolve([]) }
+  const released = bearer('canary-secret')
+  const verdict = await verdictOf({ allow: true, credential: released })
+  const call = await createRecord(fine, NEVER)(INBOUND, verdict, 0)
+  const opened = call?.open(1)
+  expect(opened?.credential?.headers()).toMatchObject(released.headers)
+  expect(call?.credential()).toEqual({ id: released.id, version: 1 })
+  expect(call?.verdict).not.toHaveProperty('credential')
+  let logged = ''
+  const log = pino({ level: 'trace' }, { write: (line) => void (logged += line) })
+  const error = Object.assign(new Error('failed', { cause: opened }), { call, opened })
+  log.warn({ call, opened, err: error }, 'what a careless line would log')
+  const masker = opened?.credential?.masker()
+  const deep = { showHidden: true, depth: 9, getters: true }
+  const printed = [call, opened, opened?.credential, masker, error].flatMap((one) => {
+    return [
+      JSON.stringify(one),
+      inspect(one, deep),
+      String(one),
+      JSON.stringify({ ...Object(one) }),
+    ]
+  })
+  expect(`${logged}${printed.join('')}`).toContain(released.id)
+  expect(shownIn(`${logged}${printed.join('')}`, 'canary-secret')).toEqual([])
 })

@@ -6,12 +6,19 @@ import type { SignedRecord } from '../../../schemas/leaf.ts'
 import { RECORD_ROWS_MAX, RECORD_TIMEOUT_MS, VERDICT_AGE_MS_MAX } from '../../../schemas/limits.ts'
 import type { Verdict } from '../../../schemas/pep-api.ts'
 import { createBatcher } from '../batch.ts'
+import { Credential } from '../credential.ts'
 import { GatewayError } from '../gateway-error.ts'
 import type { Addressed, Inbound } from '../inbound/receive.ts'
 import { RECORD_BYTES_MAX, RECORDS_IN_FLIGHT_MAX, WAITING_MAX } from '../limits.ts'
 
-/** A verdict whose record is committed. The record is gone from it: it is long, and a stream keeps its verdict. */
-export type Settled = Omit<Verdict, 'record'>
+/**
+ * A verdict whose record is committed. The record is gone from it: it is long, and a stream keeps its verdict; so is the
+ * credential, which nothing may show.
+ */
+export type Settled = Omit<Verdict, 'record' | 'credential'>
+
+/** What may be sent now, and what it is sent with. */
+export type Opened = { readonly inbound: Inbound; readonly credential: Credential | undefined }
 
 /** Whether the revocation of this grant was heard. Not hearing of one allows nothing. */
 export type IsRevoked = (grant: string | null) => boolean
@@ -21,6 +28,7 @@ class Recorded {
   readonly #inbound: Inbound
   readonly #askedAt: number
   readonly #isRevoked: IsRevoked
+  readonly #credential: Credential | undefined
   readonly verdict: Settled
   readonly of: Addressed
 
@@ -30,7 +38,8 @@ class Recorded {
     this.#inbound = inbound
     this.#askedAt = askedAt
     this.#isRevoked = isRevoked
-    const { record: _, ...settled } = verdict
+    const { record: _, credential, ...settled } = verdict
+    this.#credential = credential === undefined ? undefined : new Credential(credential)
     this.verdict = settled
   }
 
@@ -39,13 +48,21 @@ class Recorded {
    * VERDICT_AGE_MS_MAX old, unauthenticated when its grant was revoked meanwhile; `now` is of the clock that `askedAt`
    * was of.
    */
-  open(now: number): Inbound {
+  open(now: number): Opened {
     if (this.#isRevoked(this.of.grant))
       throw new GatewayError('unauthenticated', 'the grant was revoked meanwhile', {
         fault: 'revoked',
       })
-    if (now - this.#askedAt < VERDICT_AGE_MS_MAX) return this.#inbound
+    if (now - this.#askedAt < VERDICT_AGE_MS_MAX)
+      return { inbound: this.#inbound, credential: this.#credential }
     throw new GatewayError('verdict_expired', 'the call was allowed too long ago to be sent now')
+  }
+
+  /** What it is sent with, if it is sent at all. */
+  credential(): { readonly id: string; readonly version: number } | undefined {
+    if (this.#credential === undefined) return undefined
+    const { id, version } = this.#credential
+    return { id, version }
   }
 }
 

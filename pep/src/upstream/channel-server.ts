@@ -2,6 +2,7 @@
 // ended with the PEP. Legacy era only: a modern request gets the empty 400 that makes its client fall back to
 // `initialize`.
 import type { Answer } from '../answer.ts'
+import type { Credential } from '../credential.ts'
 import { GatewayError } from '../gateway-error.ts'
 import type { Inbound } from '../inbound/receive.ts'
 import { SESSION_IDLE_MS_MAX, SESSIONS_MAX, SESSIONS_PER_GRANT_MAX } from '../limits.ts'
@@ -11,6 +12,7 @@ import type { ChannelKind } from './channel.ts'
 import { ChannelSession } from './channel-session.ts'
 import { connectChannel } from './connect-channel.ts'
 import { type AnswerPorts, answerOfSession } from './session-answer.ts'
+import { statusOf } from './stream-answer.ts'
 import type { Connection, Sending, UpstreamServer } from './upstream.ts'
 
 export type ChannelServerPorts = AnswerPorts & {
@@ -19,6 +21,8 @@ export type ChannelServerPorts = AnswerPorts & {
   /** Names this PEP among those of its fleet: a session that is open here is open nowhere else. */
   readonly instance: string
   readonly log: Log
+  /** What this server said of itself, or to the gateway, held a credential that it was sent. */
+  readonly onEchoed: (server: string) => void
 }
 
 type Held = { readonly session: ChannelSession; usedAt: number }
@@ -49,11 +53,18 @@ export class ChannelServer implements UpstreamServer {
       sending.onEnded(NOTHING_SENT)
       return { status: 400, headers: {}, body: null }
     }
-    return this.#handle(call, sending)
+    try {
+      return await this.#handle(call, sending)
+    } catch (error) {
+      const status = statusOf(error)
+      if (status !== 0) sending.onEnded({ result: 'failed', status, isError: true, bytes: 0 })
+      throw error
+    }
   }
 
   readonly connect = async (call: RecordedCall): Promise<Connection> => {
-    return connectChannel(this.#kind.open, call.open(this.#ports.monotonic()))
+    const { monotonic, onEchoed } = this.#ports
+    return connectChannel(this.#kind.open, call.open(monotonic()), () => onEchoed(this.id))
   }
 
   readonly end = (grant: string): void => {
@@ -70,12 +81,15 @@ export class ChannelServer implements UpstreamServer {
 
   async #handle(call: RecordedCall, sending: Sending): Promise<Answer> {
     const { monotonic } = this.#ports
-    const { session } = await this.#hold(call.open(monotonic()))
+    const { credential, ...held } = call.open(monotonic())
+    const { session } = await this.#hold(held.inbound, credential)
     try {
-      if (call.of.kind === 'request') await session.ready()
+      // What waits for no answer is for the child that there is.
+      if (call.of.kind === 'request') await session.ready(credential)
       // What was allowed may have grown too old meanwhile.
-      const inbound = call.open(monotonic())
-      const handled = await session.handle(inbound, sending)
+      const opened = call.open(monotonic())
+      const { inbound } = opened
+      const handled = await session.handle(opened, sending)
       const isRefused = inbound.method === 'initialize' && handled.response.status >= 400
       if (inbound.kind === 'end' || isRefused) await session.close()
       return await answerOfSession(handled, { inbound, call, sending }, this.#ports)
@@ -87,8 +101,11 @@ export class ChannelServer implements UpstreamServer {
   }
 
   /** The session a message belongs to; `initialize` makes one. */
-  async #hold({ method, session: sessionId, grant }: Inbound): Promise<Held> {
-    if (method === 'initialize') return this.#start(grant)
+  async #hold(
+    { method, session: sessionId, grant }: Inbound,
+    credential: Credential | undefined,
+  ): Promise<Held> {
+    if (method === 'initialize') return this.#start(grant, credential)
     if (sessionId?.startsWith(this.#prefix()) === false)
       throw new GatewayError('unknown_session', 'another PEP holds the session, or did')
     const held = sessionId === undefined ? undefined : this.#open.get(sessionId)
@@ -102,18 +119,20 @@ export class ChannelServer implements UpstreamServer {
     return `${this.#ports.instance}.`
   }
 
-  async #start(grant: string | null): Promise<Held> {
+  async #start(grant: string | null, credential: Credential | undefined): Promise<Held> {
     this.#starting.push(grant)
     try {
       await this.#makeRoom(grant)
-      const { log, monotonic, uuid } = this.#ports
+      const { log, monotonic, uuid, onEchoed } = this.#ports
       const sessionId = `${this.#prefix()}${uuid()}`
       const session = await ChannelSession.open({
         sessionId,
         grant,
         server: this.id,
         kind: this.#kind,
+        credential,
         monotonic,
+        onEchoed: () => onEchoed(this.id),
         log,
         onClosed: () => void this.#open.delete(sessionId),
       })

@@ -8,6 +8,7 @@ import {
 } from '@modelcontextprotocol/sdk/types.js'
 import { type RefusalCode, RPC } from '../../../schemas/codes.ts'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
+import type { Credential } from '../credential.ts'
 import { metaOf } from '../inbound/era.ts'
 import type { RpcId } from '../inbound/parse.ts'
 import type { Inbound } from '../inbound/receive.ts'
@@ -15,9 +16,10 @@ import { SESSION_ASKED_MAX, SESSION_WAITING_MESSAGES_MAX } from '../limits.ts'
 import { TOOLS_CHANGED } from '../passage/notifications.ts'
 import type { Passage, Passed } from '../passage/passage.ts'
 import type { Log, Monotonic } from '../ports.ts'
+import type { Opened } from '../record/record.ts'
 import type { ChannelKind } from './channel.ts'
 import { KeptChannel } from './kept-channel.ts'
-import { faultOf } from './stream-answer.ts'
+import { faultOf, statusOf } from './stream-answer.ts'
 import type { Ended, Sending } from './upstream.ts'
 
 export type SessionOptions = {
@@ -26,6 +28,9 @@ export type SessionOptions = {
   readonly grant: string | null
   readonly server: string
   readonly kind: ChannelKind
+  readonly credential: Credential | undefined
+  /** Something that answers no call held it. */
+  readonly onEchoed: () => void
   readonly monotonic: Monotonic
   readonly log: Log
   /** Once, when the session is over and its channel gone, for whatever reason. */
@@ -91,11 +96,12 @@ export class ChannelSession {
   /** Opens the channel. Rejects with GatewayError. */
   static async open(options: SessionOptions): Promise<ChannelSession> {
     const session = new ChannelSession(options)
-    const { kind, monotonic } = options
+    const { kind, monotonic, credential } = options
     session.#channel = await KeptChannel.open({
-      open: kind.open,
+      ...kind,
       monotonic,
-      onMessage: (message) => session.#fromServer(message),
+      credential,
+      onMessage: (message, isMasked) => session.#fromServer(message, isMasked),
       onLost: (why) => session.#lose(why),
       onLostForGood: () => void session.close(),
       onReopened: () => session.#tellOfLoss(),
@@ -103,17 +109,18 @@ export class ChannelSession {
     return session
   }
 
-  /** A new channel where the last one was lost. Rejects with GatewayError. */
-  async ready(): Promise<void> {
-    await this.#channel?.ready()
+  /** As of a KeptChannel. */
+  async ready(credential: Credential | undefined): Promise<void> {
+    await this.#channel?.ready(credential)
   }
 
   /** Hands one allowed message to the server; the answer is the client's. */
-  async handle(inbound: Inbound, sending: Sending): Promise<Handled> {
+  async handle(opened: Opened, sending: Sending): Promise<Handled> {
+    const { inbound, credential } = opened
     const { id, kind, text, method } = inbound
     this.#passage = sending.passage
     this.#channel?.noteGreeting(inbound)
-    if (kind !== 'request' || id === undefined) return this.#tell(inbound, sending)
+    if (kind !== 'request' || id === undefined) return this.#tell(opened, sending)
     const key = keyOf(id)
     if (this.#inFlight.has(key)) return { response: duplicateId(id), isSent: false }
     const isInitialize = method === 'initialize'
@@ -121,8 +128,8 @@ export class ChannelSession {
     this.#inFlight.set(key, entry)
     const response = await this.#exchange(inbound, () => {
       if (!this.#hasStream) this.#deliverWaiting()
-      this.#channel?.send(text).catch((error: unknown) => {
-        if (this.#inFlight.delete(key)) this.#fail(entry, faultOf(error))
+      this.#channel?.sendWith(credential, text).catch((error: unknown) => {
+        if (this.#inFlight.delete(key)) this.#fail(entry, faultOf(error), statusOf(error))
       })
     })
     if (response.status >= 400) this.#inFlight.delete(key)
@@ -172,16 +179,17 @@ export class ChannelSession {
   }
 
   /** What waits for no answer. To a server that is gone nothing is told: the next one knows nothing of it. */
-  async #tell(inbound: Inbound, sending: Sending): Promise<Handled> {
+  async #tell({ inbound, credential }: Opened, sending: Sending): Promise<Handled> {
     const isMeant = inbound.kind !== 'response' || this.#asked.delete(keyOf(inbound.id ?? ''))
     let sent: Promise<void> | undefined
     const response = await this.#exchange(inbound, () => {
-      if (isMeant && this.#channel?.isOpen() === true) sent = this.#channel.send(inbound.text)
+      if (isMeant && this.#channel?.isOpen() === true)
+        sent = this.#channel.sendWith(credential, inbound.text)
     })
     try {
       await sent
     } catch (error) {
-      sending.onEnded(FAILED)
+      sending.onEnded({ ...FAILED, status: statusOf(error) })
       throw error
     }
     const isSent = sent !== undefined || inbound.text === ''
@@ -210,12 +218,12 @@ export class ChannelSession {
     for (const message of this.#waiting.splice(0)) this.#toClient(message)
   }
 
-  #fromServer(message: JsonObject): void {
+  #fromServer(message: JsonObject, isMasked: boolean): void {
     if (this.#passing !== undefined) {
-      this.#passing = this.#passing.then(() => this.#take(message))
+      this.#passing = this.#passing.then(() => this.#take(message, isMasked))
       return
     }
-    const taking = this.#take(message)
+    const taking = this.#take(message, isMasked)
     if (taking === undefined) return
     const passing: Promise<void> = taking.finally(() => {
       if (this.#passing === passing) this.#passing = undefined
@@ -224,7 +232,7 @@ export class ChannelSession {
   }
 
   /** A promise only where something has to be decided first. Never rejects. */
-  #take(message: JsonObject): Promise<void> | undefined {
+  #take(message: JsonObject, isMasked: boolean): Promise<void> | undefined {
     const { id, method } = message
     if (this.#options.kind.isOwn && method === 'roots/list' && id !== undefined) {
       this.#refuseRoots(message)
@@ -234,6 +242,7 @@ export class ChannelSession {
     const key = typeof id === 'string' || typeof id === 'number' ? keyOf(id) : ''
     const entry = isAnswer ? this.#inFlight.get(key) : this.#relatedTo(message)
     if (isAnswer) this.#inFlight.delete(key)
+    if (isMasked) (entry?.sending ?? this.#options).onEchoed()
     const passage = entry?.sending.passage ?? this.#passage
     if (passage === undefined || (isAnswer && entry === undefined)) {
       this.#options.log.debug({ server: this.#options.server }, 'an answer to nothing asked')
@@ -298,9 +307,9 @@ export class ChannelSession {
     this.#inFlight.clear()
   }
 
-  #fail(entry: InFlight, code: RefusalCode): void {
+  #fail(entry: InFlight, code: RefusalCode, status = 0): void {
     const message = entry.sending.passage.refuse(code)
-    if (message !== undefined) this.#deliver(message, entry, FAILED)
+    if (message !== undefined) this.#deliver(message, entry, { ...FAILED, status })
   }
 
   #deliver(message: JsonObject, { id, sending }: InFlight, ended: Ended): void {

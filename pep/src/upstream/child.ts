@@ -5,6 +5,7 @@ import { stat } from 'node:fs/promises'
 import { delimiter } from 'node:path'
 import { expandVariables } from '../../../schemas/expand.ts'
 import type { Upstream } from '../../../schemas/pep-api.ts'
+import type { Credential } from '../credential.ts'
 import { CHILD_STOP_MS } from '../limits.ts'
 
 export type Env = Readonly<Record<string, string | undefined>>
@@ -35,18 +36,25 @@ export type Command = {
 /** What is run in the place of a command, so that it runs apart. Rejects where that cannot be. */
 export type Isolation = (command: Command) => Promise<Command>
 
+/** What one child is given alone. */
+export type Given = {
+  readonly port?: number
+  /** For its environment: never an argument, which every process could read. */
+  readonly credential?: Credential | undefined
+}
+
 export const unisolated: Isolation = (command) => Promise.resolve(command)
 
 const INHERITED = ['PATH', 'HOME', 'LANG', 'TMPDIR'] as const
 
 /**
- * What to run for `upstream`, `${NAME}` expanded with `port` as PORT. Throws Error naming the
- * variable.
+ * What to run for `upstream`, `${NAME}` expanded with `port` as PORT. A credential is added as it is. Throws Error naming
+ * the variable.
  */
 export function commandOf(
   upstream: Upstream,
   { env, binDirectory, preload }: Surroundings,
-  port?: number,
+  { port, credential }: Given = {},
 ): Command {
   const known = port === undefined ? env : { ...env, PORT: String(port) }
   const expand = (text: string): string => expandOrThrow(upstream.id, text, known)
@@ -61,7 +69,7 @@ export function commandOf(
   return {
     command: upstream.command ?? '',
     args: upstream.args.map(expand),
-    env: { ...own, NODE_OPTIONS: options },
+    env: { ...own, NODE_OPTIONS: options, ...credential?.env() },
     cwd: upstream.cwd === null ? undefined : expand(upstream.cwd),
     writable: upstream.writable?.map(expand) ?? null,
   }
@@ -74,13 +82,13 @@ export function expandOrThrow(server: string, text: string, env: Env): string {
   throw new Error(`server ${server}: ${expansion.message}`)
 }
 
-/** Starts the command of `upstream` with `port` as PORT. Rejects when it cannot be started, naming the server. */
+/** Starts the command of `upstream`. Rejects when it cannot be started, naming the server. */
 export async function startServer(
   upstream: Upstream,
   surroundings: Surroundings,
-  port?: number,
+  given?: Given,
 ): Promise<ChildProcess> {
-  const command = commandOf(upstream, surroundings, port)
+  const command = commandOf(upstream, surroundings, given)
   const { cwd } = command
   if (cwd !== undefined && !(await isDirectory(cwd))) {
     const fix = 'make it, or change `cwd` in server.yaml'

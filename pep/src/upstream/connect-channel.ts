@@ -2,21 +2,27 @@
 // client.
 import type { JsonObject } from '../../../schemas/strict-json.ts'
 import { GatewayError } from '../gateway-error.ts'
-import type { Inbound } from '../inbound/receive.ts'
 import { DISCOVERY_TIMEOUT_MS } from '../limits.ts'
 import { isObject } from '../passage/server-message.ts'
+import type { Opened } from '../record/record.ts'
 import type { Channel, OpenChannel } from './channel.ts'
 import type { Connection } from './upstream.ts'
 
 /**
- * Opens a channel; closing the connection closes it. Throws upstream_timeout, upstream_unavailable,
- * upstream_invalid.
+ * Opens a channel, with its credential; closing the connection closes it. `onEchoed`: a message held that; it was masked.
+ * Throws upstream_timeout, upstream_unavailable, upstream_invalid.
  */
-export async function connectChannel(open: OpenChannel, initialize: Inbound): Promise<Connection> {
+export async function connectChannel(
+  open: OpenChannel,
+  { inbound: initialize, credential }: Opened,
+  onEchoed: () => void,
+): Promise<Connection> {
   const asked = new Map<unknown, (message: JsonObject) => void>()
   let refuse: ((id: string | number) => void) | undefined
   const channel = await open({
-    onMessage(message) {
+    credential,
+    onMessage(message, isMasked) {
+      if (isMasked) onEchoed()
       const { id, method } = message
       if (typeof method !== 'string') asked.get(id)?.(message)
       else if (id !== undefined) refuse?.(id as string | number)

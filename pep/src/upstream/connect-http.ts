@@ -5,13 +5,20 @@ import { META } from '../../../schemas/mcp.ts'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
 import { GatewayError } from '../gateway-error.ts'
 import { createGathered } from '../gathered.ts'
-import type { Inbound } from '../inbound/receive.ts'
 import { DISCOVERY_TIMEOUT_MS, SERVER_MESSAGE_BYTES_MAX } from '../limits.ts'
+import { type AnswerMask, answerMask } from '../mask/answer-mask.ts'
+import type { Opened } from '../record/record.ts'
 import { createSseReader } from '../sse.ts'
 import type { Connection } from './upstream.ts'
 
 const MODERN = '2026-07-28'
 
+export type Target = {
+  readonly pool: Pool
+  readonly path: string
+  /** An answer held the credential; it was masked. */
+  readonly onEchoed: () => void
+}
 type Exchange = (text: string, headers: Record<string, string>) => Promise<Reply>
 type Reply = {
   readonly status: number
@@ -21,16 +28,16 @@ type Reply = {
 
 /**
  * Opens with `initialize`, or without a session where the server refuses that and answers the
- * modern era. Throws upstream_unavailable when it cannot be reached, upstream_invalid on an answer
- * that is none.
+ * modern era; every request is sent with the credential. Throws upstream_unavailable when it cannot
+ * be reached, upstream_invalid on an answer that is none.
  */
-export async function connectHttp(
-  pool: Pool,
-  path: string,
-  initialize: Inbound,
-): Promise<Connection> {
-  const exchange: Exchange = (text, headers) => post(pool, path, text, headers)
-  const { status, session, message } = await exchange(initialize.text, {})
+export async function connectHttp(target: Target, opened: Opened): Promise<Connection> {
+  const { pool, path } = target
+  const { inbound, credential } = opened
+  const mask = answerMask(credential, target.onEchoed)
+  const exchange: Exchange = (text, headers) =>
+    post(target, text, { ...headers, ...credential?.headers() }, mask)
+  const { status, session, message } = await exchange(inbound.text, {})
   const initialized = resultOf(message)
   if (initialized === undefined && status >= 500) throw unusable(`it answered ${status}`)
   const version = initialized?.['protocolVersion']
@@ -60,7 +67,8 @@ export async function connectHttp(
     async close() {
       if (session === undefined) return
       const signal = AbortSignal.timeout(DISCOVERY_TIMEOUT_MS)
-      const { body } = await pool.request({ method: 'DELETE', path, headers, signal })
+      const own = { ...headers, ...credential?.headers() }
+      const { body } = await pool.request({ method: 'DELETE', path, headers: own, signal })
       await body.dump()
     },
   }
@@ -79,10 +87,10 @@ function modernMeta(): JsonObject {
 }
 
 async function post(
-  pool: Pool,
-  path: string,
+  { pool, path }: Target,
   body: string,
   own: Record<string, string>,
+  mask: AnswerMask | undefined,
 ): Promise<Reply> {
   const headers = {
     'content-type': 'application/json',
@@ -95,12 +103,14 @@ async function post(
     const session = response.headers['mcp-session-id']
     const type = String(response.headers['content-type'] ?? '')
     const chunks = response.body as AsyncIterable<Buffer>
+    if (typeof session === 'string' && mask?.isIn(session) === true)
+      throw unusable('its session id holds its credential')
     return {
       status: response.statusCode,
       session: typeof session === 'string' ? session : undefined,
       message: type.startsWith('text/event-stream')
-        ? await readEvents(chunks)
-        : await readJson(chunks),
+        ? await readEvents(chunks, mask)
+        : await readJson(chunks, mask),
     }
   } catch (cause) {
     if (cause instanceof GatewayError) throw cause
@@ -109,10 +119,14 @@ async function post(
 }
 
 /** The first response on the stream; what the server asks or tells before it is nobody's. */
-async function readEvents(chunks: AsyncIterable<Buffer>): Promise<JsonObject | undefined> {
+async function readEvents(
+  chunks: AsyncIterable<Buffer>,
+  mask: AnswerMask | undefined,
+): Promise<JsonObject | undefined> {
   const reader = createSseReader(SERVER_MESSAGE_BYTES_MAX)
   for await (const chunk of chunks) {
-    for (const { data } of reader.push(chunk)) {
+    for (const event of reader.push(chunk)) {
+      const { data } = mask === undefined ? event : mask.event(event)
       const message = data === undefined || data === '' ? undefined : asObject(data)
       if (message !== undefined && ('result' in message || 'error' in message)) return message
     }
@@ -120,13 +134,17 @@ async function readEvents(chunks: AsyncIterable<Buffer>): Promise<JsonObject | u
   return undefined
 }
 
-async function readJson(chunks: AsyncIterable<Buffer>): Promise<JsonObject | undefined> {
+async function readJson(
+  chunks: AsyncIterable<Buffer>,
+  mask: AnswerMask | undefined,
+): Promise<JsonObject | undefined> {
   const gathered = createGathered()
   for await (const chunk of chunks) {
     gathered.add(chunk)
     if (gathered.length() > SERVER_MESSAGE_BYTES_MAX) throw unusable('it is too long')
   }
-  return asObject(gathered.take().toString('utf8'))
+  const text = gathered.take().toString('utf8')
+  return asObject(mask === undefined ? text : mask.message(text))
 }
 
 function asObject(text: string): JsonObject | undefined {

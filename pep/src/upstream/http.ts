@@ -5,7 +5,7 @@ import type { Readable } from 'node:stream'
 import type { Dispatcher, Pool } from 'undici'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
 import type { Answer } from '../answer.ts'
-import { GatewayError } from '../gateway-error.ts'
+import { GatewayError, reasonOf } from '../gateway-error.ts'
 import { createGathered } from '../gathered.ts'
 import type { Bindings } from '../inbound/bindings.ts'
 import type { Inbound } from '../inbound/receive.ts'
@@ -17,9 +17,10 @@ import {
   UPSTREAM_TELL_TIMEOUT_MS,
   UPSTREAM_TELLS_MAX,
 } from '../limits.ts'
+import { type AnswerMask, answerMask } from '../mask/answer-mask.ts'
 import { checkOneReading, isErrorMessage, isObject } from '../passage/server-message.ts'
 import type { Log, Monotonic } from '../ports.ts'
-import type { RecordedCall } from '../record/record.ts'
+import type { Opened, RecordedCall } from '../record/record.ts'
 import type { Streams } from '../streams.ts'
 import { connectHttp } from './connect-http.ts'
 import { type HttpTarget, openPool } from './open-pool.ts'
@@ -31,6 +32,8 @@ export type HttpPorts = {
   readonly bindings: Bindings
   readonly streams: Streams
   readonly log: Log
+  /** An answer of this server to the gateway itself held its credential. */
+  readonly onEchoed: (server: string) => void
 }
 
 /** A call on its way back: what to send the client, and how it came to be allowed. */
@@ -41,6 +44,7 @@ type Exchange = {
   readonly response: Dispatcher.ResponseData
   /** Sends the server an answer to its own request. */
   readonly tellServer: (text: string) => void
+  readonly mask: AnswerMask | undefined
 }
 
 /** Connections are opened as they are needed. */
@@ -54,10 +58,13 @@ export function openHttpServer(id: string, target: HttpTarget, ports: HttpPorts)
   return {
     id,
     async forward(call, sending) {
-      const { response, inbound } = await send({ pool, lasting }, path, call, sending, ports)
-      const tellServer = (text: string) => teller(inbound, text)
+      const opened = call.open(ports.monotonic())
+      const response = await send({ pool, lasting }, path, opened, sending)
+      const tellServer = (text: string) => teller(opened, text)
+      const mask = answerMask(opened.credential, sending.onEchoed)
+      const { inbound } = opened
       try {
-        return await shape({ inbound, call, sending, response, tellServer }, ports)
+        return await shape({ inbound, call, sending, response, tellServer, mask }, ports)
       } catch (error) {
         response.body.destroy()
         sending.onEnded({ result: 'failed', status: response.statusCode, isError: true, bytes: 0 })
@@ -67,7 +74,8 @@ export function openHttpServer(id: string, target: HttpTarget, ports: HttpPorts)
         })
       }
     },
-    connect: (call) => connectHttp(pool, path, call.open(ports.monotonic())),
+    connect: (call) =>
+      connectHttp({ pool, path, onEchoed: () => ports.onEchoed(id) }, call.open(ports.monotonic())),
     end: () => undefined,
     async stop() {
       await Promise.all([pool.destroy(), lasting.destroy()])
@@ -80,24 +88,23 @@ type Pools = { readonly pool: Pool; readonly lasting: Pool }
 async function send(
   { pool, lasting }: Pools,
   path: string,
-  call: RecordedCall,
+  opened: Opened,
   { signal, onEnded }: Sending,
-  { monotonic }: HttpPorts,
-): Promise<{ response: Dispatcher.ResponseData; inbound: Inbound }> {
-  const inbound = call.open(monotonic())
+): Promise<Dispatcher.ResponseData> {
+  const { inbound } = opened
   const isPost = inbound.text !== ''
   try {
     const response = await (isLasting(inbound) ? lasting : pool).request({
       method: isPost ? 'POST' : inbound.kind === 'stream' ? 'GET' : 'DELETE',
       path,
-      headers: requestHeaders(inbound, isPost),
+      headers: requestHeaders(opened, isPost),
       body: isPost ? bytesOf(inbound.text) : null,
       bodyTimeout: isPost && !isLasting(inbound) ? UPSTREAM_BODY_TIMEOUT_MS : 0,
       ...(signal === undefined ? {} : { signal }),
     })
     // Whoever reads it hears of an error; until then it must not end the process.
     response.body.on('error', () => undefined)
-    return { response, inbound }
+    return response
   } catch (cause) {
     onEnded({ result: signal?.aborted ? 'unknown' : 'failed', status: 0, isError: true, bytes: 0 })
     throw new GatewayError(faultOf(cause), 'the server gave no answer', { cause })
@@ -109,30 +116,28 @@ function bytesOf(text: string): Uint8Array {
   return new TextEncoder().encode(text)
 }
 
-function requestHeaders(inbound: Inbound, isPost: boolean): Record<string, string> {
+/** What the credential is sent in counts, whatever the client sent there. */
+function requestHeaders({ inbound, credential }: Opened, isPost: boolean): Record<string, string> {
   const headers: Record<string, string> = { ...inbound.headers }
   if (isPost) headers['content-type'] = 'application/json'
   if (inbound.session !== undefined) headers['mcp-session-id'] = inbound.session
-  return headers
+  return { ...headers, ...credential?.headers() }
 }
 
 /**
  * Answers requests of the server. Nobody waits for it: a server that cannot be told goes on waiting, and ends its request
  * by itself.
  */
-function createTeller(
-  pool: Pool,
-  path: string,
-  log: Log,
-): (inbound: Inbound, text: string) => void {
+function createTeller(pool: Pool, path: string, log: Log): (opened: Opened, text: string) => void {
   let underWay = 0
-  return (inbound, text) => {
+  return (opened, text) => {
+    const { server } = opened.inbound
     if (underWay >= UPSTREAM_TELLS_MAX) {
-      log.debug({ server: inbound.server }, 'not told: it asks faster than it listens')
+      log.debug({ server }, 'not told: it asks faster than it listens')
       return
     }
     underWay += 1
-    const { accept: _, 'last-event-id': __, ...headers } = requestHeaders(inbound, true)
+    const { accept: _, 'last-event-id': __, ...headers } = requestHeaders(opened, true)
     pool
       .request({
         method: 'POST',
@@ -142,7 +147,7 @@ function createTeller(
         signal: AbortSignal.timeout(UPSTREAM_TELL_TIMEOUT_MS),
       })
       .then(({ body }) => body.dump())
-      .catch((error: unknown) => log.warn({ server: inbound.server, err: error }, 'not told'))
+      .catch((error: unknown) => log.warn({ server, why: reasonOf(error) }, 'not told'))
       .finally(() => {
         underWay -= 1
       })
@@ -150,14 +155,14 @@ function createTeller(
 }
 
 async function shape(exchange: Exchange, ports: HttpPorts): Promise<Answer> {
-  const { inbound, sending, response, tellServer } = exchange
+  const { inbound, sending, response, tellServer, mask } = exchange
   const { statusCode: status, headers, body } = response
   checkUsable(status, headers)
   const answer = { status, headers: responseHeaders(exchange, ports.bindings) }
   const type = mediaType(headers['content-type'])
   if (type === 'text/event-stream') {
     const streamed = streamAnswer(
-      { inbound, sending, status, stream: body, tellServer },
+      { inbound, sending, status, stream: body, tellServer, mask },
       ports.streams,
     )
     const own = { 'cache-control': 'no-cache, no-transform', ...answer.headers }
@@ -180,8 +185,9 @@ async function withoutMessage(exchange: Exchange, head: Head): Promise<Answer> {
 
 /** One message, read whole: nothing of it passes before all of it was looked at. */
 async function shapeJson(exchange: Exchange, head: Head, streams: Streams): Promise<Answer> {
-  const { inbound, sending, response, tellServer } = exchange
-  const text = await readText(response.body, SERVER_MESSAGE_BYTES_MAX)
+  const { inbound, sending, response, tellServer, mask } = exchange
+  const read = await readText(response.body, SERVER_MESSAGE_BYTES_MAX)
+  const text = mask === undefined ? read : mask.message(read)
   // As `streams.add` refuses an event stream that begins when its grant is gone.
   if (streams.isRevoked(inbound.grant))
     throw new GatewayError('unauthenticated', 'the grant was revoked meanwhile')
@@ -211,18 +217,20 @@ const PASSED = ['cache-control', 'retry-after', 'allow'] as const
 
 /** An allow-list, as with requests: never set-cookie, never a challenge. */
 function responseHeaders(
-  { response, inbound, call }: Exchange,
+  { response, inbound, call, mask }: Exchange,
   bindings: Bindings,
 ): Record<string, string> {
   const headers: Record<string, string> = { 'cedargate-decision': call.verdict.decisionId }
   for (const name of PASSED) {
     const value = response.headers[name]
-    if (typeof value === 'string' && /^[\t\x20-\x7e]*$/.test(value)) headers[name] = value
+    if (typeof value !== 'string' || !/^[\t\x20-\x7e]*$/.test(value)) continue
+    if (mask?.isIn(value) !== true) headers[name] = value
   }
   const cached = headers['cache-control']
   if (cached !== undefined && SHARING.test(cached)) headers['cache-control'] = 'no-store'
   const session = response.headers['mcp-session-id']
   if (typeof session === 'string' && inbound.era === 'legacy' && inbound.grant !== null) {
+    if (mask?.isIn(session) === true) throw invalid('its session id holds its credential')
     const { server, grant } = inbound
     headers['mcp-session-id'] = bindings.bind('session', { server, grant }, session)
   }

@@ -3,6 +3,8 @@ import type { ChildProcess } from 'node:child_process'
 import type { JsonObject } from '../../../schemas/strict-json.ts'
 import { createGathered } from '../gathered.ts'
 import { SERVER_MESSAGE_BYTES_MAX } from '../limits.ts'
+import type { AnswerMask } from '../mask/answer-mask.ts'
+import type { ChannelPorts } from './channel.ts'
 
 export type Lines = {
   /** Writes one message; `text` holds no line end. */
@@ -10,8 +12,9 @@ export type Lines = {
 }
 
 export type LinesPorts = {
-  readonly onMessage: (message: JsonObject) => void
-  /** A line that is no JSON object; the child goes on. */
+  readonly onMessage: ChannelPorts['onMessage']
+  readonly mask: AnswerMask | undefined
+  /** A line that is no JSON object, as it came; the child goes on. */
   readonly onNoise: (line: string) => void
   /** A line grew beyond SERVER_MESSAGE_BYTES_MAX: nothing after it can be trusted. */
   readonly onOverflow: () => void
@@ -35,15 +38,32 @@ export function speakLines({ stdin, stdout }: ChildProcess, ports: LinesPorts): 
   return { send: (text) => void stdin?.write(`${text}\n`) }
 }
 
-function deliver(line: string, { onMessage, onNoise }: LinesPorts): void {
+function deliver(line: string, { onMessage, onNoise, mask }: LinesPorts): void {
   if (line.trim() === '') return
-  const message = readObject(line)
-  if (message === undefined) onNoise(line)
-  else onMessage(message)
+  const read = readMasked(line, mask === undefined ? [] : [mask])
+  if (read === undefined) onNoise(line)
+  else onMessage(read.message, read.isMasked)
+}
+
+/** The JSON object that `text` is, as `ChannelPorts.onMessage` has it; undefined where it is none. */
+export function readMasked(
+  text: string,
+  masks: readonly AnswerMask[],
+): { readonly message: JsonObject; readonly isMasked: boolean } | undefined {
+  try {
+    const masked = masks.reduce((so, mask) => mask.message(so), text)
+    const message = readObject(masked)
+    return message && { message, isMasked: masked !== text }
+  } catch {
+    // It cannot be masked: whoever waits for it is told, and nobody sees it.
+    const { id, method } = readObject(text) ?? {}
+    const message = { jsonrpc: '2.0', ...(id === undefined || method !== undefined ? {} : { id }) }
+    return { message, isMasked: true }
+  }
 }
 
 /** The JSON object that `text` is; undefined where it is none: some servers print to stdout what belongs on stderr. */
-export function readObject(text: string): JsonObject | undefined {
+function readObject(text: string): JsonObject | undefined {
   try {
     const value: unknown = JSON.parse(text)
     const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)

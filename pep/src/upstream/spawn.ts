@@ -49,8 +49,9 @@ export function openSpawnedServer(
 
   const runOnce = async (): Promise<void> => {
     const port = await freePort()
-    child = await startServer(upstream, ports.surroundings, port)
-    logOutput(child, id, ports.log)
+    child = await startServer(upstream, ports.surroundings, { port })
+    if (upstream.credential === undefined) logOutput(child, id, ports.log)
+    else discardOutput(child)
     const gone = exitOf(child)
     try {
       const url = urlOf(upstream, ports.surroundings, port)
@@ -142,6 +143,11 @@ async function answersAt({ pathname, search }: URL, pool: Pool): Promise<boolean
     if (error instanceof DialRefused) throw error
     return false // Not yet: whoever asks asks again.
   }
+}
+
+/** It may write down the headers it gets, and whose they were cannot be told from its output. */
+function discardOutput({ stdout, stderr }: ChildProcess): void {
+  for (const stream of [stdout, stderr]) stream?.resume()
 }
 
 function logOutput({ stdout, stderr }: ChildProcess, server: string, log: Log): void {

@@ -2,16 +2,19 @@
 // to the endpoint that its first event names. Never reconnects (another stream is another session), never follows a
 // redirect, sends nothing of a client but the message.
 import type { Dispatcher, Pool } from 'undici'
-import { GatewayError } from '../gateway-error.ts'
+import type { Credential } from '../credential.ts'
+import { GatewayError, type GatewayErrorOptions } from '../gateway-error.ts'
 import {
+  CREDENTIALS_MASKED_MAX,
   SERVER_MESSAGE_BYTES_MAX,
   SSE_OPEN_TIMEOUT_MS,
   UPSTREAM_CONNECTIONS_MAX,
 } from '../limits.ts'
+import { type AnswerMask, answerMask } from '../mask/answer-mask.ts'
 import type { Log } from '../ports.ts'
 import { createSseReader, type SseEvent } from '../sse.ts'
 import type { Channel, ChannelKind, ChannelPorts } from './channel.ts'
-import { readObject } from './lines.ts'
+import { readMasked } from './lines.ts'
 import { type HttpTarget, openPool } from './open-pool.ts'
 import { faultOf } from './stream-answer.ts'
 
@@ -33,7 +36,11 @@ type Target = {
   readonly pool: Pool
 }
 
-async function openStream(target: Target, { onMessage }: ChannelPorts): Promise<Channel> {
+async function openStream(
+  target: Target,
+  { onMessage, credential: first }: ChannelPorts,
+): Promise<Channel> {
+  const used = createUsed(first)
   const closing = new AbortController()
   const endpoint = Promise.withResolvers<string>()
   const late = setTimeout(() => {
@@ -42,11 +49,11 @@ async function openStream(target: Target, { onMessage }: ChannelPorts): Promise<
   }, SSE_OPEN_TIMEOUT_MS)
   const take = ({ type, data }: SseEvent) => {
     if (type === 'endpoint') endpoint.resolve(endpointIn(data ?? '', target.url))
-    const message = type === 'message' ? readObject(data ?? '') : undefined
-    if (message !== undefined) onMessage(message)
+    const read = type === 'message' ? readMasked(data ?? '', used.masks()) : undefined
+    if (read !== undefined) onMessage(read.message, read.isMasked)
     else if (type === 'message') target.log.debug({ server: target.server }, 'not a message')
   }
-  const gone = readStream(target, closing.signal, take).then(
+  const gone = readStream(target, first, closing.signal, take).then(
     () => 'its stream ended',
     (error: Error) => {
       endpoint.reject(asGatewayError(error))
@@ -62,7 +69,9 @@ async function openStream(target: Target, { onMessage }: ChannelPorts): Promise<
   }
   try {
     const path = await endpoint.promise
-    return { gone, close, send: (text) => send(target.pool, path, text, closing.signal) }
+    const sendNow = (text: string) =>
+      send({ pool: target.pool, path, signal: closing.signal }, text, used.last())
+    return { gone, close, send: sendNow, use: used.use }
   } catch (error) {
     await close()
     throw error
@@ -74,13 +83,14 @@ async function openStream(target: Target, { onMessage }: ChannelPorts): Promise<
 /** Throws or rejects with what ended it before its time. */
 async function readStream(
   { url, pool }: Target,
+  credential: Credential | undefined,
   signal: AbortSignal,
   take: (event: SseEvent) => void,
 ): Promise<void> {
   const { statusCode, headers, body } = await pool.request({
     method: 'GET',
     path: `${url.pathname}${url.search}`,
-    headers: { accept: 'text/event-stream' },
+    headers: { accept: 'text/event-stream', ...credential?.headers() },
     bodyTimeout: 0,
     signal,
   })
@@ -92,6 +102,22 @@ async function readStream(
   } finally {
     body.on('error', () => undefined).destroy()
   }
+}
+
+/** The credentials that one stream was spoken to with: the last is sent, and CREDENTIALS_MASKED_MAX of them are masked. */
+function createUsed(first: Credential | undefined) {
+  let last: Credential | undefined
+  const masks = new Map<string, AnswerMask>()
+  const use = (credential: Credential | undefined): void => {
+    last = credential
+    const mask = answerMask(credential, () => undefined)
+    if (credential === undefined || mask === undefined) return
+    masks.set(`${credential.id} ${credential.version}`, mask)
+    const [oldest] = masks.keys()
+    if (masks.size > CREDENTIALS_MASKED_MAX && oldest !== undefined) masks.delete(oldest)
+  }
+  use(first)
+  return { use, last: () => last, masks: () => [...masks.values()] }
 }
 
 function checkStream(status: number, headers: Dispatcher.ResponseData['headers']): void {
@@ -113,11 +139,18 @@ function endpointIn(data: string, url: URL): string {
   return `${named.pathname}${named.search}`
 }
 
-async function send(pool: Pool, path: string, text: string, signal: AbortSignal): Promise<void> {
+type Endpoint = { readonly pool: Pool; readonly path: string; readonly signal: AbortSignal }
+
+async function send(
+  { pool, path, signal }: Endpoint,
+  text: string,
+  credential: Credential | undefined,
+): Promise<void> {
   try {
     const headers = {
       'content-type': 'application/json',
       accept: 'application/json, text/event-stream',
+      ...credential?.headers(),
     }
     const response = await pool.request({ method: 'POST', path, headers, body: text, signal })
     // The answer comes on the stream; what this one says besides is nobody's.
@@ -130,13 +163,17 @@ async function send(pool: Pool, path: string, text: string, signal: AbortSignal)
 
 function refusedBy(status: number): GatewayError {
   if (status >= 300 && status < 400) return unusable('it redirects')
-  if (status === 401 || status === 407) return unusable('it asks for credentials')
+  const upstreamStatus = status
+  if (status === 401 || status === 407)
+    return unusable('it asks for credentials', { upstreamStatus })
   const code = status >= 500 ? 'upstream_unavailable' : 'upstream_invalid'
-  return new GatewayError(code, `the server refused a message of the session: HTTP ${status}`)
+  const message = `the server refused a message of the session: HTTP ${status}`
+  return new GatewayError(code, message, { upstreamStatus })
 }
 
-function unusable(why: string): GatewayError {
-  return new GatewayError('upstream_invalid', `the stream of the server is not usable: ${why}`)
+function unusable(why: string, options?: GatewayErrorOptions): GatewayError {
+  const message = `the stream of the server is not usable: ${why}`
+  return new GatewayError('upstream_invalid', message, options)
 }
 
 function asGatewayError(cause: unknown): GatewayError {

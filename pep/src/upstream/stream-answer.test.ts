@@ -54,11 +54,12 @@ function opened(inbound: Inbound): { readonly stream: PassThrough; readonly stre
   const sending = {
     signal: undefined,
     onEnded: (of: Ended) => void ended.push(of),
+    onEchoed: () => undefined,
     passage: createPassage(ports, inbound, VERDICT),
   }
   const streams = createStreams(Date.now)
   streams.watched(true)
-  const of = { inbound, sending, status: 200, stream, tellServer: () => undefined }
+  const of = { inbound, sending, status: 200, stream, tellServer: () => undefined, mask: undefined }
   return { stream, streamed: streamAnswer(of, streams) }
 }
 /** What relay does with the end of it. */

@@ -10,6 +10,7 @@ import {
   ANSWER_STREAM_BYTES_MAX,
   ANSWER_STREAM_MS_MAX,
 } from '../limits.ts'
+import type { AnswerMask } from '../mask/answer-mask.ts'
 import { eventOf, passEvents } from '../passage/events.ts'
 import type { TellServer } from '../passage/passage.ts'
 import { toolsChangedFor } from '../passage/tools-changed.ts'
@@ -22,6 +23,8 @@ export type StreamOf = {
   readonly status: number
   readonly stream: Readable
   readonly tellServer: TellServer
+  /** Of what it was asked with. */
+  readonly mask: AnswerMask | undefined
 }
 
 /** Whether the client opened it to be told of what happens. */
@@ -31,10 +34,10 @@ export function isLasting({ kind, method }: Inbound): boolean {
 
 /** Throws what `Streams.add` throws, with the stream destroyed. */
 export function streamAnswer(of: StreamOf, streams: Streams): Streamed {
-  const { inbound, sending, status, stream, tellServer } = of
+  const { inbound, sending, status, stream, tellServer, mask } = of
   const { passage, onEnded } = sending
   const lasting = isLasting(inbound)
-  const events = passEvents(passage, tellServer)
+  const events = passEvents(passage, tellServer, mask)
   const bounds = lasting ? undefined : boundsOf(stream)
   let bytes = 0
   let write: ((bytes: Buffer) => void) | undefined
@@ -114,6 +117,11 @@ export function addOrDestroy(streams: Streams, stream: Readable, of: Stream): ()
 
 function isRefusal(error: unknown): boolean {
   return error instanceof GatewayError
+}
+
+/** HTTP status that is why; 0 where it is another thing. */
+export function statusOf(cause: unknown): number {
+  return cause instanceof GatewayError ? cause.upstreamStatus : 0
 }
 
 /** Why an answer broke off. */

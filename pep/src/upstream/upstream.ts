@@ -19,6 +19,8 @@ export type Sending = {
   readonly signal: AbortSignal | undefined
   /** Called when the answer is over or could not be had; only the first time counts. */
   readonly onEnded: (ended: Ended) => void
+  /** Called when the answer held the credential that the call was sent with; it was masked. */
+  readonly onEchoed: () => void
   /** Every message of the server goes through this before its client may see it. */
   readonly passage: Passage
 }
@@ -29,7 +31,7 @@ export type UpstreamServer = {
    * GatewayError; without `onEnded` before that, nothing was sent. */
   readonly forward: (call: RecordedCall, sending: Sending) => Promise<Answer>
   /**
-   * A connection of the PEP's own, opened with the `initialize` of `call`; for discovery. Throws
+   * A connection of the PEP's own, opened with the `initialize` of `call` and its credential; for discovery. Throws
    * GatewayError.
    */
   readonly connect: (call: RecordedCall) => Promise<Connection>

@@ -1,0 +1,97 @@
+// Owns what the PDP released for one call: believing its shape, and keeping it from everything that prints. Nothing of it
+// is written anywhere but into the request, or the environment of the child, that it is for.
+import {
+  isCredentialHeader,
+  isCredentialVariable,
+  isHeaderText,
+  isVariableText,
+  type ReleasedCredential,
+} from '../../schemas/credentials.ts'
+import { CREDENTIAL_NAMES_MAX } from '../../schemas/limits.ts'
+import { createMasker, type Masker } from './mask/masker.ts'
+
+/** JSON, pino and `util.inspect` see id and version alone. */
+export class Credential {
+  readonly #released: ReleasedCredential
+  #masker: Masker | undefined
+  readonly id: string
+  readonly version: number
+
+  constructor(released: ReleasedCredential) {
+    this.#released = released
+    this.id = released.id
+    this.version = released.version
+  }
+
+  /** For every request of the call, names in lower case. What is encoded could not be searched for it. */
+  headers(): Readonly<Record<string, string>> {
+    return { 'accept-encoding': 'identity', ...this.#released.headers }
+  }
+
+  /** For the environment of the child of the session. */
+  env(): Readonly<Record<string, string>> {
+    return this.#released.env
+  }
+
+  /** Finds it in what the server says. */
+  masker(): Masker {
+    this.#masker ??= createMasker(textsOf(this.#released))
+    return this.#masker
+  }
+}
+
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+
+/**
+ * Whether `value` is a `releasedCredential` (schemas/credentials.ts) that can be sent as it is. Every value it sends must
+ * be one of its secrets, or a scheme and one of them: what is in none could not be found in an answer.
+ */
+export function isReleased(value: unknown): value is ReleasedCredential {
+  if (!isRecord(value)) return false
+  const { id, version, headers, env, secrets, ...rest } = value
+  if (Object.keys(rest).length > 0 || typeof id !== 'string' || !UUID.test(id)) return false
+  if (!Number.isSafeInteger(version) || Number(version) < 1) return false
+  if (!Array.isArray(secrets) || !secrets.every((one) => typeof one === 'string' && one !== ''))
+    return false
+  const known: ReadonlySet<string> = new Set(secrets as string[])
+  return (
+    isSent(headers, isCredentialHeader, (text) => isHeaderText(text) && isKnown(text, known)) &&
+    isSent(env, isCredentialVariable, (text) => isVariableText(text) && known.has(text))
+  )
+}
+
+function isSent(
+  value: unknown,
+  isName: (name: string) => boolean,
+  isText: (text: string) => boolean,
+): boolean {
+  if (!isRecord(value)) return false
+  const entries = Object.entries(value)
+  if (entries.length > CREDENTIAL_NAMES_MAX) return false
+  return entries.every(([name, text]) => isName(name) && typeof text === 'string' && isText(text))
+}
+
+/** `Bearer x` and `Basic x` show no more than x does. */
+function isKnown(text: string, secrets: ReadonlySet<string>): boolean {
+  return secrets.has(text) || secrets.has(partsOf(text)?.rest ?? '')
+}
+
+/** What must not come back: the secrets, and what stands behind the scheme of one that was set with it. */
+function textsOf({ headers, secrets }: ReleasedCredential): string[] {
+  const within = Object.values(headers).flatMap((text) => {
+    const { scheme = '', rest = '' } = partsOf(text) ?? {}
+    return scheme === 'basic' ? [rest, Buffer.from(rest, 'base64').toString()] : [rest]
+  })
+  return [...new Set([...secrets, ...within])].filter((text) => text !== '')
+}
+
+function partsOf(text: string): { readonly scheme: string; readonly rest: string } | undefined {
+  const [, scheme, rest] = /^(bearer|basic) +(.+)$/is.exec(text) ?? []
+  return scheme === undefined || rest === undefined
+    ? undefined
+    : { scheme: scheme.toLowerCase(), rest }
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,121 @@
+// What a server says of the secret it was sent: found in every form that a server writes without meaning to hide it, masked
+// in strings and keys, and refused where it cannot be masked. Encodings are those of Node, of URLSearchParams and of JSON.
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { createMasker, MASK } from './masker.ts'
+import { maskMessage } from './message.ts'
+import { createTextMask } from './text-mask.ts'
+
+const SECRET = 'canary/+"\\ ~é-0123456789abcdef'
+const masker = createMasker([SECRET])
+const base64 = (before: string) => Buffer.from(`${before}${SECRET}!tail`).toString('base64')
+const base64url = (before: string) => Buffer.from(`${before}${SECRET}!tail`).toString('base64url')
+const percentOf = (text: string) =>
+  [...Buffer.from(text)].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join('')
+const inMessage = (text: string) => JSON.stringify({ id: 1, result: { content: [{ text }] } })
+
+const FORMS: { readonly name: string; readonly form: string }[] = [
+  { name: 'as it is', form: SECRET },
+  { name: 'after its scheme', form: `Bearer ${SECRET}` },
+  ...['', 'x', 'xy', 'Bearer '].flatMap((before) => [
+    { name: `base64 after ${before.length} bytes`, form: base64(before) },
+    { name: `base64url after ${before.length} bytes`, form: base64url(before) },
+  ]),
+  { name: 'hex', form: Buffer.from(SECRET).toString('hex') },
+  { name: 'HEX', form: Buffer.from(SECRET).toString('hex').toUpperCase() },
+  { name: 'percent', form: encodeURIComponent(SECRET) },
+  { name: 'percent in lower case', form: encodeURIComponent(SECRET).replaceAll(/%../g, (hex) => hex.toLowerCase()) },
+  { name: 'a form', form: new URLSearchParams({ q: SECRET }).toString() },
+  { name: 'every byte percent-encoded', form: percentOf(SECRET) },
+  { name: 'JSON within', form: JSON.stringify({ authorization: SECRET }) },
+  { name: 'JSON within that escapes slashes', form: JSON.stringify({ authorization: SECRET }).replaceAll('/', '\\/') },
+] // biome-ignore format: a table
+
+test.each(FORMS)('$name is masked in a string', ({ form }) => {
+  const text = inMessage(`before ${form} after`)
+  const masked = maskMessage(masker, text)
+  const { result } = JSON.parse(masked) as { result: { content: { text: string }[] } }
+  expect(result.content[0]?.text).toContain(MASK)
+  expect(result.content[0]?.text).toMatch(/^before .* after$/s)
+  expect(masked).not.toContain('canary')
+})
+
+test.each(FORMS)('$name is masked in a key', ({ form }) => {
+  const masked = maskMessage(masker, JSON.stringify({ [form]: 1 }))
+  expect(Object.keys(JSON.parse(masked) as object)[0]).toContain(MASK)
+})
+
+test.each(FORMS)('$name is found with every character escaped', ({ form }) => {
+  const escaped = [...form].map((one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  expect(maskMessage(masker, `{"a":"${escaped.join('')}"}`)).toContain(MASK)
+})
+
+test.each(FORMS)('$name is masked in plain text, however it is cut', ({ form }) => {
+  const text = `one ${form} two ${form} three\n`
+  for (let cut = 0; cut <= text.length; cut += 1) {
+    const push = createTextMask(masker)
+    const masked = push(text.slice(0, cut)) + push(text.slice(cut))
+    expect(masked).toBe(masker.mask(text))
+    expect(masked).toMatch(/^one .*masked.* two .*masked.* three\n$/)
+  }
+  const push = createTextMask(masker)
+  expect([...text].map(push).join('')).toBe(masker.mask(text))
+})
+
+describe('what is not the secret', () => {
+  test.each([
+    '{"id":1,"result":{"a":1.0,"n":12345678901234567890,"t":"caf\\u00e9 \\/ \\n"}}',
+    '{ "spaces" : [ ] }',
+    'no json',
+    '',
+    inMessage('canary/'),
+  ])('%s is the very same text', (text) => expect(maskMessage(masker, text)).toBe(text))
+
+  test('stays byte for byte beside a secret: numbers, spaces, doubled keys', () => {
+    const text = `{ "n": 12345678901234567890, "a": "${'x'}", "a":2, "__proto__": {"s": ${JSON.stringify(SECRET)} } }`
+    const want = text.replace(JSON.stringify(SECRET), JSON.stringify(MASK))
+    expect(maskMessage(masker, text)).toBe(want)
+  })
+})
+
+test('a member that is named twice is looked at twice', () => {
+  const text = String.raw`{"a":{"s":"\u0063anary-secret","s":1,"\u0063anary-\u0073ecret\/\"\n":2}}`
+  const masked = maskMessage(createMasker(['canary-secret']), text)
+  expect(masked).toBe(`{"a":{"s":"${MASK}","s":1,"${MASK}/\\"\\n":2}}`)
+})
+
+test('a secret within another is masked with it', () => {
+  const both = createMasker(['password-1', 'user:password-1'])
+  expect(both.mask('user:password-1 password-1')).toBe(`${MASK} ${MASK}`)
+})
+
+test.each([
+  { name: 'a number', secret: '1234567890', text: '{"a":1234567890}' },
+  { name: 'part of the structure', secret: 'aaaa","bbbb', text: '["aaaa","bbbb"]' },
+  { name: 'what the mask says', secret: 'Cedargate', text: '{"a":"Cedargate"}' },
+])('$name cannot be masked: refused', ({ secret, text }) => {
+  expect(() => maskMessage(createMasker([secret]), text)).toThrow(
+    expect.objectContaining({ code: 'upstream_invalid' }),
+  )
+})
+
+test('of a stream that ends within a secret nothing of that is said', () => {
+  expect(createTextMask(masker)(`said ${SECRET.slice(0, -1)}`)).toBe('said ')
+})
+
+test('any secret, anywhere, in any form, comes out masked; any other text as it was', () => {
+  const secretText = fc.string({ minLength: 8, maxLength: 40, unit: 'binary-ascii' })
+  const around = fc.string({ maxLength: 20 })
+  fc.assert(
+    fc.property(secretText, around, around, fc.nat(3), (secret, before, after, form) => {
+      const own = createMasker([secret])
+      fc.pre(!own.isIn(MASK) && !own.isIn(JSON.stringify({ t: `${before}${after}${MASK}` })))
+      const bytes = Buffer.from(secret)
+      const said = [secret, bytes.toString('hex'), encodeURIComponent(secret)][form] ??
+        Buffer.from(before + secret + after).toString('base64') // biome-ignore format: a choice
+      const masked = maskMessage(own, JSON.stringify({ t: `${before}${said}${after}` }))
+      expect(own.isIn((JSON.parse(masked) as { t: string }).t)).toBe(false)
+      expect(masked).toContain(MASK)
+    }),
+  )
+})
