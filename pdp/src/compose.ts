@@ -10,10 +10,11 @@ import { createApp } from './app.ts'
 import { joinCredentials } from './brokerage.ts'
 import type { Bundle } from './bundle/bundle.ts'
 import { type Catalog, openCatalog } from './catalog/catalog.ts'
-import { type Connections, joinConnecting } from './connecting.ts'
+import { joinConnecting } from './connecting.ts'
 import type { Credentials } from './credentials/credentials.ts'
 import { connectLink } from './credentials/link.ts'
 import { openDiscover } from './credentials/oauth/discover.ts'
+import { oauthTarget } from './credentials/oauth/target.ts'
 import { type AdvisePorts, createAdvise } from './decide/advise.ts'
 import { withWrongClock } from './decide/clock-fault.ts'
 import { createDecide, type Decide } from './decide/decide.ts'
@@ -58,8 +59,6 @@ export type PdpPorts = OperatorPorts & {
   readonly dial: Dialer
   /** Of the web client of the login file. */
   readonly webClientSecret?: string | undefined
-  /** Undefined: no account can be connected here. */
-  readonly connections?: Connections
   readonly log: Logger
 }
 
@@ -105,7 +104,10 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
     onFailure: logged(log, 'what changed could not be told'),
   })
   await feed.start()
-  const credentials = await joinCredentials(ports, { activation, feed, metrics })
+  const discover = openDiscover(ports)
+  const targetOf = (server: string) => oauthTarget(bundle().servers, ports.env ?? {}, server)
+  const oauth = { discover, targetOf }
+  const credentials = await joinCredentials(ports, { activation, feed, metrics, ...oauth })
   const core = decisionCore(ports, { activation, identity, ledger, metrics, credentials })
   const admin = administration(ports, { activation, bundles, credentials, ...identity })
   const operators = joinOperators(ports, { ...identity, ...ports, ledger })
@@ -118,7 +120,7 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
     ...accessRoutes({ ...core, publicUrl: ports.publicUrl }),
     ...adminRoutes(admin, operators.guard.record),
     ...operators.routes,
-    ...connecting(ports, identity, operators),
+    ...joinConnecting({ ...ports, ...identity, ...oauth, ...operators, connections: credentials.connections }), // biome-ignore format: long
     ...toolRoutes(catalog),
     ...hookRoutes({ secret: ports.webhookSecret, refresh: activation.refresh }),
     ...pepRoutes({
@@ -147,14 +149,6 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
       return stopAll(events, [() => feed.stop(), ...kept, ledger.close, engine.stop])
     },
   }
-}
-
-function connecting(ports: PdpPorts, identity: Identity, operators: Operators): GuardedRoute[] {
-  const { connections, dial, login, webClientSecret } = ports
-  if (connections === undefined) return []
-  const discover = openDiscover({ dial, clock: ports.clock })
-  const { failures } = operators.guard
-  return joinConnecting({ ...ports, ...identity, connections, dial, discover, login, webClientSecret, failures }) // biome-ignore format: long
 }
 
 function whoMayCall(ports: PdpPorts, activation: Activation): Identity {

@@ -2,7 +2,8 @@
 import type { Logger } from 'pino'
 import type { Sql } from '../../schemas/database/sql.ts'
 import type { Clock, Random } from '../../schemas/ports.ts'
-import { type ClientStore, clientDocument, createClientFor } from './credentials/oauth/client.ts'
+import type { Connections } from './credentials/connections.ts'
+import { clientDocument, createClientFor } from './credentials/oauth/client.ts'
 import { createConnect } from './credentials/oauth/connect.ts'
 import type { ConnectPorts, SignedInPerson } from './credentials/oauth/connect-ports.ts'
 import { ConnectRefused } from './credentials/oauth/connect-refused.ts'
@@ -17,18 +18,17 @@ import type { LoginFile } from './identity/login-file.ts'
 import type { SignIn } from './identity/sign-in.ts'
 import type { TokenVerifier } from './identity/verify-jwt.ts'
 import type { Keys } from './keys/keys.ts'
+import type { Acts } from './ledger/acts.ts'
 import { connectRoutes } from './routes/connect.ts'
-import type { Failures } from './routes/failures.ts'
-import type { GuardedRoute } from './routes/roles.ts'
-
-/** Where clients and connected accounts are kept, and which servers they are for. */
-export type Connections = ClientStore & Pick<ConnectPorts, 'targetOf' | 'connected'>
+import type { Guard, GuardedRoute } from './routes/roles.ts'
 
 type Joined = {
-  readonly login: LoginFile | undefined
+  readonly login?: LoginFile | undefined
   /** Of `web` of the login file; undefined: it is a public client. */
-  readonly webClientSecret: string | undefined
+  readonly webClientSecret?: string | undefined
   readonly connections: Connections
+  readonly targetOf: ConnectPorts['targetOf']
+  readonly acts: Acts
   readonly discover: Discover
   readonly publicUrl: string
   readonly store: { readonly sql: Sql }
@@ -39,16 +39,16 @@ type Joined = {
   readonly dial: Dialer
   readonly verifier: Pick<TokenVerifier, 'verifyIdToken'>
   readonly signIn: SignIn
-  readonly failures: Pick<Failures, 'count'>
+  readonly guard: Pick<Guard, 'failures'>
   readonly log: Logger
 }
 
 export function joinConnecting(joined: Joined): GuardedRoute[] {
   const { connections, publicUrl, store, clock, random, keys, log } = joined
   const connect = createConnect({
-    ...connections,
     publicUrl,
     clock,
+    targetOf: joined.targetOf,
     discover: joined.discover,
     seal: openStepSeal(keys.vault.connectKey(), clock),
     random: () => Buffer.from(random(32)).toString('base64url'),
@@ -56,10 +56,31 @@ export function joinConnecting(joined: Joined): GuardedRoute[] {
     whoIs: whoIsOf(joined),
     hasGrant: openHasGrant({ sql: store.sql, clock }),
     clientFor: createClientFor({ ...connections, publicUrl }),
+    forgetClient: connections.forgetClient,
+    connected: recordConnected(joined),
     onFailure: (error) => log.warn({ err: error }, 'an account was not connected'),
   })
-  const { failures } = joined
+  const { failures } = joined.guard
   return connectRoutes({ connect, publicUrl, failures, clientDocument: clientDocument(publicUrl) })
+}
+
+/** Order: recorded before it is kept, how it ended after. */
+function recordConnected({ acts, connections, log }: Joined): ConnectPorts['connected'] {
+  return async function connected(done) {
+    const { server, user, by, issuer, scopes } = done
+    const what = { server, user, issuer, scopes }
+    const act = await acts.begin({ user: by, act: 'credentials.connect', what })
+    const end = (status: number): Promise<void> =>
+      acts.end(act, status).catch((error: unknown) => {
+        log.error({ err: error }, 'how an act ended was not recorded')
+      })
+    const kept = await connections.connected(done).catch(async (error: unknown) => {
+      await end(500)
+      throw error
+    })
+    await end(kept === undefined ? 403 : 201)
+    if (kept === undefined) throw new ConnectRefused(403, `${by} is offboarded`)
+  }
 }
 
 function idpOf({ login, webClientSecret, publicUrl, dial }: Joined): IdpSignIn | undefined {

@@ -31,31 +31,27 @@ beforeAll(async () => {
   await it.link('bob')
 })
 afterAll(() => it.stop())
-beforeEach(() => {
+beforeEach(async () => {
   logged = ''
-  it.kept.length = 0
-  it.clients.clear()
   it.as.lie = {}
   it.as.fault = undefined
   it.idp.fault = undefined
   it.as.tokenRequests.length = 0
-  target({})
+  await it.forget()
+  await declare({})
 })
 
 let changes = 0
 /** Each has metadata of its own: nothing of the test before is remembered. */
-function target(more: object): void {
-  const resource = `https://everything.test/${++changes}`
-  const declaration = { kind: 'oauth', per: 'user', required: true, private: false, issuer: it.as.issuer, scopes: ['read'], resource, ...more }
-  it.targets.set('everything', { server: 'everything', serverUrl: 'https://everything.test/mcp', private: false, declaration: declaration as never })
-} // biome-ignore format: short
+const declare = (more: object): Promise<void> =>
+  it.declare('everything', { resource: `https://everything.test/${++changes}`, ...more })
 
 const LINK = '/connect/everything'
 const COOKIE = '__Host-cedargate-connect'
 
-function expectNothing(page: Page, status: number): void {
+async function expectNothing(page: Page, status: number): Promise<void> {
   expect(page.status).toBe(status)
-  expect(it.kept).toEqual([])
+  expect(await it.kept()).toEqual([])
   expect(it.as.tokenRequests).toEqual([])
 }
 
@@ -78,18 +74,18 @@ describe('the steps', () => {
   test('an answer for the attacker does not sign the victim in', async () => {
     const attacker = await it.browser().get(LINK)
     const answer = await it.idp.login('bob', attacker.location)
-    expectNothing(await it.browser().get(answer), 400)
+    await expectNothing(await it.browser().get(answer), 400)
     const victim = it.browser()
     await victim.get(LINK)
-    expectNothing(await victim.get(answer), 400)
+    await expectNothing(await victim.get(answer), 400)
   })
 
   test("the attacker's authorization is not finished in the victim's browser, nor the other way round", async () => {
     const attacker = await leaving('bob')
     const victim = await leaving('alice')
-    expectNothing(await it.browser().get(attacker.back), 400)
-    expectNothing(await victim.browser.get(attacker.back), 400)
-    expectNothing(await attacker.browser.get(victim.back), 400)
+    await expectNothing(await it.browser().get(attacker.back), 400)
+    await expectNothing(await victim.browser.get(attacker.back), 400)
+    await expectNothing(await attacker.browser.get(victim.back), 400)
   })
 
   test('a cookie is good for its own step alone', async () => {
@@ -108,11 +104,11 @@ describe('the steps', () => {
       for (const other of Object.keys(steps).filter((one) => one !== step)) {
         const swapped = it.browser()
         swapped.cookies.set(COOKIE, steps[other] ?? '')
-        expectNothing(await swapped.get(address), 400)
+        await expectNothing(await swapped.get(address), 400)
       }
     const forged = it.browser()
     forged.cookies.set(COOKIE, steps['signIn'] ?? '')
-    expectNothing(await forged.post('/oauth/consent', { csrf: csrfOf(page) }), 400)
+    await expectNothing(await forged.post('/oauth/consent', { csrf: csrfOf(page) }), 400)
   })
 
   test('a cookie of another key, and one that was changed, are none', async () => {
@@ -123,7 +119,7 @@ describe('the steps', () => {
     for (const cookie of [await other.seal('consent', step), `${own.slice(0, -2)}xx`, 'x', '', 'e30.e30.e30.e30.e30']) {
       const forged = it.browser()
       forged.cookies.set(COOKIE, cookie)
-      expectNothing(await forged.get('/oauth/consent'), 400)
+      await expectNothing(await forged.get('/oauth/consent'), 400)
     }
   }) // biome-ignore format: short
 
@@ -134,7 +130,7 @@ describe('the steps', () => {
     const pages = await Promise.all([browser.get(back), again.get(back)])
     expect(pages.map(({ status }) => status).toSorted()).toEqual([200, 400])
     expect(it.as.tokenRequests.length).toBe(1)
-    expect(it.kept.length).toBe(1)
+    expect((await it.kept()).length).toBe(1)
     expect((await browser.get(back)).status).toBe(400)
   })
 
@@ -145,7 +141,7 @@ describe('the steps', () => {
     const answer = await it.idp.login('alice', started.location)
     expect((await browser.get(answer)).status).toBe(303)
     browser.cookies.set(COOKIE, cookie)
-    expectNothing(await browser.get(answer), 400)
+    await expectNothing(await browser.get(answer), 400)
   })
 
   test.each([
@@ -155,7 +151,7 @@ describe('the steps', () => {
     { name: 'no state', values: { state: undefined }, status: 400 },
   ])('an answer with $name gets no code exchanged', async ({ values, status = 502 }) => {
     const { browser, back } = await leaving()
-    expectNothing(await browser.get(changed(back, values)), status)
+    await expectNothing(await browser.get(changed(back, values)), status)
   })
 
   test('a code that was swapped for another is refused by its PKCE', async () => {
@@ -163,7 +159,7 @@ describe('the steps', () => {
     const code = new URL(other.back).searchParams.get('code') ?? ''
     const page = await mine.browser.get(changed(mine.back, { code }))
     expect(page.status).toBe(502)
-    expect(it.kept).toEqual([])
+    expect(await it.kept()).toEqual([])
   })
 
   test('nothing is registered, and nobody sent anywhere, before somebody agreed', async () => {
@@ -171,7 +167,7 @@ describe('the steps', () => {
     it.as.asked.length = 0
     await it.browser().signIn('alice', LINK)
     expect(it.as.asked).toEqual(['GET /.well-known/oauth-authorization-server'])
-    expect(it.clients.size).toBe(0)
+    expect(await it.client('everything')).toBeUndefined()
   })
 })
 
@@ -187,7 +183,7 @@ describe('the form', () => {
   ])('that comes from $name is refused, its token notwithstanding', async ({ headers }) => {
     const browser = it.browser()
     const csrf = csrfOf(await browser.signIn('alice', LINK))
-    expectNothing(await browser.post('/oauth/consent', { csrf }, headers), 403)
+    await expectNothing(await browser.post('/oauth/consent', { csrf }, headers), 403)
   }) // biome-ignore format: one origin a line
 
   test('without its token, with that of another, or of a mebibyte, it is refused', async () => {
@@ -195,8 +191,8 @@ describe('the form', () => {
     await browser.signIn('alice', LINK)
     const other = csrfOf(await it.browser().signIn('bob', LINK))
     for (const form of [{}, { csrf: '' }, { csrf: other }])
-      expectNothing(await browser.post('/oauth/consent', form), 403)
-    expectNothing(await browser.post('/oauth/consent', { csrf: 'x'.repeat(2 ** 20) }), 413)
+      await expectNothing(await browser.post('/oauth/consent', form), 403)
+    await expectNothing(await browser.post('/oauth/consent', { csrf: 'x'.repeat(2 ** 20) }), 413)
   })
 })
 
@@ -242,7 +238,7 @@ describe('the pages', () => {
     const { browser, back } = await leaving()
     const said = { code: undefined, error: 'access_denied', error_description: SCRIPT }
     const page = await browser.get(changed(back, said))
-    expectNothing(page, 502)
+    await expectNothing(page, 502)
     expect(page.text).toContain('&quot;&gt;&lt;script&gt;')
     expect(page.text).not.toMatch(/<script|\u202e/)
   })
@@ -251,13 +247,13 @@ describe('the pages', () => {
     const { browser, back } = await leaving()
     const said = { error: 'x', error_description: 'call 555-0100', code: undefined, state: 'other' }
     for (const page of [await browser.get(changed(back, said)), await it.browser().get(`/oauth/signed-in?error=call-555-0100`)]) {
-      expectNothing(page, 400)
+      await expectNothing(page, 400)
       expect(page.text).not.toContain('555-0100')
     }
   }) // biome-ignore format: long
 
   test('scopes and endpoints are shown as text, and a script is no endpoint', async () => {
-    target({ scopes: ['<script>alert(1)</script>'] })
+    await declare({ scopes: ['<script>alert(1)</script>'] })
     it.as.lie = { authorization_endpoint: `${it.as.issuer}/auth?x='"><script>` }
     const browser = it.browser()
     const page = await browser.signIn('alice', LINK)
@@ -267,8 +263,8 @@ describe('the pages', () => {
       expect(text).not.toContain('<script')
     }
     it.as.lie = { authorization_endpoint: 'javascript:alert(1)' }
-    target({})
-    expectNothing(await it.browser().signIn('alice', LINK), 502)
+    await declare({})
+    await expectNothing(await it.browser().signIn('alice', LINK), 502)
   })
 })
 
@@ -304,12 +300,12 @@ describe('the identity provider', () => {
   }
 
   test('an ID token that it did not sign is nobody', async () => {
-    expectNothing(await answered(''), 403)
+    await expectNothing(await answered(''), 403)
   })
 
   test('one that it signed for another sign-in, or another client, is nobody', async () => {
     const replayed = await it.idp.idToken({ account: 'alice', client: CLIENTS.cli, audience: null, nonce: 'x' })
-    expectNothing(await answered(replayed), 502)
+    await expectNothing(await answered(replayed), 502)
   }) // biome-ignore format: short
 
   test('whoever fails too often waits', async () => {
@@ -344,14 +340,14 @@ test('no token, code, verifier or cookie is ever logged or shown', async () => {
   it.as.fault = undefined
   logged = ''
   await it.browser().connect('alice', LINK)
-  const { accessToken, refreshToken } = it.kept[0]?.secret.token ?? {}
+  const { accessToken, refreshToken } = (await it.kept())[0]?.secret.token ?? {}
   for (const secret of [accessToken, refreshToken]) expect(logged).not.toContain(secret)
 }) // biome-ignore format: short
 
 test('a client that is not known there any more is registered anew the next time', async () => {
   it.as.lie = { client_id_metadata_document_supported: false }
   const { browser, back } = await leaving()
-  const first = it.clients.get('everything')?.clientId
+  const first = (await it.client('everything'))?.clientId
   it.as.fault = (request, response) => {
     if (request.url !== '/token') return undefined
     response.writeHead(401, { 'content-type': 'application/json', 'www-authenticate': 'Basic' })
@@ -359,10 +355,10 @@ test('a client that is not known there any more is registered anew the next time
     return 'answered'
   }
   expect((await browser.get(back)).text).toContain('(invalid_client); open the link anew')
-  expect(it.clients.size).toBe(0)
+  expect(await it.client('everything')).toBeUndefined()
   it.as.fault = undefined
   await it.browser().connect('alice', LINK)
-  expect(it.kept[0]?.secret.client.clientId).not.toBe(first)
+  expect((await it.kept())[0]?.secret.client.clientId).not.toBe(first)
 })
 
 test('the document of our client names no other host', async () => {

@@ -1,32 +1,43 @@
 // Owns everything that connecting an account takes, all of it real: a PDP, the identity provider of its login file, an
-// authorization server, and browsers. What is kept is kept in memory.
+// authorization server, and browsers.
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { expect } from 'vitest'
-import type { Connected } from '../../pdp/src/credentials/oauth/connect-ports.ts'
-import type { OauthTarget } from '../../pdp/src/credentials/oauth/discover.ts'
+import { makeToolsLock, toolsLockText } from '../../pdp/src/catalog/lock.ts'
+import { unseal } from '../../pdp/src/credentials/envelope.ts'
+import { openKeyRing } from '../../pdp/src/credentials/key-ring.ts'
+import type { ConnectedSecret } from '../../pdp/src/credentials/oauth/bound-to.ts'
+import { type CredentialRecord, openCredentialRows } from '../../pdp/src/credentials/rows.ts'
+import type { ClientSecret } from '../../pdp/src/credentials/secret.ts'
 import { readLoginFile } from '../../pdp/src/identity/login-file.ts'
+import { systemClock } from '../../pdp/src/main.ts'
 import { type AuthorizationServer, startAuthorizationServer } from './authorization-server.ts'
-import { type Kept, keepClients } from './connected.ts'
 import { CLIENTS, type Idp, startIdp, WEB_SECRET } from './idp.ts'
-import { EXAMPLE_BUNDLE, startTestPdp, type TestPdp } from './pdp.ts'
+import { startTestPdp, type TestPdp } from './pdp.ts'
 
 export type Connecting = {
   readonly idp: Idp
   readonly as: AuthorizationServer
   readonly pdp: TestPdp
-  readonly clients: Kept['clients']
-  /** By server; a test adds and changes them. */
-  readonly targets: Map<string, OauthTarget>
-  /** What was connected, in order. */
-  readonly kept: Connected[]
-  /** Rejects instead of keeping. */
-  unrecorded: boolean
   /** How far the PDP's clocks are ahead of ours. */
   shiftMs: number
+  /** Another `credential` of that server, in the bundle that decides when it resolves. */
+  readonly declare: (server: string, changes?: object, url?: string) => Promise<void>
+  /** What is kept of accounts, decrypted. */
+  readonly kept: () => Promise<readonly KeptAccount[]>
+  /** What the gateway is registered with for a server. */
+  readonly client: (server: string) => Promise<ClientSecret | undefined>
+  readonly forget: () => Promise<void>
   /** Names the link of that user to the identity provider, as an admin does. */
   readonly link: (user: string, subject?: string) => Promise<void>
   readonly browser: () => Browser
   readonly stop: () => Promise<void>
+}
+
+export type KeptAccount = Pick<CredentialRecord, 'server' | 'user' | 'issuer' | 'scopes'> & {
+  readonly secret: ConnectedSecret
 }
 
 export type Page = {
@@ -61,21 +72,25 @@ type Options = {
 
 export async function startConnecting(options: Options = {}): Promise<Connecting> {
   const [idp, as] = [await startIdp(), await startAuthorizationServer()]
-  const { publicUrl = PDP_URL } = options
-  const { clients, ...store } = keepClients()
-  const login = readLoginFile(
-    'login.yaml',
-    `issuer: ${idp.issuer}\nclientId: ${CLIENTS.cli}\nweb: { clientId: ${CLIENTS.web} }\nroles: { credential-admin: [Keepers] }\n`,
-  )
+  const directory = await mkdtemp(join(tmpdir(), 'cedargate-connecting-'))
   const it: { -readonly [Key in keyof Connecting]: Connecting[Key] } = {
     idp,
     as,
     pdp: undefined as never,
-    clients,
-    targets: new Map(),
-    kept: [],
-    unrecorded: false,
     shiftMs: 0,
+    async declare(server, changes = {}, url) {
+      await writeServer(directory, server, { issuer: as.issuer, scopes: ['read'], ...changes }, url)
+      await it.pdp.activation.refresh()
+    },
+    async kept() {
+      const found = await openKept(it.pdp)
+      return found.flatMap((one) => (one.secret.kind === 'oauth' ? [one as KeptAccount] : []))
+    },
+    async client(server) {
+      const found = (await openKept(it.pdp)).find((one) => one.server === server && one.secret.kind === 'client')
+      return found?.secret as ClientSecret | undefined
+    },
+    forget: async () => void (await it.pdp.store.sql.query('delete from credentials')),
     async link(user, subject = user) {
       const answer = await it.pdp.app.request(`/admin/v1/users/${user}`, {
         method: 'PUT',
@@ -87,30 +102,61 @@ export async function startConnecting(options: Options = {}): Promise<Connecting
     browser: () => openBrowser(it),
     stop: async () => {
       await it.pdp.stop()
-      await Promise.all([idp.stop(), as.stop()])
+      await Promise.all([idp.stop(), as.stop(), rm(directory, { recursive: true })])
     },
-  }
-  it.pdp = await startTestPdp(EXAMPLE_BUNDLE, {
-    publicUrl,
+  } // biome-ignore format: one promise a line
+  await writeFile(join(directory, 'gateway.yaml'), 'name: Test\n')
+  const credential = { issuer: as.issuer, scopes: ['read'] }
+  await writeServer(directory, 'everything', credential)
+  await writeServer(directory, 'files', { ...credential, per: 'deployment' })
+  it.pdp = await startTestPdp(directory, {
+    publicUrl: options.publicUrl ?? PDP_URL,
     clock: {
       now: () => Date.now() + it.shiftMs,
       monotonic: () => performance.now() + it.shiftMs,
     },
-    ...(options.login === false ? {} : { login }),
+    ...(options.login === false ? {} : { login: loginAt(idp) }),
     ...(options.log === undefined ? {} : { log: options.log }),
     webClientSecret: WEB_SECRET,
     authFailuresMax: options.authFailuresMax ?? 10_000,
-    connections: {
-      ...store,
-      targetOf: (server) => it.targets.get(server),
-      connected: async (done) => {
-        if (it.unrecorded) throw new Error('the record cannot be written')
-        it.kept.push(done)
-      },
-    },
   })
   as.fetchDocument = async (url) => it.pdp.app.request(url)
   return it
+}
+
+function loginAt({ issuer }: Idp) {
+  const web = `web: { clientId: ${CLIENTS.web} }`
+  const roles = 'roles: { credential-admin: [Keepers] }'
+  return readLoginFile(
+    'login.yaml',
+    `issuer: ${issuer}\nclientId: ${CLIENTS.cli}\n${web}\n${roles}\n`,
+  )
+}
+
+async function writeServer(
+  directory: string,
+  server: string,
+  credential: object,
+  url = `https://${server}.test/mcp`,
+): Promise<void> {
+  const folder = join(directory, 'servers', server)
+  await mkdir(folder, { recursive: true })
+  const file = { url, credential: { kind: 'oauth', ...credential } }
+  await writeFile(join(folder, 'server.yaml'), JSON.stringify(file))
+  await writeFile(join(folder, 'tools.lock.json'), toolsLockText(makeToolsLock([])))
+}
+
+/** As a PDP with the same keys reads them. */
+async function openKept({ store, keys }: TestPdp) {
+  const ring = await openKeyRing({ ...keys.keks, clock: systemClock })
+  const records = await openCredentialRows(store.sql).list({ limit: 100 })
+  return await Promise.all(
+    records.map(async (record) => {
+      const { server, user, issuer, scopes } = record
+      const { secret } = await unseal(ring, record.envelope, record)
+      return { server, user, issuer, scopes, secret }
+    }),
+  )
 }
 
 function openBrowser({ pdp, idp, as }: Connecting): Browser {

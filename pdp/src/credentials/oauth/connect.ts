@@ -103,6 +103,7 @@ function comingBack(ports: ConnectPorts, gate: ConnectGate): Connect['callback']
 
 async function keep({ connected, onFailure }: ConnectPorts, done: Connected): Promise<void> {
   await connected(done).catch((error: unknown) => {
+    if (error instanceof ConnectRefused) throw error
     onFailure(error)
     throw new ConnectRefused(
       503,

@@ -254,6 +254,18 @@ test.each([
   expect((await renewed(secret)).token.expiresAt).toBe(now + wantMs)
 }) // biome-ignore format: short
 
+test.each([
+  { scope: 'read write', want: ['read', 'write'] },
+  { scope: '', want: ['read'] },
+  { scope: 'a "quoted" one', want: ['read'] },
+  { scope: '\ud800', want: ['read'] },
+  { scope: 'x'.repeat(5_000), want: ['read'] },
+])('of the scope $scope, $want is kept', async ({ scope, want }) => {
+  const secret = await connect()
+  answers(200, { access_token: 'the-next-token', token_type: 'Bearer', scope })
+  expect((await renewed(secret)).scopes).toEqual(want)
+})
+
 test('one that is slow is left when its caller gives up', async () => {
   const secret = await connect()
   as.tokenDelayMs = 500

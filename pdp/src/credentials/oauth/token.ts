@@ -28,9 +28,16 @@ export function tokenOf(
   const unsaid = refreshToken === null ? GRANT_LIFETIME_MS_MAX : TOKEN_LIFETIME_DEFAULT_MS
   const saidMs = answer.expires_in === undefined ? unsaid : answer.expires_in * 1_000
   const lifetimeMs = Math.min(Math.max(saidMs, LIFETIME_MS_MIN), GRANT_LIFETIME_MS_MAX)
-  const scope = answer.scope ?? before?.scope ?? null
+  const scope = (isScope(answer.scope) ? answer.scope : undefined) ?? before?.scope ?? null
   return { accessToken, refreshToken, expiresAt: now + Math.round(lifetimeMs), scope }
 }
+
+/** RFC 6749 §3.3. What is none is not kept: it is recorded and shown. */
+function isScope(scope = ''): boolean {
+  return scope.length <= SCOPE_LENGTH_MAX && /^[\x20\x21\x23-\x5b\x5d-\x7e]+$/.test(scope)
+}
+
+const SCOPE_LENGTH_MAX = 4_096
 
 /** The scopes a token has, where anybody said. */
 export function scopesOf({ scope }: OauthToken): readonly string[] | null {
