@@ -1,7 +1,14 @@
 // A secret of every kind is used through all that can go wrong, at servers that give away what they are sent. Then all that
 // left the gateway, and all that it wrote, is searched: not one of them is anywhere, in any form.
+import { type ChildProcess, spawn } from 'node:child_process'
 import { hash } from 'node:crypto'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Client } from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { z } from 'zod'
+import { credentialRow } from '../../schemas/credentials-api.ts'
+import { AS_CLIENT } from '../harness/authorization-server.ts'
 import { sleep } from '../harness/command.ts'
 import { ECHOES } from '../harness/echo-server.ts'
 import {
@@ -14,22 +21,34 @@ import {
 import { callText, legacyText, modern } from '../harness/mcp-request.ts'
 import { findSecrets } from '../harness/secrets.ts'
 
-const SECRETS = {
-  header: canary('header'),
-  second: canary('second'),
-  bearer: canary('bearer'),
-  basic: `somebody:${canary('basic')}`,
-  child: `${canary('child')}\nπ`,
-}
 const SET = [
-  ['header', ['--header', 'x-api-key'], SECRETS.header],
-  ['header', ['--header', 'x-second'], SECRETS.second],
-  ['bearer', ['--bearer'], SECRETS.bearer],
-  ['basic', ['--basic'], SECRETS.basic],
-  ['child', ['--env', 'API_KEY'], SECRETS.child],
-] as const
-
-const HTTP = ['header', 'bearer', 'basic']
+  { name: 'header', server: 'header', words: ['--header', 'x-api-key'], secret: canary('header') },
+  { name: 'second', server: 'header', words: ['--header', 'x-second'], secret: canary('second') },
+  { name: 'bearer', server: 'bearer', words: ['--bearer'], secret: canary('bearer') },
+  { name: 'basic', server: 'basic', words: ['--basic'], secret: `somebody:${canary('basic')}` },
+  { name: 'child', server: 'child', words: ['--env', 'API_KEY'], secret: `${canary('child')}\nπ` },
+  { name: 'client', server: 'machine', words: ['--client', AS_CLIENT.id], secret: AS_CLIENT.secret },
+] // biome-ignore format: a table
+const CHILD_SECRET = SET.find(({ name }) => name === 'child')?.secret ?? ''
+const HTTP = ['header', 'bearer', 'basic', 'machine', 'account']
+/** Ways that give nothing away; those whose answer is refused before it is read, or ends before it is one. */
+const SILENT: ReadonlySet<string> = new Set(['plain', 'proof', 'denied'])
+const UNREAD: ReadonlySet<string> = new Set([
+  'unauthorized',
+  'redirect',
+  'page',
+  'zipped',
+  'cut',
+  'crash',
+  'die',
+])
+/** Of a child: what it says beside its answers is no outcome of a call. */
+const BESIDE: ReadonlySet<string> = new Set(['notify', 'noise', 'split', 'hang'])
+const CALLS = HTTP.flatMap((server) =>
+  Object.keys(ECHOES)
+    .filter((tool) => tool !== 'hang')
+    .map((tool) => [server, tool] as const),
+)
 
 describe.runIf(inject('postgresUrl') !== null && process.platform === 'linux')('leaks', () => {
   let gateway: LeakGateway
@@ -39,6 +58,8 @@ describe.runIf(inject('postgresUrl') !== null && process.platform === 'linux')('
       bearer: (url) => `url: ${url}/bearer\ncredential: { kind: bearer }\n`,
       basic: (url) => `url: ${url}/basic\ncredential: { kind: basic }\n`,
       child: childServer,
+      machine: (url, issuer) => `url: ${url}/machine\ncredential: { kind: client_credentials, issuer: "${issuer}", scopes: [read] }\n`,
+      account: (url, issuer) => `url: ${url}/account\ncredential: { kind: oauth, issuer: "${issuer}", scopes: [read] }\n`,
     })
   }, 60_000) // biome-ignore format: long lines
   afterAll(() => gateway.stop())
@@ -58,17 +79,40 @@ describe.runIf(inject('postgresUrl') !== null && process.platform === 'linux')('
     return headers
   }
   const call = async (server: string, tool: string, headers?: Record<string, string>) => {
-    const where = `${server} ${tool}`
     const own = headers ?? (await open(server))
-    return await gateway.ask(where, { server, body: callText('{}', tool), headers: own })
-  }
+    return await gateway.ask(`${server} ${tool}`, { server, body: callText('{}', tool), headers: own })
+  } // biome-ignore format: one line
+  const credentials = async () =>
+    z.array(credentialRow).parse(await gateway.json('credentials', 'ls'))
 
-  test.each(SET)('credentials set: %s %j', async (server, words, secret) => {
+  test.each(SET)('credentials set: $name', async ({ server, words, secret }) => {
     const set = ['credentials', 'set', '--server', server, ...words, '--stdin']
     expect(await gateway.command(secret, ...set)).toMatchObject({ code: 0 })
-    const bad = await gateway.command(`${secret}\u0000`, ...set)
-    expect(bad).toMatchObject({ code: 2 })
+    expect(await gateway.command(`${secret}\0`, ...set)).toMatchObject({ code: 2 })
   })
+
+  test('an account is connected, and tokens are renewed', async () => {
+    await open('account')
+    expect(gateway.said('account initialize')).toContain('/connect/account')
+    expect((await call('account', 'plain')).body).not.toContain('fine')
+    await gateway.connect('account')
+    for (const server of ['account', 'machine']) {
+      const headers = await open(server)
+      await gateway.ask(`${server} list`, { server, body: legacyText('tools/list'), headers })
+      expect((await call(server, 'plain', headers)).body).toContain('fine')
+      const id = (await credentials()).find(({ server: own, kind }) => own === server && kind !== 'client')?.id ?? ''
+      expect(await gateway.command('', 'credentials', 'test', id)).toMatchObject({ code: 0 })
+      expect(await gateway.command('', 'credentials', 'rotate', id)).toMatchObject({ code: 0 })
+    }
+    gateway.as.fault = (request, response) => {
+      if (request.url !== '/token') return undefined
+      response.writeHead(500, { 'content-type': 'application/json' }).end(`{"error":"${JSON.stringify(gateway.as.tokenRequests.map(({ form, authorization }) => [authorization, String(form)])).replaceAll('"', '')}"}`)
+      return 'answered'
+    }
+    for (const { id, kind } of await credentials())
+      if (/^(oauth|client_credentials)$/.test(kind)) await gateway.command('', 'credentials', 'rotate', id)
+    gateway.as.fault = undefined
+  }) // biome-ignore format: long lines
 
   test.each(HTTP)('%s: everything that is said', async (server) => {
     const headers = await open(server)
@@ -79,24 +123,25 @@ describe.runIf(inject('postgresUrl') !== null && process.platform === 'linux')('
       await gateway.ask(`${server} ${method}`, { server, body: legacyText(method), headers })
   })
 
-  test.each(HTTP.flatMap((server) => Object.keys(ECHOES).filter((tool) => tool !== 'hang').map((tool) => [server, tool] as const)))('%s: %s', async (server, tool) => {
-    const answered = await call(server, tool)
+  test.each(CALLS)('%s: %s', async (server, tool) => {
+    const first = await call(server, tool)
     const { headers = {}, body } = modern('tools/call', { name: tool, arguments: {} })
-    const own = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, value ?? '']))
+    const own = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, value ?? ''])) // biome-ignore format: long
     const second = await gateway.ask(`${server} ${tool}, modern`, { server, body, headers: own })
-    if (tool === 'denied') for (const one of [answered, second]) expect(one.body).toContain('policy_denied')
-    if (tool === 'plain') for (const one of [answered, second]) expect(one.body).toContain('fine')
-  }) // biome-ignore format: long lines
+    for (const answered of [first, second]) {
+      if (tool === 'denied') expect(answered.body).toContain('"code":"forbid"')
+      if (tool === 'plain') expect(answered.body).toContain('fine')
+    }
+  })
 
   test.each(CHILD_TOOLS.filter((tool) => tool !== 'hang'))('child: %s', async (tool) => {
     const answered = await call('child', tool)
-    if (tool === 'proof') expect(answered.body).toContain(hash('sha256', SECRETS.child))
-    if (tool === 'denied') expect(answered.body).toContain('policy_denied')
+    if (tool === 'proof') expect(answered.body).toContain(hash('sha256', CHILD_SECRET))
+    if (tool === 'denied') expect(answered.body).toContain('"code":"forbid"')
   })
 
   test('child: everything that is said', async () => {
-    const headers = await open('child')
-    const server = 'child'
+    const [server, headers] = ['child', await open('child')]
     await gateway.ask('child list', { server, body: legacyText('tools/list'), headers })
     const signal = AbortSignal.timeout(1_500)
     const listening = gateway.ask('child GET', { server, method: 'GET', headers, signal })
@@ -106,31 +151,85 @@ describe.runIf(inject('postgresUrl') !== null && process.platform === 'linux')('
     await gateway.ask('child DELETE', { server, method: 'DELETE', headers })
   })
 
-  test('the servers were sent them', () => {
-    for (const [server, , secret] of SET.filter(([id]) => id !== 'child')) {
-      const sent = server === 'basic' ? Buffer.from(secret).toString('base64') : secret
-      expect(gateway.echo.got(`/${server}`)).toContain(sent)
-    }
-  })
-
   test('the PEP is killed in the middle of calls, and goes on', async () => {
-    const hanging = ['header', 'child'].map((server) => call(server, 'hang').catch(() => undefined))
+    const hanging = ['header', 'account', 'child'].map((server) => call(server, 'hang').catch(() => undefined)) // biome-ignore format: long
     await sleep(1_000)
     await gateway.killPep()
     await Promise.all(hanging)
     expect((await call('header', 'plain')).body).toContain('fine')
   })
 
+  test('each server was sent its own', () => {
+    for (const { server, secret } of SET.filter(({ server }) => /header|bearer/.test(server)))
+      expect(gateway.echo.got(`/${server}`)).toContain(secret)
+    const basic = SET.find(({ server }) => server === 'basic')?.secret ?? ''
+    expect(gateway.echo.got('/basic')).toContain(Buffer.from(basic).toString('base64'))
+    for (const server of ['machine', 'account'])
+      expect(new Set(gateway.echo.got(`/${server}`).match(/eyJ\S+/g)).size).toBeGreaterThan(1)
+  })
+
+  test('each echo is marked in the record, and nothing else is', async () => {
+    const rows = await decided(gateway.databaseUrl)
+    const wrong = rows.filter(({ server, tool, echoed }) => {
+      const isUnread = UNREAD.has(tool) || (server === 'child' && BESIDE.has(tool))
+      return isUnread ? false : echoed !== !SILENT.has(tool)
+    })
+    expect(rows.length).toBeGreaterThan(CALLS.length)
+    expect(wrong).toEqual([])
+  })
+
   test('nothing of them is anywhere', async () => {
-    for (const words of [
-      ['decisions', 'ls'],
-      ['acts', 'ls'],
-      ['credentials', 'ls'],
-      ['keys', 'ls'],
-    ])
+    for (const words of [['decisions', 'ls'], ['acts', 'ls'], ['credentials', 'ls'], ['keys', 'ls']])
       gateway.keep(words.join(' '), JSON.stringify(await gateway.json(...words)))
     const places = await gateway.places()
-    const found = findSecrets(SECRETS, places)
-    expect(found).toEqual([])
-  })
+    expect([...places.keys()].filter((name) => name.includes('metrics'))).toHaveLength(2)
+    expect(findSecrets(secretsOf(gateway), places)).toEqual([])
+  }) // biome-ignore format: long lines
+
+  test('the search finds a secret in each of the places', async () => {
+    const planted = canary('planted')
+    const client = new Client({ connectionString: gateway.databaseUrl })
+    await client.connect()
+    await client.query('create table planted as select $1::text as secret', [planted])
+    await client.query('create table coded as select convert_to($1, $2) as secret', [planted, 'utf8']) // biome-ignore format: long
+    await client.end()
+    await writeFile(join(gateway.folder, 'pep', 'planted'), Buffer.from(planted).toString('base64'))
+    const children: ChildProcess[] = [
+      spawn('sleep', ['20'], { env: { KEY: planted } }),
+      spawn('sh', ['-c', 'sleep 20; true', planted], { env: { PATH: process.env['PATH'] } }),
+    ]
+    gateway.keep('an answer', JSON.stringify({ planted }))
+    await sleep(200)
+    const found = findSecrets({ planted }, await gateway.places()).join('\n')
+    for (const child of children) child.kill()
+    for (const place of ['an answer', 'pep/planted', 'public.planted', 'public.coded', 'environment of', 'words of'])
+      expect(found).toContain(place)
+  }) // biome-ignore format: long lines
 })
+
+/** All that may not be anywhere: what was set, and what authorization servers gave and got. */
+function secretsOf({ as, echo }: LeakGateway): Record<string, string> {
+  const tokens = ['/machine', '/account'].flatMap((path) => echo.got(path).match(/eyJ\S+/g) ?? [])
+  const sent = as.tokenRequests.flatMap(({ form, authorization }) => [
+    ...['refresh_token', 'code', 'code_verifier', 'client_secret'].map((name) => form.get(name)),
+    decodeURIComponent(Buffer.from(authorization?.split(' ')[1] ?? '', 'base64').toString()).split(':')[1],
+  ]) // biome-ignore format: long
+  const all = [...tokens, ...sent].filter((secret) => typeof secret === 'string' && secret !== '')
+  return {
+    ...Object.fromEntries(SET.map(({ name, secret }) => [name, secret])),
+    ...Object.fromEntries([...new Set(all)].map((secret, at) => [`token ${at}`, String(secret)])),
+  }
+}
+
+/** Every call of a tool that has an outcome, and whether the outcome says that the answer held the credential. */
+async function decided(databaseUrl: string) {
+  const client = new Client({ connectionString: databaseUrl })
+  await client.connect()
+  const { rows } = await client.query<{ server: string; tool: string; echoed: boolean }>(
+    `select d.server, d.tool, convert_from(o.leaf, 'utf8') like '%"ec":true%' as echoed
+     from record d join record o on o.decision = d.id and o.kind = 'outcome'
+     where d.method = 'tools/call' order by d.id`,
+  )
+  await client.end()
+  return rows
+}

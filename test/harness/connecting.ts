@@ -159,7 +159,17 @@ async function openKept({ store, keys }: TestPdp) {
   )
 }
 
-function openBrowser({ pdp, idp, as }: Connecting): Browser {
+type Browsed = {
+  readonly pdp: {
+    readonly app: {
+      readonly request: (url: string, init: RequestInit) => Response | Promise<Response>
+    }
+  }
+  readonly idp: Pick<Idp, 'login'>
+  readonly as: Pick<AuthorizationServer, 'login'>
+}
+
+export function openBrowser({ pdp, idp, as }: Browsed): Browser {
   const cookies = new Map<string, string>()
   async function request(url: string, init: RequestInit = {}): Promise<Page> {
     const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ')

@@ -5,10 +5,14 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { makeToolsLock, toolsLockText } from '../../pdp/src/catalog/lock.ts'
+import { freePort } from '../../pep/src/upstream/free-port.ts'
 import { createdGrant, createdPep } from '../../schemas/admin-api.ts'
+import { type AuthorizationServer, startAuthorizationServer } from './authorization-server.ts'
 import { type Ended, endCommand, type Running, runCommandWith, startCommand } from './command.ts'
+import { openBrowser } from './connecting.ts'
 import { ECHOES, type EchoServer, startEchoServer } from './echo-server.ts'
 import { type ProcessWatch, watchProcesses } from './everywhere.ts'
+import { CLIENTS, startIdp } from './idp.ts'
 import { jsonHere, runHere } from './in-process.ts'
 import { firstAdmin } from './operators.ts'
 import { type Answered, send } from './raw-http.ts'
@@ -31,6 +35,7 @@ forbid (principal, action in [${ids.map((id) => `MCP::Action::"${id}/denied"`).j
 
 export type LeakGateway = {
   readonly echo: EchoServer
+  readonly as: AuthorizationServer
   readonly databaseUrl: string
   readonly folder: string
   readonly urls: { readonly pdp: string; pep: string }
@@ -43,7 +48,11 @@ export type LeakGateway = {
   /** As alice, or without a token; what comes back is kept as `where`. */
   readonly ask: (where: string, asked: Asked) => Promise<Answered>
   readonly keep: (where: string, text: string) => void
+  /** All that was kept as `where`. */
+  readonly said: (where: string) => string
   readonly logOf: (name: string) => string
+  /** Connects alice's account at `server` in a browser; what the pages say is kept. */
+  readonly connect: (server: string) => Promise<void>
   readonly killPep: () => Promise<void>
   /** All that could hold a secret. */
   readonly places: () => Promise<Places>
@@ -57,15 +66,20 @@ export type Asked = {
   readonly signal?: AbortSignal
 }
 
-export type Declared = Readonly<Record<string, (url: string) => string>>
+export type Declared = Readonly<Record<string, (url: string, issuer: string) => string>>
 
-/** `declared`: server.yaml by id, with the origin of the echo server. */
+/** `declared`: server.yaml by id, with the origins of the echo server and of the authorization server. */
 export async function startLeakGateway(declared: Declared): Promise<LeakGateway> {
   const folder = await mkdtemp(join(tmpdir(), 'cedargate-leak-'))
   const at = (...names: string[]): string => join(folder, ...names)
   for (const name of ['pdp', 'pep', 'tmp', 'cwd']) await mkdir(at(name))
-  const echo = await startEchoServer()
-  await writeServers(at('bundle'), declared, echo.url)
+  const [echo, as, idp] = await Promise.all([
+    startEchoServer(),
+    startAuthorizationServer(),
+    startIdp(),
+  ])
+  await writeServers(at('bundle'), declared, [echo.url, as.issuer])
+  await writeFile(at('login.yaml'), `issuer: ${idp.issuer}\nclientId: ${CLIENTS.cli}\n`)
   const databaseUrl = (await createTestDatabase()) ?? ''
   await jsonHere(['keys', 'create'], { CEDARGATE_HOME: at('pdp') })
   await runHere(['db', 'migrate'], { DATABASE_URL: databaseUrl })
@@ -82,7 +96,11 @@ export async function startLeakGateway(declared: Declared): Promise<LeakGateway>
     return servingUrl(started)
   }
   const urls = {
-    pdp: await start('pdp', ['pdp'], { CEDARGATE_BUNDLE: at('bundle'), CEDARGATE_PDP_PORT: '0' }),
+    pdp: await start('pdp', ['pdp'], {
+      CEDARGATE_BUNDLE: at('bundle'),
+      CEDARGATE_PDP_PORT: String(await freePort()),
+      CEDARGATE_LOGIN_FILE: at('login.yaml'),
+    }),
     pep: '',
   }
   const printed = (): string => running.map(([, { stderr }]) => stderr()).join('\n')
@@ -106,7 +124,8 @@ export async function startLeakGateway(declared: Declared): Promise<LeakGateway>
       .map(([, { stdout, stderr }]) => stdout() + stderr())
       .join('\n')
   return {
-    echo, databaseUrl, folder, urls, admin, json, keep, logOf,
+    echo, as, databaseUrl, folder, urls, admin, json, keep, logOf,
+    said: (where) => [...kept].filter(([name]) => name.includes(where)).map(([, text]) => text).join('\n'),
     pids: () => ({ pdp: last('pdp').child.pid ?? 0, pep: urls.pep === '' ? 0 : (last('pep').child.pid ?? 0) }),
     async command(input, ...words) {
       const ended = await runCommandWith(input, words, { ...admin, TMPDIR: at('tmp') })
@@ -124,6 +143,16 @@ export async function startLeakGateway(declared: Declared): Promise<LeakGateway>
       keep(`answer of ${where}`, `${answered.status}\n${answered.rawHeaders.join('\n')}\n${answered.body}`)
       return answered
     },
+    async connect(server) {
+      await json('users', 'add', 'alice', '--issuer', idp.issuer, '--subject', 'alice')
+      const request = async (url: string, init: RequestInit): Promise<Response> => {
+        const answer = await fetch(new URL(url, urls.pdp), { ...init, redirect: 'manual' })
+        keep(`page ${url.split('?')[0]}`, `${JSON.stringify([...answer.headers])}\n${await answer.clone().text()}`)
+        return answer
+      }
+      const { status, text } = await openBrowser({ pdp: { app: { request } }, idp, as }).connect('alice', `/connect/${server}`)
+      if (status !== 200) throw new Error(text)
+    },
     async killPep() {
       await endCommand(last('pep'), 'SIGKILL')
       urls.pep = ''
@@ -137,18 +166,22 @@ export async function startLeakGateway(declared: Declared): Promise<LeakGateway>
     async stop() {
       watch.stop()
       for (const [, { child }] of running) child.kill('SIGKILL')
-      await echo.close()
+      await Promise.all([echo.close(), as.stop(), idp.stop()])
       await rm(folder, { recursive: true, force: true })
     },
   } // biome-ignore format: long lines
 }
 
-async function writeServers(directory: string, declared: Declared, url: string): Promise<void> {
+async function writeServers(
+  directory: string,
+  declared: Declared,
+  origins: [string, string],
+): Promise<void> {
   await mkdir(join(directory, 'cedar'), { recursive: true })
   await writeFile(join(directory, 'gateway.yaml'), 'name: Leaks\n')
   await writeFile(join(directory, 'cedar/test.cedar'), policies(Object.keys(declared)))
   for (const [id, lines] of Object.entries(declared)) {
-    const yaml = lines(url)
+    const yaml = lines(...origins)
     const names = yaml.includes('command:') ? CHILD_TOOLS : Object.keys(ECHOES)
     const tools = names.map((name) => ({ name, inputSchema: { type: 'object' as const } }))
     await mkdir(join(directory, 'servers', id), { recursive: true })
