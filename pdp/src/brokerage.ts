@@ -6,6 +6,7 @@ import type { Activation } from './activation/activation.ts'
 import { type Credentials, openCredentials } from './credentials/credentials.ts'
 import { openKeyRing } from './credentials/key-ring.ts'
 import { linkTo } from './credentials/link.ts'
+import { unboundReason } from './credentials/oauth/bound-to.ts'
 import type { Discover, OauthTarget } from './credentials/oauth/discover.ts'
 import { OauthError } from './credentials/oauth/oauth-error.ts'
 import { createRenew } from './credentials/oauth/renew.ts'
@@ -49,6 +50,10 @@ export async function joinCredentials(
     random,
     declarationOf: (server) => activation.active().bundle.servers.get(server)?.credential,
     linkOf: (owner) => linkTo(publicUrl, owner),
+    unbound(server, binding) {
+      const target = targetOf(server)
+      return target === undefined ? noTarget(server) : unboundReason(binding, target)
+    },
     renew: renewing(targetOf, { discover, clock, forgetClient }),
     onResult({ id, server, user }, result, error) {
       metrics.countRenewal(result)
@@ -71,8 +76,10 @@ function renewing(targetOf: TargetOf, ports: Parameters<typeof createRenew>[0]):
   return async function renewFor({ secret, server, issuer, signal }) {
     const target = targetOf(server)
     if (target !== undefined) return await renew({ ...target, secret, issuer, signal })
-    throw new OauthError(
-      `the \`url\` of ${server} names a variable that is not set for this PDP, or its credential is another one now`,
-    )
+    throw new OauthError(noTarget(server))
   }
+}
+
+function noTarget(server: string): string {
+  return `the \`url\` of ${server} names a variable that is not set for this PDP, or its credential is another one now`
 }

@@ -19,6 +19,7 @@ import { injectedBy } from './injected.ts'
 import type { KeyRing } from './key-ring.ts'
 import type { StartRenewal } from './renewal.ts'
 import { type CredentialRecord, type CredentialRows, type Owner, ownerKey } from './rows.ts'
+import { type Binding, bindingOf } from './secret.ts'
 import { incomplete, WORDS } from './words.ts'
 
 /** What a call needs: the server it goes to, and the person it is for (null: nobody). */
@@ -37,6 +38,8 @@ export type BrokerPorts = {
   /** What server.yaml declares now. */
   readonly declarationOf: (server: string) => CredentialDeclaration | undefined
   readonly startRenewal: StartRenewal
+  /** Why a connected account is not for what server.yaml names now; undefined: it is. */
+  readonly unbound: (server: string, binding: Binding) => string | undefined
   /** Where somebody connects their account; undefined where nobody can. */
   readonly linkOf: (need: Need) => string | undefined
   /** Told why a credential that is there does not open; must not throw. */
@@ -53,6 +56,8 @@ type Held = {
   readonly record: CredentialRecord
   readonly kind: string | undefined
   readonly released: ReleasedCredential | undefined
+  /** Of a connected account. */
+  readonly binding: Binding | undefined
 }
 type Known = { readonly key: string; readonly held: Held | undefined }
 type Found = ReadonlyMap<string, Known>
@@ -140,7 +145,7 @@ function pick(found: Found, need: Need, declaration: CredentialDeclaration): Hel
 
 /** Why the call may not go; undefined where it may, with what is held or without. */
 function problemOf(
-  { linkOf }: Pick<BrokerPorts, 'linkOf'>,
+  { linkOf, unbound }: Pick<BrokerPorts, 'linkOf' | 'unbound'>,
   need: Need,
   declaration: CredentialDeclaration,
   held: Held | undefined,
@@ -148,10 +153,12 @@ function problemOf(
   const link = declaration.kind === 'oauth' ? linkOf(need) : undefined
   if (held === undefined)
     return declaration.required ? WORDS.missing(need, declaration, link) : undefined
-  const { record, kind } = held
+  const { record, kind, binding } = held
   if (kind === undefined) return WORDS.unreadable
   if (record.kind !== declaration.kind || kind !== declaration.kind) return WORDS.undeclared(need)
   if (record.reconnect !== null) return WORDS.reconnect(record, link)
+  const why = binding === undefined ? undefined : unbound(need.server, binding)
+  if (why !== undefined) return WORDS.reconnect({ ...record, reconnect: why }, link)
   const lacking = incomplete(declaration, record.names)
   return lacking.length > 0 ? WORDS.incomplete(lacking) : undefined
 }
@@ -193,10 +200,10 @@ async function open(
     const injected = injectedBy(secret)
     const { id, version } = record
     const released = injected && Object.freeze({ id, version, ...injected })
-    return { record, kind: secret.kind, released }
+    return { record, kind: secret.kind, released, binding: bindingOf(secret) }
   } catch (error) {
     onFault(record, error)
-    return { record, kind: undefined, released: undefined }
+    return { record, kind: undefined, released: undefined, binding: undefined }
   }
 }
 
