@@ -4,6 +4,7 @@ import type { Sql } from '../../schemas/database/sql.ts'
 import type { Clock, Random } from '../../schemas/ports.ts'
 import type { Activation } from './activation/activation.ts'
 import { type Credentials, openCredentials } from './credentials/credentials.ts'
+import { destinationOf } from './credentials/destination.ts'
 import { openKeyRing } from './credentials/key-ring.ts'
 import { linkTo } from './credentials/link.ts'
 import { unboundReason } from './credentials/oauth/bound-to.ts'
@@ -21,6 +22,8 @@ type Ports = {
   readonly clock: Clock
   readonly random: Random
   readonly publicUrl: string
+  /** For `${NAME}` in urls of servers. */
+  readonly env: Readonly<Record<string, string | undefined>>
   readonly log: Logger
 }
 
@@ -35,11 +38,15 @@ type Joined = {
 
 type TargetOf = (server: string) => OauthTarget | undefined
 
+/** Of a server that is in no bundle. */
+const NOWHERE = { url: '', command: null }
+
 /** The credential broker, with the keys it has now. Throws when they cannot be read. */
 export async function joinCredentials(
-  { store, keys, clock, random, publicUrl, log }: Ports,
+  { store, keys, clock, random, publicUrl, env, log }: Ports,
   { activation, feed, metrics, discover, targetOf }: Joined,
 ): Promise<Credentials> {
+  const serverOf = (server: string) => activation.active().bundle.servers.get(server)
   const forgetClient = (server: string, clientId: string): Promise<void> =>
     credentials.connections.forgetClient(server, clientId)
   const credentials = openCredentials({
@@ -48,7 +55,8 @@ export async function joinCredentials(
     ring: await openKeyRing({ ...keys.keks, clock }),
     clock,
     random,
-    declarationOf: (server) => activation.active().bundle.servers.get(server)?.credential,
+    declarationOf: (server) => serverOf(server)?.credential,
+    destinationOf: (server) => destinationOf(serverOf(server)?.upstream ?? NOWHERE, env),
     linkOf: (owner) => linkTo(publicUrl, owner),
     unbound(server, binding) {
       const target = targetOf(server)

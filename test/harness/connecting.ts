@@ -178,7 +178,7 @@ async function openKept({ store, keys }: TestPdp) {
   return await Promise.all(
     records.map(async (record) => {
       const { server, user, issuer, scopes } = record
-      const secret = await unseal(ring, record.envelope, record)
+      const { secret } = await unseal(ring, record.envelope, record)
       return { server, user, issuer, scopes, secret }
     }),
   )

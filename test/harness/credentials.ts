@@ -23,6 +23,8 @@ export type TestCredentialOptions = {
   readonly declared: Readonly<Record<string, object>>
   readonly keks?: Kek[]
   readonly renew?: Renew
+  /** By server, where it is now. */
+  readonly destinations?: Readonly<Record<string, string>>
   readonly clock?: Clock
 }
 
@@ -37,7 +39,13 @@ const shared = newKek()
 /** Two of them on one store are two PDPs of one deployment. */
 export async function openTestCredentials(
   store: Store,
-  { declared, keks = [shared], renew = refuse, clock = systemClock }: TestCredentialOptions,
+  {
+    declared,
+    keks = [shared],
+    renew = refuse,
+    clock = systemClock,
+    destinations = {},
+  }: TestCredentialOptions,
 ): Promise<TestCredentials> {
   const feed = openChangeFeed({ store, clock, onFailure: () => {} })
   await feed.start()
@@ -50,6 +58,7 @@ export async function openTestCredentials(
     clock,
     random: (bytes) => randomBytes(bytes),
     declarationOf: (server) => declarationOf(declared[server]),
+    destinationOf: (server) => destinations[server] ?? 'https://server.test',
     linkOf: ({ server, user }) => `https://pdp.test/connect/${server}?user=${user}`,
     renew,
     unbound: () => undefined,

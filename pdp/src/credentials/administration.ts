@@ -15,7 +15,7 @@ import type { StartRenewal } from './renewal.ts'
 import type { CredentialRecord, Owner, Use } from './rows.ts'
 import { type Binding, bindingOf, type Secret } from './secret.ts'
 import { incomplete } from './words.ts'
-import { type WritePorts, writeSecret } from './write.ts'
+import { type Change, type WritePorts, writeSecret } from './write.ts'
 
 export type AdministrationPorts = WritePorts & {
   readonly declarationOf: (server: string) => CredentialDeclaration | undefined
@@ -137,11 +137,11 @@ function checkReplaces(record: CredentialRecord, given: GivenSecret): void {
 
 /** The secret to write: what was held under other names stays. */
 async function merged(
-  { vaulting }: WritePorts,
+  { vaulting, destinationOf }: WritePorts,
   before: CredentialRecord | undefined,
   given: GivenSecret,
   declaration: CredentialDeclaration | undefined,
-): Promise<{ readonly secret: Secret }> {
+): Promise<Change> {
   if (given.kind === 'bearer' || given.kind === 'basic') return { secret: given }
   const open = (it: CredentialRecord) =>
     unseal(vaulting.ring, it.envelope, it).catch((cause: unknown) => {
@@ -151,12 +151,25 @@ async function merged(
     })
   if (given.kind === 'client') {
     const needed = before !== undefined && given.clientId === undefined
-    return { secret: clientOf(given, declaration, needed ? await open(before) : undefined) }
+    const held = needed ? (await open(before)).secret : undefined
+    return { secret: clientOf(given, declaration, held), details: statedIssuer(declaration) }
   }
   const { kind, name, value } = given
   const held = before?.kind === kind ? await open(before) : undefined
-  const values = held?.kind === kind ? held.values : {}
+  const values = held?.secret.kind === kind ? held.secret.values : {}
+  const isAdded = Object.keys(values).some((one) => one !== name)
+  if (isAdded && held?.to !== destinationOf(before?.server ?? ''))
+    throw new Refused(
+      `what it holds besides was set for another address of the server; remove it with \`cedargate credentials rm ${before?.id}\` and set all of it anew`,
+    )
   return { secret: { kind, values: { ...values, [name]: value } } }
+}
+
+/** Client credentials go to the authorization server that was named when they were set. */
+function statedIssuer(declaration: CredentialDeclaration | undefined): { issuer: string | null } {
+  return {
+    issuer: declaration?.kind === 'client_credentials' ? (declaration.issuer ?? null) : null,
+  }
 }
 
 function clientOf(
@@ -217,7 +230,11 @@ async function problemWith(
   const { vaulting, clock, rows } = ports
   let binding: Binding | undefined
   try {
-    binding = bindingOf(await unseal(vaulting.ring, record.envelope, record))
+    const { to, secret } = await unseal(vaulting.ring, record.envelope, record)
+    const now = ports.destinationOf(record.server)
+    if (record.use === 'call' && to !== now)
+      return `it was set for ${to}, and server.yaml of ${record.server} says ${now}: set or connect it anew`
+    binding = bindingOf(secret)
   } catch (error) {
     return error instanceof Error ? error.message : String(error)
   }

@@ -193,6 +193,45 @@ onEachDatabase((database) => {
     expect(await one(here, 'optional')).toHaveProperty('credential.headers')
   })
 
+  test('a server at another address does not get what was set for the first one', async () => {
+    const [here, later] = [
+      await open(),
+      await open({ destinations: { plain: 'https://elsewhere.test' } }),
+    ]
+    const { id } = await here.administration.setCredential({
+      server: 'plain',
+      user: null,
+      secret: header('bound-secret'),
+    })
+    expect(await one(later, 'plain')).toEqual({
+      unavailable: expect.stringContaining('at another address now'),
+    })
+    expect(await later.administration.testCredential(id)).toMatchObject({
+      ok: false,
+      problem: expect.stringContaining('set for https://server.test'),
+    })
+    const other = { kind: 'header', name: 'x-other', value: 'other-secret' } as const
+    const both = {
+      destinations: { open: 'https://elsewhere.test' },
+      declared: { open: { kind: 'header' } },
+    }
+    const [before, after] = [await open({ declared: both.declared }), await open(both)]
+    await before.administration.setCredential({
+      server: 'open',
+      user: null,
+      secret: header('bound-secret'),
+    })
+    await expect(
+      after.administration.setCredential({ server: 'open', user: null, secret: other }),
+    ).rejects.toThrow('another address')
+    await after.administration.setCredential({
+      server: 'open',
+      user: null,
+      secret: header('newly-set-secret'),
+    })
+    expect(headersOf(await one(after, 'open'))).toEqual({ 'x-key': 'newly-set-secret' })
+  })
+
   test('a kind that server.yaml does not declare any more is not sent', async () => {
     const here = await open()
     await here.administration.setCredential({

@@ -37,6 +37,8 @@ export type BrokerPorts = {
   readonly clock: Clock
   /** What server.yaml declares now. */
   readonly declarationOf: (server: string) => CredentialDeclaration | undefined
+  /** Where it would be sent now (destination.ts). */
+  readonly destinationOf: (server: string) => string
   readonly startRenewal: StartRenewal
   /** Why a connected account is not for what server.yaml names now; undefined: it is. */
   readonly unbound: (server: string, binding: Binding) => string | undefined
@@ -55,6 +57,8 @@ export type Broker = {
 type Held = {
   readonly record: CredentialRecord
   readonly kind: string | undefined
+  /** Where it may be sent. */
+  readonly to: string
   readonly released: ReleasedCredential | undefined
   /** Of a connected account. */
   readonly binding: Binding | undefined
@@ -145,7 +149,7 @@ function pick(found: Found, need: Need, declaration: CredentialDeclaration): Hel
 
 /** Why the call may not go; undefined where it may, with what is held or without. */
 function problemOf(
-  { linkOf, unbound }: Pick<BrokerPorts, 'linkOf' | 'unbound'>,
+  { linkOf, destinationOf, unbound }: Pick<BrokerPorts, 'linkOf' | 'destinationOf' | 'unbound'>,
   need: Need,
   declaration: CredentialDeclaration,
   held: Held | undefined,
@@ -153,9 +157,10 @@ function problemOf(
   const link = declaration.kind === 'oauth' ? linkOf(need) : undefined
   if (held === undefined)
     return declaration.required ? WORDS.missing(need, declaration, link) : undefined
-  const { record, kind, binding } = held
+  const { record, kind, to, binding } = held
   if (kind === undefined) return WORDS.unreadable
   if (record.kind !== declaration.kind || kind !== declaration.kind) return WORDS.undeclared(need)
+  if (to !== destinationOf(need.server)) return WORDS.moved(need, link)
   if (record.reconnect !== null) return WORDS.reconnect(record, link)
   const why = binding === undefined ? undefined : unbound(need.server, binding)
   if (why !== undefined) return WORDS.reconnect({ ...record, reconnect: why }, link)
@@ -196,14 +201,14 @@ async function open(
   onFault: BrokerPorts['onFault'],
 ): Promise<Held> {
   try {
-    const secret = await unseal(ring, record.envelope, record)
+    const { to, secret } = await unseal(ring, record.envelope, record)
     const injected = injectedBy(secret)
     const { id, version } = record
     const released = injected && Object.freeze({ id, version, ...injected })
-    return { record, kind: secret.kind, released, binding: bindingOf(secret) }
+    return { record, kind: secret.kind, to, released, binding: bindingOf(secret) }
   } catch (error) {
     onFault(record, error)
-    return { record, kind: undefined, released: undefined, binding: undefined }
+    return { record, kind: undefined, to: '', released: undefined, binding: undefined }
   }
 }
 

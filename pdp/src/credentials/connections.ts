@@ -46,7 +46,7 @@ export function openConnections(ports: WritePorts): Connections {
   async function client(server: string) {
     const record = await rows.of({ server, user: null }, 'client')
     if (record === undefined) return undefined
-    const secret = await unseal(vaulting.ring, record.envelope, record)
+    const { secret } = await unseal(vaulting.ring, record.envelope, record)
     return secret.kind === 'client' ? { record, secret } : undefined
   }
 }

@@ -23,6 +23,8 @@ export type CredentialPorts = {
   readonly random: Random
   /** What server.yaml declares now. */
   readonly declarationOf: (server: string) => CredentialDeclaration | undefined
+  /** Where what is set for this server is sent (destination.ts). */
+  readonly destinationOf: (server: string) => string
   /** Where somebody connects an account. */
   readonly linkOf: (owner: Owner) => string
   readonly renew: Renew
@@ -45,12 +47,12 @@ export type Credentials = {
 }
 
 export function openCredentials(ports: CredentialPorts): Credentials {
-  const { store, feed, ring, clock, random, declarationOf, onFault } = ports
+  const { store, feed, ring, clock, random, declarationOf, destinationOf, onFault } = ports
   const { sql } = store
   const rows = openCredentialRows(sql)
   const onChanged = (owner: Owner): void => feed.note([{ kind: 'credential', id: ownerKey(owner) }])
   const vaulting = { ring, random }
-  const writing = { rows, vaulting, clock, random, onChanged }
+  const writing = { rows, vaulting, clock, random, destinationOf, onChanged }
   const { renew, onResult } = ports
   const startRenewal = openRenewals({ sql, rows, vaulting, clock, renew, onChanged, onResult })
   const prompt = openCredentialRows(store.prompt)

@@ -5,7 +5,7 @@ import { testClock } from '../../../test/harness/ledger.ts'
 import { type Kek, newKeyLine, parseKeks } from '../keys/key-file.ts'
 import { type Envelope, rewrap, seal, unseal } from './envelope.ts'
 import { openKeyRing } from './key-ring.ts'
-import type { Secret } from './secret.ts'
+import type { KeptSecret } from './secret.ts'
 
 const random = (bytes: number) => randomBytes(bytes)
 const newKek = (): Kek => parseKeks(newKeyLine(), 'a test')[0] as Kek
@@ -17,7 +17,10 @@ const about = {
   user: 'alice',
   version: 3,
 }
-const secret: Secret = { kind: 'bearer', value: 'canary-of-the-envelope' }
+const secret: KeptSecret = {
+  to: 'https://server.test',
+  secret: { kind: 'bearer', value: 'canary-of-the-envelope' },
+}
 
 test('what was sealed opens, and is nowhere to be seen', async () => {
   const ring = await ringOf([newKek()])

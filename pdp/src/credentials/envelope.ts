@@ -1,7 +1,7 @@
 // Owns how a credential is encrypted at rest: a data key of its own, wrapped by the key ring. Keeps nothing.
 import { CredentialFault } from './fault.ts'
 import { type About, type KeyRing, openJwe, sealJwe } from './key-ring.ts'
-import { type Secret, secret } from './secret.ts'
+import { type KeptSecret, keptSecret } from './secret.ts'
 
 /** As the table holds it. */
 export type Envelope = {
@@ -25,7 +25,7 @@ const DATA_KEY_BYTES = 32
 /** Under a new data key each time. Rejects with CredentialFault when there is no key to wrap it by. */
 export async function seal(
   { ring, random }: Vaulting,
-  what: Secret,
+  what: KeptSecret,
   about: Versioned,
 ): Promise<Envelope> {
   const key = Uint8Array.from(random(DATA_KEY_BYTES))
@@ -38,12 +38,16 @@ export async function seal(
 }
 
 /** Rejects with CredentialFault when the key is not there, or one bit or one name is another. */
-export async function unseal(ring: KeyRing, envelope: Envelope, about: Versioned): Promise<Secret> {
+export async function unseal(
+  ring: KeyRing,
+  envelope: Envelope,
+  about: Versioned,
+): Promise<KeptSecret> {
   const { version, id, server, user } = about
   const whose = { id, server, user }
   const key = await ring.unwrap({ kek: envelope.kek, wrapped: envelope.dataKey }, whose)
   const plaintext = await openJwe(envelope.sealed, key, { ...whose, version })
-  const read = secret.safeParse(JSON.parse(Buffer.from(plaintext).toString('utf8')))
+  const read = keptSecret.safeParse(JSON.parse(Buffer.from(plaintext).toString('utf8')))
   if (read.success) return read.data
   throw new CredentialFault('it was written by another release')
 }

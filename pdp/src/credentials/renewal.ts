@@ -110,7 +110,7 @@ async function ask(
   declaration: CredentialDeclaration,
 ): Promise<Renewed | undefined> {
   try {
-    const secret = await unseal(vaulting.ring, held.envelope, held)
+    const { secret } = await unseal(vaulting.ring, held.envelope, held)
     if (secret.kind !== 'oauth' && secret.kind !== 'client_credentials')
       throw new Error(`a credential of kind ${secret.kind} has no token`)
     const signal = AbortSignal.timeout(TOKEN_REQUEST_TIMEOUT_MS)
@@ -129,7 +129,8 @@ async function write(ports: RenewalPorts, held: CredentialRecord, renewed: Renew
   }
   const { secret, issuer, scopes } = renewed
   const version = held.version + 1
-  const envelope = await seal(vaulting, secret, { ...held, version })
+  const { to } = await unseal(vaulting.ring, held.envelope, held)
+  const envelope = await seal(vaulting, { to, secret }, { ...held, version })
   const expires = new Date(secret.token?.expiresAt ?? 0)
   const written: Written = { kind: held.kind, names: [], envelope, issuer, scopes, expires }
   await again(() => rows.update(held, new Date(clock.now()), written))

@@ -52,6 +52,10 @@ export const secret = z.discriminatedUnion('kind', [
   }),
 ])
 export type Secret = z.infer<typeof secret>
+
+/** What is sealed. `to`: where it may be sent (destination.ts), so that a server.yaml with another `url` does not get it. */
+export const keptSecret = z.strictObject({ to: z.string(), secret })
+export type KeptSecret = z.infer<typeof keptSecret>
 export type ClientSecret = Extract<Secret, { kind: 'client' }>
 /** What a connected account is for: nothing of it is secret. */
 export type Binding = {

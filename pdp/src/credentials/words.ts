@@ -12,6 +12,11 @@ export const WORDS = {
   unrenewed: 'the gateway could not renew its access token for this server; try again in a minute',
   undeclared: ({ server }: Owner) =>
     `the credential that is set for ${server} is of another kind than its server.yaml declares; ${ASK}`,
+  moved({ server, user }: Owner, link: string | undefined): string {
+    const moved = `${server} is at another address now than when its credential was set`
+    if (link === undefined) return `${moved}; ${ASK}`
+    return `${moved}: ${user === null ? 'an admin opens' : 'open'} ${link} to connect it anew, then call again`
+  },
   incomplete: (names: readonly string[]) =>
     `the credential for this server lacks ${names.join(', ')}; ${ASK}`,
   missing(need: Owner, declaration: CredentialDeclaration, link: string | undefined): string {

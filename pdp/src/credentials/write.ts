@@ -10,6 +10,8 @@ export type WritePorts = {
   readonly vaulting: Vaulting
   readonly clock: Clock
   readonly random: Random
+  /** Where what is set for this server is sent (destination.ts). */
+  readonly destinationOf: (server: string) => string
   /** This owner's credentials have changed. */
   readonly onChanged: (owner: Owner) => void
 }
@@ -50,16 +52,13 @@ export async function writeSecret(
 }
 
 async function sealed(
-  { vaulting }: WritePorts,
+  { vaulting, destinationOf }: WritePorts,
   { id, owner, version }: { readonly id: string; readonly owner: Owner; readonly version: number },
   { secret, details = {} }: Change,
 ): Promise<Written> {
-  const envelope = await seal(vaulting, secret, {
-    id,
-    server: owner.server,
-    user: owner.user,
-    version,
-  })
+  const { server, user } = owner
+  const kept = { to: destinationOf(server), secret }
+  const envelope = await seal(vaulting, kept, { id, server, user, version })
   const names = 'values' in secret ? Object.keys(secret.values).toSorted() : []
   return { kind: secret.kind, names, envelope, ...details }
 }
