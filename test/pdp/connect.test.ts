@@ -302,6 +302,19 @@ test('an account of before is not mixed with settings of now', async () => {
   expect(await it.kept()).toEqual([])
 })
 
+test('an identity provider that does not say that it takes PKCE is sent it all the same', async () => {
+  const truth = await fetch(`${it.idp.issuer}/.well-known/openid-configuration`)
+  const said = { ...((await truth.json()) as object), code_challenge_methods_supported: undefined }
+  it.idp.fault = (request, response) => {
+    if (request.url?.startsWith('/.well-known/') !== true) return undefined
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(said))
+    return 'answered'
+  }
+  const started = await it.browser().get(LINK)
+  it.idp.fault = undefined
+  expect(new URL(started.location).searchParams.get('code_challenge_method')).toBe('S256')
+})
+
 test('without a login file the page says what to set', async () => {
   const bare = await startConnecting({ login: false })
   const page = await bare.browser().get('/connect/everything')
