@@ -45,8 +45,8 @@ import { type Bundles, openBundles } from './store/bundles.ts'
 import type { Store } from './store/open.ts'
 
 export type PdpPorts = OperatorPorts & {
-  /** For `${NAME}` in urls of servers. Default: none. */
-  readonly env?: Readonly<Record<string, string | undefined>>
+  /** For `${NAME}` in urls of servers. */
+  readonly env: Readonly<Record<string, string | undefined>>
   readonly store: Store
   readonly keys: Keys
   readonly decider: Decider

@@ -19,6 +19,7 @@ import { injectedBy } from './injected.ts'
 import type { KeyRing } from './key-ring.ts'
 import type { StartRenewal } from './renewal.ts'
 import { type CredentialRecord, type CredentialRows, type Owner, ownerKey } from './rows.ts'
+import { type Binding, bindingOf } from './secret.ts'
 import { incomplete, WORDS } from './words.ts'
 
 /** What a call needs: the server it goes to, and the person it is for (null: nobody). */
@@ -39,6 +40,8 @@ export type BrokerPorts = {
   /** Where it would be sent now (destination.ts). */
   readonly destinationOf: (server: string) => string
   readonly startRenewal: StartRenewal
+  /** Why a connected account is not for what server.yaml names now; undefined: it is. */
+  readonly unbound: (server: string, binding: Binding) => string | undefined
   /** Where somebody connects their account; undefined where nobody can. */
   readonly linkOf: (need: Need) => string | undefined
   /** Told why a credential that is there does not open; must not throw. */
@@ -57,6 +60,8 @@ type Held = {
   /** Where it may be sent. */
   readonly to: string
   readonly released: ReleasedCredential | undefined
+  /** Of a connected account. */
+  readonly binding: Binding | undefined
 }
 type Known = { readonly key: string; readonly held: Held | undefined }
 type Found = ReadonlyMap<string, Known>
@@ -144,7 +149,7 @@ function pick(found: Found, need: Need, declaration: CredentialDeclaration): Hel
 
 /** Why the call may not go; undefined where it may, with what is held or without. */
 function problemOf(
-  { linkOf, destinationOf }: Pick<BrokerPorts, 'linkOf' | 'destinationOf'>,
+  { linkOf, destinationOf, unbound }: Pick<BrokerPorts, 'linkOf' | 'destinationOf' | 'unbound'>,
   need: Need,
   declaration: CredentialDeclaration,
   held: Held | undefined,
@@ -152,11 +157,13 @@ function problemOf(
   const link = declaration.kind === 'oauth' ? linkOf(need) : undefined
   if (held === undefined)
     return declaration.required ? WORDS.missing(need, declaration, link) : undefined
-  const { record, kind, to } = held
+  const { record, kind, to, binding } = held
   if (kind === undefined) return WORDS.unreadable
   if (record.kind !== declaration.kind || kind !== declaration.kind) return WORDS.undeclared(need)
   if (to !== destinationOf(need.server)) return WORDS.moved(need, link)
   if (record.reconnect !== null) return WORDS.reconnect(record, link)
+  const why = binding === undefined ? undefined : unbound(need.server, binding)
+  if (why !== undefined) return WORDS.reconnect({ ...record, reconnect: why }, link)
   const lacking = incomplete(declaration, record.names)
   return lacking.length > 0 ? WORDS.incomplete(lacking) : undefined
 }
@@ -198,10 +205,10 @@ async function open(
     const injected = injectedBy(secret)
     const { id, version } = record
     const released = injected && Object.freeze({ id, version, ...injected })
-    return { record, kind: secret.kind, to, released }
+    return { record, kind: secret.kind, to, released, binding: bindingOf(secret) }
   } catch (error) {
     onFault(record, error)
-    return { record, kind: undefined, to: '', released: undefined }
+    return { record, kind: undefined, to: '', released: undefined, binding: undefined }
   }
 }
 
