@@ -104,14 +104,6 @@ describe.runIf(inject('postgresUrl') !== null && process.platform === 'linux')('
       expect(await gateway.command('', 'credentials', 'test', id)).toMatchObject({ code: 0 })
       expect(await gateway.command('', 'credentials', 'rotate', id)).toMatchObject({ code: 0 })
     }
-    gateway.as.fault = (request, response) => {
-      if (request.url !== '/token') return undefined
-      response.writeHead(500, { 'content-type': 'application/json' }).end(`{"error":"${JSON.stringify(gateway.as.tokenRequests.map(({ form, authorization }) => [authorization, String(form)])).replaceAll('"', '')}"}`)
-      return 'answered'
-    }
-    for (const { id, kind } of await credentials())
-      if (/^(oauth|client_credentials)$/.test(kind)) await gateway.command('', 'credentials', 'rotate', id)
-    gateway.as.fault = undefined
   }) // biome-ignore format: long lines
 
   test.each(HTTP)('%s: everything that is said', async (server) => {
@@ -158,6 +150,16 @@ describe.runIf(inject('postgresUrl') !== null && process.platform === 'linux')('
     await Promise.all(hanging)
     expect((await call('header', 'plain')).body).toContain('fine')
   })
+
+  test('an authorization server says what it was asked, and fails', async () => {
+    gateway.as.fault = (request, response) => {
+      if (request.url !== '/token') return undefined
+      response.writeHead(500, { 'content-type': 'application/json' }).end(`{"error":"${JSON.stringify(gateway.as.tokenRequests.map(({ form, authorization }) => [authorization, String(form)])).replaceAll('"', '')}"}`)
+      return 'answered'
+    }
+    for (const { id, kind } of await credentials())
+      if (/^(oauth|client_credentials)$/.test(kind)) await gateway.command('', 'credentials', 'rotate', id)
+  }) // biome-ignore format: long lines
 
   test('each server was sent its own', () => {
     for (const { server, secret } of SET.filter(({ server }) => /header|bearer/.test(server)))
