@@ -34,7 +34,7 @@ async function keep(name: string, figures: object): Promise<void> {
 
 const USAGE = `usage: npm run bench -- [--quick] [<name>]
 
-${BENCHES.map(({ name, about }) => `  ${name.padEnd(10)} ${about}`).join('\n')}
+${BENCHES.map(({ name, about }) => `  ${name.padEnd(12)} ${about}`).join('\n')}
 
   --quick    a short run that keeps no figures`
 

@@ -1,5 +1,6 @@
 // Owns the list of benchmarks: `npm run bench -- <name>` runs one of these.
 import { cedarBench } from './cedar/bench.ts'
+import { credentialsBench } from './credentials/bench.ts'
 import { gatewayBench } from './gateway/bench.ts'
 import { grantsBench } from './grants/bench.ts'
 import { startBench } from './start/bench.ts'
@@ -27,4 +28,5 @@ export const BENCHES: readonly Bench[] = [
   cedarBench,
   streamsBench,
   grantsBench,
+  credentialsBench,
 ]

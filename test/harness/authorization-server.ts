@@ -184,7 +184,7 @@ function configuration(
       context.type = 'json'
       context.body = JSON.stringify(out)
     },
-    ttl: { AccessToken: 300, ClientCredentials: 300, RefreshToken: 3600, Session: 3600, Interaction: 600, Grant: 3600, IdToken: 300 },
+    ttl: { AccessToken: 300, ClientCredentials: () => it.lifetimeSeconds, RefreshToken: 3600, Session: 3600, Interaction: 600, Grant: 3600, IdToken: 300 },
   } // biome-ignore format: one setting a line
 }
 

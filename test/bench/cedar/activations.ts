@@ -1,21 +1,14 @@
 // Owns measuring activations in a real PDP: how long from a save until it decides, what decisions wait meanwhile, and what
 // fifty of them leave in memory.
-import { hash, randomBytes } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { pino } from 'pino'
 import { withFiles } from '../../../pdp/src/bundle/testing.ts'
-import { createPdp, type Pdp } from '../../../pdp/src/compose.ts'
-import { openDecider } from '../../../pdp/src/decider.ts'
-import { openDialer } from '../../../pdp/src/egress/dialer.ts'
-import { createKeys, loadKeys } from '../../../pdp/src/keys/keys.ts'
-import { systemClock } from '../../../pdp/src/main.ts'
-import { directorySource } from '../../../pdp/src/source/directory-source.ts'
-import { openPostgres } from '../../../pdp/src/store/open.ts'
-import { formatToken } from '../../../schemas/identifiers.ts'
+import type { Pdp } from '../../../pdp/src/compose.ts'
+import { createKeys } from '../../../pdp/src/keys/keys.ts'
 import { startCluster } from '../../harness/postgres.ts'
+import { callOf, decideOne, openInProcessPdp, reviewedOf } from '../in-process-pdp.ts'
 import { ARGUMENTS, benchBundle, serverOf, toolOf } from './bundles.ts'
 
 export type Activations = {
@@ -30,6 +23,7 @@ export type Activations = {
 
 /** Pause between two decisions: a steady stream of calls, not a flood. */
 const PACE_MS = 5
+const DAY_MS = 86_400_000
 
 /** Activates `count` times, alternating between two bundles of `policies` policies, under a steady stream of decisions. */
 export async function measureActivations(
@@ -97,72 +91,26 @@ async function keepAsking(stream: Stream, ask: () => Promise<boolean>): Promise<
 }
 
 async function openPdp(home: string, directory: string) {
-  await createKeys(join(home, 'keys'))
+  const keys = join(home, 'keys')
+  await createKeys(keys)
   const cluster = await startCluster({ durable: true })
-  const store = await openPostgres(cluster.url)
-  await store.migrate()
-  const decider = await openDecider({
-    source: directorySource(directory),
-    trust: { signers: [], unsignedDirectory: 'accept' },
-    env: {},
-    engineWorkers: 2,
-    clock: systemClock,
-  })
-  const operator = formatToken('operator', randomBytes(32), sha256)
-  const pdp = await createPdp({
-    store,
-    keys: await loadKeys(join(home, 'keys')),
-    decider,
-    operatorTokenSha256: sha256(operator),
-    publicUrl: 'http://127.0.0.1:8181',
-    clock: systemClock,
-    random: (bytes) => randomBytes(bytes),
-    dial: openDialer(),
-    env: {},
-    log: pino({ level: 'silent' }),
-  })
-  const servers = [serverOf(0)]
-  const { key } = await pdp.peps.enrollPep(servers)
+  const { pdp, stop } = await openInProcessPdp({ directory, keys, database: cluster.url })
+  const [server, tool] = [serverOf(0), toolOf(0)]
+  const { key } = await pdp.peps.enrollPep([server])
   const who = { user: 'ada', agent: 'bench', teams: ['team-0'] }
-  const { token } = await pdp.admin.createGrant({ ...who, servers, expiresInMs: 86_400_000 })
-  const definition = [
-    ...(pdp.bundle.servers.get(serverOf(0))?.tools.get(toolOf(0))?.variants.keys() ?? []),
-  ][0]
-  const message = JSON.stringify({
-    jsonrpc: '2.0',
-    id: 1,
-    method: 'tools/call',
-    params: { name: toolOf(0), arguments: ARGUMENTS },
-  })
-  const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' }
+  const { token } = await pdp.admin.createGrant({ ...who, servers: [server], expiresInMs: DAY_MS })
+  const definition = reviewedOf(pdp, server, tool)
+  const call = callOf({ token, server, tool, arguments: ARGUMENTS, definition })
   const ask = async (): Promise<boolean> => {
-    const call = {
-      requestId: crypto.randomUUID(),
-      token: sha256(token),
-      server: serverOf(0),
-      method: 'tools/call',
-      message,
-      era: 'modern',
-      definition,
-      client: null,
-      sourceIp: null,
-    }
-    const body = JSON.stringify({ calls: [call] })
-    const answer = await pdp.app.request('/pep/v1/decide', { method: 'POST', headers, body })
-    const { results } = (await answer.json()) as { results: { decision?: string }[] }
-    return results[0]?.decision === 'allow'
+    const result = (await decideOne(pdp, key, call())) as { decision?: string } | undefined
+    return result?.decision === 'allow'
   }
   return {
     pdp,
     ask,
     stop: async () => {
-      await pdp.stop()
-      await store.close()
+      await stop()
       await cluster.stop()
     },
   }
-}
-
-function sha256(text: string): string {
-  return hash('sha256', text)
 }
