@@ -30,6 +30,12 @@ const SET = [
   { name: 'client', server: 'machine', words: ['--client', AS_CLIENT.id], secret: AS_CLIENT.secret },
 ] // biome-ignore format: a table
 const CHILD_SECRET = SET.find(({ name }) => name === 'child')?.secret ?? ''
+/** What tells that a call came where it should. */
+const SAYS: Readonly<Record<string, string>> = {
+  plain: 'fine',
+  denied: '"code":"forbid"',
+  proof: hash('sha256', CHILD_SECRET),
+}
 const HTTP = ['header', 'bearer', 'basic', 'machine', 'account']
 /** Ways that give nothing away; those whose answer is refused before it is read, or ends before it is one. */
 const SILENT: ReadonlySet<string> = new Set(['plain', 'proof', 'denied'])
@@ -113,6 +119,7 @@ describe.runIf(inject('postgresUrl') !== null && process.platform === 'linux')('
     await gateway.ask(`${server} GET`, { server, method: 'GET', headers })
     for (const method of ['resources/list', 'prompts/list', 'ping'])
       await gateway.ask(`${server} ${method}`, { server, body: legacyText(method), headers })
+    expect(gateway.said(`${server} list`)).toContain('"name":"plain"')
   })
 
   test.each(CALLS)('%s: %s', async (server, tool) => {
@@ -120,16 +127,11 @@ describe.runIf(inject('postgresUrl') !== null && process.platform === 'linux')('
     const { headers = {}, body } = modern('tools/call', { name: tool, arguments: {} })
     const own = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, value ?? ''])) // biome-ignore format: long
     const second = await gateway.ask(`${server} ${tool}, modern`, { server, body, headers: own })
-    for (const answered of [first, second]) {
-      if (tool === 'denied') expect(answered.body).toContain('"code":"forbid"')
-      if (tool === 'plain') expect(answered.body).toContain('fine')
-    }
+    for (const { body: said } of [first, second]) expect(said).toContain(SAYS[tool] ?? '')
   })
 
   test.each(CHILD_TOOLS.filter((tool) => tool !== 'hang'))('child: %s', async (tool) => {
-    const answered = await call('child', tool)
-    if (tool === 'proof') expect(answered.body).toContain(hash('sha256', CHILD_SECRET))
-    if (tool === 'denied') expect(answered.body).toContain('"code":"forbid"')
+    expect((await call('child', tool)).body).toContain(SAYS[tool] ?? '')
   })
 
   test('child: everything that is said', async () => {
@@ -141,6 +143,8 @@ describe.runIf(inject('postgresUrl') !== null && process.platform === 'linux')('
     await call('child', 'noise', headers)
     await listening.catch(() => undefined)
     await gateway.ask('child DELETE', { server, method: 'DELETE', headers })
+    expect(gateway.said('child list')).toContain('"name":"plain"')
+    expect(gateway.said('child GET')).toContain('credential masked')
   })
 
   test('the PEP is killed in the middle of calls, and goes on', async () => {
@@ -157,15 +161,18 @@ describe.runIf(inject('postgresUrl') !== null && process.platform === 'linux')('
       response.writeHead(500, { 'content-type': 'application/json' }).end(`{"error":"${JSON.stringify(gateway.as.tokenRequests.map(({ form, authorization }) => [authorization, String(form)])).replaceAll('"', '')}"}`)
       return 'answered'
     }
-    for (const { id, kind } of await credentials())
-      if (/^(oauth|client_credentials)$/.test(kind)) await gateway.command('', 'credentials', 'rotate', id)
+    const renewed = (await credentials()).filter(({ kind }) => /^(oauth|client_credentials)$/.test(kind))
+    const ended = await Promise.all(renewed.map(({ id }) => gateway.command('', 'credentials', 'rotate', id)))
+    expect(ended.map(({ code }) => code === 0)).toEqual([false, false])
   }) // biome-ignore format: long lines
 
   test('each server was sent its own', () => {
-    for (const { server, secret } of SET.filter(({ server }) => /header|bearer/.test(server)))
-      expect(gateway.echo.got(`/${server}`)).toContain(secret)
-    const basic = SET.find(({ server }) => server === 'basic')?.secret ?? ''
-    expect(gateway.echo.got('/basic')).toContain(Buffer.from(basic).toString('base64'))
+    for (const { server, secret } of SET.filter(({ words }) =>
+      /header|bearer|basic/.test(words.join()),
+    )) {
+      const sent = server === 'basic' ? Buffer.from(secret).toString('base64') : secret
+      expect(gateway.echo.got(`/${server}`)).toContain(sent)
+    }
     for (const server of ['machine', 'account'])
       expect(new Set(gateway.echo.got(`/${server}`).match(/eyJ\S+/g)).size).toBeGreaterThan(1)
   })
@@ -178,6 +185,8 @@ describe.runIf(inject('postgresUrl') !== null && process.platform === 'linux')('
     })
     expect(rows.length).toBeGreaterThan(CALLS.length)
     expect(wrong).toEqual([])
+    const metrics = await (await fetch(`${gateway.urls.pep}/metrics`)).text()
+    expect(metrics).toMatch(/^cedargate_pep_credential_echoes_total\{server="header"\} [1-9]/m)
   })
 
   test('nothing of them is anywhere', async () => {

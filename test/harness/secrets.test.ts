@@ -20,7 +20,7 @@ const FORMS: Record<string, Shown> = {
   'percent, all of it': (bytes) => bytes.toString('hex').replaceAll(/../g, '%$&'),
 }
 
-describe.each(Object.entries(FORMS))('%s', (_, shown) => {
+describe.each(Object.entries(FORMS))('%s', (_name, shown) => {
   test.each([0, 1, 2, 3, 4])('behind %i bytes, before others', (before) => {
     const text = shown(Buffer.concat([randomBytes(before).fill('x'), Buffer.from(secret), Buffer.from('yz')])) // biome-ignore format: long
     const found = findSecrets({ secret }, new Map([['here', Buffer.from(`... ${text} ...`)]]))
