@@ -192,6 +192,8 @@ describe.runIf(inject('postgresUrl') !== null && process.platform === 'linux')('
   test('nothing of them is anywhere', async () => {
     for (const words of [['decisions', 'ls'], ['acts', 'ls'], ['credentials', 'ls'], ['keys', 'ls']])
       gateway.keep(words.join(' '), JSON.stringify(await gateway.json(...words)))
+    for (const { id } of await decided(gateway.databaseUrl))
+      gateway.keep('decisions show', JSON.stringify(await gateway.json('decisions', 'show', id)))
     const places = await gateway.places()
     expect([...places.keys()].filter((name) => name.includes('metrics'))).toHaveLength(2)
     expect(findSecrets(secretsOf(gateway), places)).toEqual([])
@@ -236,8 +238,13 @@ function secretsOf({ as, echo }: LeakGateway): Record<string, string> {
 async function decided(databaseUrl: string) {
   const client = new Client({ connectionString: databaseUrl })
   await client.connect()
-  const { rows } = await client.query<{ server: string; tool: string; echoed: boolean }>(
-    `select d.server, d.tool, convert_from(o.leaf, 'utf8') like '%"ec":true%' as echoed
+  const { rows } = await client.query<{
+    id: string
+    server: string
+    tool: string
+    echoed: boolean
+  }>(
+    `select d.id, d.server, d.tool, convert_from(o.leaf, 'utf8') like '%"ec":true%' as echoed
      from record d join record o on o.decision = d.id and o.kind = 'outcome'
      where d.method = 'tools/call' order by d.id`,
   )

@@ -50,6 +50,11 @@ test.each(FORMS)('$name is found with every character escaped', ({ form }) => {
   expect(maskMessage(masker, `{"a":"${escaped.join('')}"}`)).toContain(MASK)
 })
 
+test.each(['a\\/b', 'a\\u0041b'])('%s in a secret is found in what is no JSON, too', (part) => {
+  const own = createMasker([`canary-${part}-0123456789`])
+  expect(maskMessage(own, `: canary-${part}-0123456789`)).toBe(`: ${MASK}`)
+})
+
 test.each(FORMS)('$name is masked in plain text, however it is cut', ({ form }) => {
   const text = `one ${form} two ${form} three\n`
   for (let cut = 0; cut <= text.length; cut += 1) {
