@@ -13,6 +13,7 @@ const once = [
   'test/checkout.test.ts',
   'test/pack.test.ts',
   'test/attacks/arguments.test.ts',
+  'test/attacks/connect.test.ts',
   'test/attacks/hostile-server.test.ts',
   'test/attacks/id-tokens.test.ts',
   'test/attacks/keys-idp.test.ts',

@@ -157,3 +157,7 @@ export const TOKEN_LIFETIME_DEFAULT_MS = 60 * 60_000
 export const OAUTH_ANSWER_BYTES_MAX = 256 * 1024
 /** How long somebody may take from opening the link to connect their account to coming back. */
 export const CONNECT_LIFETIME_MS = 10 * 60_000
+/** How long what an authorization server says of itself is used without asking again. */
+export const OAUTH_METADATA_AGE_MS_MAX = 60_000
+/** Answers to connecting an account that a PDP remembers, so that each is taken once. */
+export const CONNECTS_REMEMBERED_MAX = 16_384

@@ -7,6 +7,10 @@ import { type Credentials, openCredentials } from './credentials/credentials.ts'
 import { destinationOf } from './credentials/destination.ts'
 import { openKeyRing } from './credentials/key-ring.ts'
 import { linkTo } from './credentials/link.ts'
+import type { Discover, OauthTarget } from './credentials/oauth/discover.ts'
+import { OauthError } from './credentials/oauth/oauth-error.ts'
+import { createRenew } from './credentials/oauth/renew.ts'
+import type { Renew } from './credentials/renewal.ts'
 import type { ChangeFeed } from './identity/change-feed.ts'
 import type { Keys } from './keys/keys.ts'
 import type { Metrics } from './metrics.ts'
@@ -18,7 +22,7 @@ type Ports = {
   readonly random: Random
   readonly publicUrl: string
   /** For `${NAME}` in urls of servers. */
-  readonly env?: Readonly<Record<string, string | undefined>>
+  readonly env: Readonly<Record<string, string | undefined>>
   readonly log: Logger
 }
 
@@ -26,18 +30,25 @@ type Joined = {
   readonly activation: Pick<Activation, 'active'>
   readonly feed: ChangeFeed
   readonly metrics: Pick<Metrics, 'countRenewal'>
+  readonly discover: Discover
+  /** Of the bundle that decides now. */
+  readonly targetOf: TargetOf
 }
 
 /** Of a server that is in no bundle. */
 const NOWHERE = { url: '', command: null }
 
+type TargetOf = (server: string) => OauthTarget | undefined
+
 /** The credential broker, with the keys it has now. Throws when they cannot be read. */
 export async function joinCredentials(
-  { store, keys, clock, random, publicUrl, env = {}, log }: Ports,
-  { activation, feed, metrics }: Joined,
+  { store, keys, clock, random, publicUrl, env, log }: Ports,
+  { activation, feed, metrics, discover, targetOf }: Joined,
 ): Promise<Credentials> {
+  const forgetClient = (server: string, clientId: string): Promise<void> =>
+    credentials.connections.forgetClient(server, clientId)
   const serverOf = (server: string) => activation.active().bundle.servers.get(server)
-  return openCredentials({
+  const credentials = openCredentials({
     store,
     feed,
     ring: await openKeyRing({ ...keys.keks, clock }),
@@ -46,7 +57,7 @@ export async function joinCredentials(
     declarationOf: (server) => serverOf(server)?.credential,
     destinationOf: (server) => destinationOf(serverOf(server)?.upstream ?? NOWHERE, env),
     linkOf: (owner) => linkTo(publicUrl, owner),
-    renew: () => Promise.reject(new Error('no authorization server can be asked yet')),
+    renew: renewing(targetOf, { discover, clock, forgetClient }),
     onResult({ id, server, user }, result, error) {
       metrics.countRenewal(result)
       if (result !== 'renewed')
@@ -60,4 +71,16 @@ export async function joinCredentials(
     onFailure: (error) =>
       log.warn({ err: error }, 'what is known of credentials could not be written'),
   })
+  return credentials
+}
+
+function renewing(targetOf: TargetOf, ports: Parameters<typeof createRenew>[0]): Renew {
+  const renew = createRenew(ports)
+  return async function renewFor({ secret, server, issuer, signal }) {
+    const target = targetOf(server)
+    if (target !== undefined) return await renew({ ...target, secret, issuer, signal })
+    throw new OauthError(
+      `the \`url\` of ${server} names a variable that is not set for this PDP, or its credential is another one now`,
+    )
+  }
 }

@@ -10,8 +10,11 @@ import { createApp } from './app.ts'
 import { joinCredentials } from './brokerage.ts'
 import type { Bundle } from './bundle/bundle.ts'
 import { type Catalog, openCatalog } from './catalog/catalog.ts'
+import { joinConnecting } from './connecting.ts'
 import type { Credentials } from './credentials/credentials.ts'
 import { connectLink } from './credentials/link.ts'
+import { openDiscover } from './credentials/oauth/discover.ts'
+import { oauthTarget } from './credentials/oauth/target.ts'
 import { type AdvisePorts, createAdvise } from './decide/advise.ts'
 import { withWrongClock } from './decide/clock-fault.ts'
 import { createDecide, type Decide } from './decide/decide.ts'
@@ -42,8 +45,6 @@ import { type Bundles, openBundles } from './store/bundles.ts'
 import type { Store } from './store/open.ts'
 
 export type PdpPorts = OperatorPorts & {
-  /** For `${NAME}` in urls of servers. Default: none. */
-  readonly env?: Readonly<Record<string, string | undefined>>
   readonly store: Store
   readonly keys: Keys
   readonly decider: Decider
@@ -52,8 +53,12 @@ export type PdpPorts = OperatorPorts & {
   readonly webhookSecret?: string | undefined
   readonly clock: Clock
   readonly random: Random
-  /** How identity providers are reached. */
+  /** How identity providers and authorization servers are reached. */
   readonly dial: Dialer
+  /** Of the web client of the login file. */
+  readonly webClientSecret?: string | undefined
+  /** What variables in the `url` of a server stand for. */
+  readonly env: Readonly<Record<string, string | undefined>>
   readonly log: Logger
 }
 
@@ -99,7 +104,10 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
     onFailure: logged(log, 'what changed could not be told'),
   })
   await feed.start()
-  const credentials = await joinCredentials(ports, { activation, feed, metrics })
+  const discover = openDiscover(ports)
+  const targetOf = (server: string) => oauthTarget(bundle().servers, ports.env, server)
+  const oauth = { discover, targetOf }
+  const credentials = await joinCredentials(ports, { activation, feed, metrics, ...oauth })
   const core = decisionCore(ports, { activation, identity, ledger, metrics, credentials })
   const admin = administration(ports, { activation, bundles, credentials, ...identity })
   const operators = joinOperators(ports, { ...identity, ...ports, ledger })
@@ -112,6 +120,7 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
     ...accessRoutes({ ...core, publicUrl: ports.publicUrl }),
     ...adminRoutes(admin, operators.guard.record),
     ...operators.routes,
+    ...joinConnecting({ ...ports, ...identity, ...oauth, ...operators, connections: credentials.connections }), // biome-ignore format: long
     ...toolRoutes(catalog),
     ...hookRoutes({ secret: ports.webhookSecret, refresh: activation.refresh }),
     ...pepRoutes({

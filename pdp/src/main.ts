@@ -1,6 +1,6 @@
 // Owns the process of `cedargate pdp`: opens what it needs, listens, and ends in order.
 import { randomBytes } from 'node:crypto'
-import { readFile, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import type { Server } from 'node:http'
 import { join } from 'node:path'
 import { createAdaptorServer, type ServerType } from '@hono/node-server'
@@ -12,8 +12,8 @@ import { ConfigError, type PdpConfig } from './config.ts'
 import { openDecider } from './decider.ts'
 import { openDialer } from './egress/dialer.ts'
 import { bootstrapNotice } from './identity/bootstrap.ts'
-import { type LoginFile, readLoginFile } from './identity/login-file.ts'
 import { loadKeys } from './keys/keys.ts'
+import { readLoginSetting } from './login-setting.ts'
 import { answerUnreadToken } from './routes/failures.ts'
 import { openSource, readSigners } from './source/open-source.ts'
 import { openBundles } from './store/bundles.ts'
@@ -32,7 +32,7 @@ export async function startPdp(
   config: PdpConfig,
   { logTo }: { readonly logTo: DestinationStream },
 ): Promise<RunningPdp> {
-  const login = await readLogin(config.loginFile)
+  const signIn = await readLoginSetting(config.loginFile)
   const log = pino({ level: config.logLevel, base: { service: 'pdp' } }, logTo)
   const keys = await loadKeys(join(config.home, 'keys'), config.credentialKeys)
   const store = await openPostgres(config.databaseUrl)
@@ -54,7 +54,7 @@ export async function startPdp(
       store,
       keys,
       decider,
-      login,
+      ...signIn,
       env: config.env,
       webhookSecret: config.bundle.webhookSecret,
       publicUrl: config.publicUrl ?? `http://${config.host}:${config.port}`,
@@ -83,19 +83,6 @@ export async function startPdp(
   } catch (error) {
     await store.close()
     throw error
-  }
-}
-
-/** Undefined where there is no such file: then nobody signs in. Throws ConfigError with each mistake at its line. */
-export async function readLogin(path: string | undefined): Promise<LoginFile | undefined> {
-  if (path === undefined) return undefined
-  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    throw new ConfigError(`CEDARGATE_LOGIN_FILE ${path} cannot be read`, { cause })
-  })
-  try {
-    return readLoginFile(path, text)
-  } catch (cause) {
-    throw new ConfigError(`CEDARGATE_LOGIN_FILE: ${(cause as Error).message}`, { cause })
   }
 }
 

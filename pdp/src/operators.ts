@@ -13,7 +13,7 @@ import type { SignIn } from './identity/sign-in.ts'
 import type { Users } from './identity/users.ts'
 import type { TokenVerifier } from './identity/verify-jwt.ts'
 import type { Keys } from './keys/keys.ts'
-import { createActs, listActs } from './ledger/acts.ts'
+import { type Acts, createActs, listActs } from './ledger/acts.ts'
 import type { Ledger } from './ledger/types.ts'
 import { actRoutes } from './routes/acts.ts'
 import { type BootstrapPorts, bootstrapRoutes } from './routes/bootstrap.ts'
@@ -46,6 +46,7 @@ type Joined = {
 
 export type Operators = {
   readonly guard: Guard
+  readonly acts: Acts
   readonly routes: readonly GuardedRoute[]
   readonly sessions: Sessions
   readonly bootstrap: Bootstrap
@@ -57,7 +58,8 @@ export function joinOperators(ports: OperatorPorts, joined: Joined): Operators {
   const sessions = openSessions(identity)
   const bootstrap = openBootstrap(identity)
   const failures = countFailures(ports.authFailuresMax)
-  const record = createRecorder(createActs(ledger, clock), (error) => {
+  const acts = createActs(ledger, clock)
+  const record = createRecorder(acts, (error) => {
     log.error({ err: error }, 'an act was not recorded')
   })
   const { operatorTokenSha256 } = ports
@@ -66,6 +68,7 @@ export function joinOperators(ports: OperatorPorts, joined: Joined): Operators {
     (await bootstrap.setRoles(user, roles)) && users.showUser(user)
   return {
     guard: { identify, failures, record, onForbidden: logForbidden(log) },
+    acts,
     routes: [
       ...sessionRoutes({ login: loginOf(ports, joined), sessions, bootstrap }, record, failures),
       ...bootstrapRoutes({ sessions, bootstrap, setRoles }, record, failures),
@@ -83,6 +86,7 @@ function loginOf({ login: file }: OperatorPorts, joined: Joined): SessionPorts['
   const login = createLogin({
     sql: store.sql,
     file,
+    needsRole: true,
     verify: (idToken) =>
       verifier.verifyIdToken(idToken, { issuer, clientId, jwksUri, private: isPrivate }),
     signIn,

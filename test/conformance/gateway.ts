@@ -69,6 +69,7 @@ async function openPdp(home: string, store: Store): Promise<Pdp> {
     clock: systemClock,
     random: (bytes) => randomBytes(bytes),
     dial: openDialer(),
+    env: {},
     log,
   })
 }

@@ -306,6 +306,7 @@ async function startPdp(home: string, store: Store, env: Record<string, string>,
     clock: systemClock,
     random: (bytes) => randomBytes(bytes),
     dial: openDialer(),
+    env,
     log,
   })
   return { pdp, keys, engine: decider.engine }

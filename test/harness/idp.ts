@@ -32,7 +32,12 @@ export const CLIENTS = {
   agent: 'demo-agent',
   other: 'other-agent',
   robot: 'nightly',
+  /** Confidential, for people in a browser. */
+  web: 'cedargate-web',
 } as const
+export const WEB_SECRET = 'the-web-client-secret'
+/** Where a test PDP has its people come back to. */
+const WEB_REDIRECT = 'https://pdp.test/oauth/signed-in'
 const ROBOT_SECRET = 'the-robot-secret'
 const SCOPE = ['openid', 'profile', 'email', 'groups', ...SCOPES].join(' ')
 
@@ -127,7 +132,7 @@ export async function startIdp(): Promise<Idp> {
   return idp
 }
 
-async function makeKeys(rotation: number): Promise<JWK[]> {
+export async function makeKeys(rotation: number): Promise<JWK[]> {
   const pairs = ['ES256', 'RS256'].map(async (alg) => {
     const { privateKey } = await generateKeyPair(alg, { extractable: true })
     return { ...(await exportJWK(privateKey)), alg, use: 'sig', kid: `${alg}-${rotation}` }
@@ -198,7 +203,14 @@ function clients(): ClientMetadata[] {
     }
   })
   const robot = { client_id: CLIENTS.robot, client_secret: ROBOT_SECRET, redirect_uris: [], response_types: [], grant_types: ['client_credentials'] } // biome-ignore format: short
-  return [...native, robot]
+  const web: ClientMetadata = {
+    client_id: CLIENTS.web,
+    client_secret: WEB_SECRET,
+    redirect_uris: [WEB_REDIRECT],
+    response_types: ['code'],
+    grant_types: ['authorization_code'],
+  }
+  return [...native, robot, web]
 }
 
 function claimsOf(idp: Idp, subject: string): Record<string, unknown> | undefined {
@@ -209,7 +221,7 @@ function claimsOf(idp: Idp, subject: string): Record<string, unknown> | undefine
   return { ...named, ...(groups === undefined ? {} : { groups }), ...claims }
 }
 
-function withoutConsent() {
+export function withoutConsent() {
   const policy = interactionPolicy.base()
   policy.remove('consent')
   return policy
@@ -228,7 +240,7 @@ async function consentToAll(context: KoaContextWithOIDC) {
 }
 
 /** The login page that nobody sees: the browser of the test says whom it signs in. */
-function finishInteraction(provider: Provider) {
+export function finishInteraction(provider: Provider) {
   return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const accountId = String(request.headers['x-test-account'])
     await provider.interactionFinished(request, response, { login: { accountId } })
@@ -243,7 +255,7 @@ async function plainPage(context: KoaContextWithOIDC): Promise<void> {
   context.body = 'signed in'
 }
 
-async function close(server: Server): Promise<void> {
+export async function close(server: Server): Promise<void> {
   server.closeAllConnections()
   await new Promise<void>((resolve) => server.close(() => resolve()))
 }

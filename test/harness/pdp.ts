@@ -8,7 +8,7 @@ import { pino } from 'pino'
 import { createPdp, type Pdp, type PdpPorts } from '../../pdp/src/compose.ts'
 import { openDecider } from '../../pdp/src/decider.ts'
 import { openDialer } from '../../pdp/src/egress/dialer.ts'
-import { createKeys, loadKeys } from '../../pdp/src/keys/keys.ts'
+import { createKeys, type Keys, loadKeys } from '../../pdp/src/keys/keys.ts'
 import { systemClock } from '../../pdp/src/main.ts'
 import { directorySource } from '../../pdp/src/source/directory-source.ts'
 import type { Store } from '../../pdp/src/store/open.ts'
@@ -17,6 +17,7 @@ import { openTestStore } from './store.ts'
 
 export type TestPdp = Pdp & {
   readonly store: Store
+  readonly keys: Keys
   readonly publicUrl: string
   /** Headers with a credential of that kind; `none` has none. `pep-<server>` is enrolled for that server alone. */
   readonly authorization: (credential: string) => Record<string, string>
@@ -32,6 +33,8 @@ type Chosen =
   | 'authFailuresMax'
   | 'login'
   | 'operatorTokenSha256'
+  | 'publicUrl'
+  | 'webClientSecret'
   | 'clock'
   | 'log'
 
@@ -44,9 +47,10 @@ export async function startTestPdp(
   await createKeys(join(home, 'keys'))
   const store = await openTestStore()
   const operator = formatToken('operator', randomBytes(32), sha256)
+  const keys = await loadKeys(join(home, 'keys'))
   const pdp = await createPdp({
     store,
-    keys: await loadKeys(join(home, 'keys')),
+    keys,
     decider: await openDecider({
       source: directorySource(bundleDirectory),
       trust: { signers: [], unsignedDirectory: 'accept' },
@@ -59,6 +63,7 @@ export async function startTestPdp(
     clock: systemClock,
     random: (bytes) => randomBytes(bytes),
     dial: openDialer(),
+    env: {},
     log: pino({ level: 'silent' }),
     ...options,
   })
@@ -87,7 +92,8 @@ export async function startTestPdp(
       return pdp.bundle
     },
     store,
-    publicUrl: PUBLIC_URL,
+    keys,
+    publicUrl: options.publicUrl ?? PUBLIC_URL,
     authorization: (credential): Record<string, string> => {
       return credential === 'none' ? {} : { authorization: `Bearer ${tokens[credential] ?? ''}` }
     },

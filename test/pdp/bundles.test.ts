@@ -73,6 +73,7 @@ async function start(
     clock,
     random: (bytes) => randomBytes(bytes),
     dial: openDialer(),
+    env: {},
     log: pino({}, { write: (line) => void logged.push(JSON.parse(line) as Logged) }),
   })
   running.push({ pdp, logged })

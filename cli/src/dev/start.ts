@@ -9,7 +9,8 @@ import { openDecider } from '../../../pdp/src/decider.ts'
 import { openDialer } from '../../../pdp/src/egress/dialer.ts'
 import { useNewKey } from '../../../pdp/src/keys/key-file.ts'
 import { createKeys, type Keys, loadKeys } from '../../../pdp/src/keys/keys.ts'
-import { readLogin, systemClock } from '../../../pdp/src/main.ts'
+import { readLoginSetting } from '../../../pdp/src/login-setting.ts'
+import { systemClock } from '../../../pdp/src/main.ts'
 import { answerUnreadToken as pdpUnread } from '../../../pdp/src/routes/failures.ts'
 import { directorySource } from '../../../pdp/src/source/directory-source.ts'
 import { openPglite, openPostgres, type Store } from '../../../pdp/src/store/open.ts'
@@ -85,8 +86,8 @@ async function start(config: DevConfig, io: Terminal, ending: Ending): Promise<v
     keys,
     decider,
     operatorTokenSha256: sha256(operator),
+    ...(await readLoginSetting(config.loginFile)),
     env: config.env,
-    login: await readLogin(config.loginFile),
     publicUrl: pdpGate.url,
     clock: systemClock,
     random: (bytes) => randomBytes(bytes),

@@ -16,6 +16,8 @@ export type Connections = {
   /** What we are registered with for this server; undefined: nothing. Rejects with CredentialFault when it does not open. */
   readonly clientOf: (server: string) => Promise<ClientSecret | undefined>
   readonly keepClient: (server: string, client: ClientSecret) => Promise<void>
+  /** Does nothing unless that client is kept, and registered itself. */
+  readonly forgetClient: (server: string, clientId: string) => Promise<void>
 }
 
 export function openConnections(ports: WritePorts): Connections {
@@ -26,11 +28,11 @@ export function openConnections(ports: WritePorts): Connections {
         secret,
         details: { issuer, scopes, expires: new Date(secret.token.expiresAt) },
       })),
-    async clientOf(server) {
-      const record = await rows.of({ server, user: null }, 'client')
-      if (record === undefined) return undefined
-      const { secret } = await unseal(vaulting.ring, record.envelope, record)
-      return secret.kind === 'client' ? secret : undefined
+    clientOf: async (server) => (await client(server))?.secret,
+    async forgetClient(server, clientId) {
+      const kept = await client(server)
+      const isMeant = kept?.secret.by === 'registration' && kept.secret.clientId === clientId
+      if (isMeant) await rows.remove(kept.record.id)
     },
     async keepClient(server, secret) {
       const { issuer } = secret
@@ -39,5 +41,12 @@ export function openConnections(ports: WritePorts): Connections {
         details: { issuer },
       }))
     },
+  }
+
+  async function client(server: string) {
+    const record = await rows.of({ server, user: null }, 'client')
+    if (record === undefined) return undefined
+    const { secret } = await unseal(vaulting.ring, record.envelope, record)
+    return secret.kind === 'client' ? { record, secret } : undefined
   }
 }

@@ -123,7 +123,9 @@ onEachDatabase((database) => {
       })
     expect(asked).toHaveLength(1)
     expect(here.results).toEqual(['failed: it is down'])
-    await database().store.sql.query(`update credentials set retry_after = now() - interval '1 second'`)
+    await database().store.sql.query(
+      `update credentials set retry_after = now() - interval '1 second'`,
+    )
     await one(here, 'robot')
     expect(asked).toHaveLength(2)
   })

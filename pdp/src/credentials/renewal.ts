@@ -24,6 +24,8 @@ export type RenewAsk = {
   readonly secret: RenewableSecret
   readonly declaration: CredentialDeclaration
   readonly server: string
+  /** The issuer it was got at; null: none yet. */
+  readonly issuer: string | null
   readonly signal: AbortSignal
 }
 
@@ -112,7 +114,7 @@ async function ask(
     if (secret.kind !== 'oauth' && secret.kind !== 'client_credentials')
       throw new Error(`a credential of kind ${secret.kind} has no token`)
     const signal = AbortSignal.timeout(TOKEN_REQUEST_TIMEOUT_MS)
-    return await renew({ secret, declaration, server: held.server, signal })
+    return await renew({ secret, declaration, server: held.server, issuer: held.issuer, signal })
   } catch (error) {
     onResult(held, 'failed', error)
     return undefined

@@ -10,6 +10,7 @@ import {
   JWKS_TIMEOUT_MS,
 } from '../../../schemas/limits.ts'
 import type { Clock } from '../../../schemas/ports.ts'
+import { readAnswer } from '../egress/bounded.ts'
 import type { Dialer, Fetch } from '../egress/dialer.ts'
 
 /** Where keys come from; without `jwksUri`, where the discovery document of the issuer says. */
@@ -127,12 +128,5 @@ async function fetchJson(reach: Fetch, url: string, init: RequestInit): Promise<
     await response.body?.cancel()
     throw new Error(`${url} answers ${response.status}`)
   }
-  const chunks: Uint8Array[] = []
-  let bytes = 0
-  for await (const chunk of response.body ?? []) {
-    bytes += chunk.byteLength
-    if (bytes > JWKS_BYTES_MAX) throw new Error(`${url} answers more than ${JWKS_BYTES_MAX} bytes`)
-    chunks.push(chunk)
-  }
-  return JSON.parse(Buffer.concat(chunks).toString('utf8'))
+  return JSON.parse((await readAnswer(response, JWKS_BYTES_MAX)).toString('utf8'))
 }

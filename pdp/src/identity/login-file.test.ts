@@ -26,6 +26,8 @@ test.each<{ name: string; text: string; says: RegExp }>([
   { name: 'a role that is no list', text: `${LEAST}roles:\n  admin: x\n`, says: /^login\.yaml:4:10: `roles.admin`/ },
   { name: 'a scope without openid', text: `${LEAST}scope: email\n`, says: /^login\.yaml:3:8: `scope`: must hold `openid`/ },
   { name: 'a key twice', text: `${LEAST}issuer: https://b.test\n`, says: /^login\.yaml:3:1: / },
+  { name: 'a web client without an id', text: `${LEAST}web: {}\n`, says: /^login\.yaml:3:\d+: `web.clientId`/ },
+  { name: 'a secret in the file', text: `${LEAST}web: { clientId: w, clientSecret: x }\n`, says: /clientSecret/ },
   { name: 'no YAML', text: 'a: [', says: /^login\.yaml:1:/ },
 ])('$name is an error at its place', ({ text, says }) => {
   expect(() => read(text)).toThrow(says)

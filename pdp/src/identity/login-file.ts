@@ -16,6 +16,19 @@ const loginFile = z.strictObject({
     .min(1)
     .max(256)
     .describe('the public client of the CLI there: PKCE, loopback redirects, no secret'),
+  web: z
+    .strictObject({
+      clientId: z.string().min(1).max(256),
+      clientSecretFile: z
+        .string()
+        .min(1)
+        .optional()
+        .describe('file that holds its secret alone; default: a public client'),
+    })
+    .optional()
+    .describe(
+      'the client for people in a browser who connect accounts, with the redirect URI <public URL>/oauth/signed-in; default: `clientId`',
+    ),
   scope: z
     .string()
     .max(512)

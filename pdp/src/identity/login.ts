@@ -21,6 +21,8 @@ export type Person = {
   readonly user: string
   /** Of their groups. */
   readonly roles: readonly OperatorRole[]
+  /** Of the database, as it stands now. */
+  readonly given: readonly OperatorRole[]
   readonly idToken: UsedIdToken
 }
 
@@ -32,6 +34,8 @@ export type LoginPorts = {
   readonly file: LoginFile
   /** Rejects for an ID token that is not one of this issuer for our client, fresh and signed. */
   readonly verify: (idToken: string) => Promise<SignedIn>
+  /** Whether a role is needed; else whoever is linked here comes in, too. */
+  readonly needsRole: boolean
   /** The user's id there, from the claims. Throws TokenError when they name none. */
   readonly userOf: (signedIn: SignedIn) => string
   /** Rejects with TokenError when that user id is somebody else's here. */
@@ -42,9 +46,9 @@ export type LoginPorts = {
 
 export type Login = (idToken: string) => Promise<Person | Refused>
 
-/** Who has no role is told so, and leaves no trace: no user is made for them. */
+/** Who may not come in is told so, and leaves no trace: no user is made for them. */
 export function createLogin(ports: LoginPorts): Login {
-  const { sql, file, verify, userOf, signIn, onRefused } = ports
+  const { sql, file, verify, needsRole, userOf, signIn, onRefused } = ports
   return async function login(idToken) {
     let signedIn: SignedIn
     try {
@@ -68,7 +72,13 @@ export function createLogin(ports: LoginPorts): Login {
     if (linked?.offboarded === true) {
       return { known: true, why: `${linked.id} is offboarded` }
     }
-    if (roles.length === 0 && (linked?.roles ?? []).length === 0) {
+    const given = linked?.roles ?? []
+    if (!needsRole && linked === undefined && roles.length === 0)
+      return {
+        known: true,
+        why: `nobody here is linked to you (${subject} at ${issuer}); ${linkable}`,
+      }
+    if (needsRole && roles.length === 0 && given.length === 0) {
       const claimed = `the claim \`${file.rolesClaim}\``
       const why = `${linked?.id ?? wanted} has no role here: neither by ${claimed} nor by an admin`
       // The first admin, whom the bootstrap token made, is told so how to come in as that.
@@ -77,7 +87,7 @@ export function createLogin(ports: LoginPorts): Login {
     }
     try {
       const user = await signIn({ issuer, subject, user: wanted, teams: null, issuedAt })
-      return { user, roles, idToken: { issuer, subject, sha256: digestOf(idToken) } }
+      return { user, roles, given, idToken: { issuer, subject, sha256: digestOf(idToken) } }
     } catch (error) {
       if (!(error instanceof TokenError)) throw error
       onRefused(error)

@@ -1,5 +1,5 @@
-// Owns what is done with the data key: pseudonyms of people, the wrapping of their keys, and what PEPs
-// bind names with. Pure; never a file.
+// Owns what is done with the data key: pseudonyms of people, the wrapping of their keys, what PEPs bind names with, and
+// what seals the steps of a browser. Pure; never a file.
 import {
   createCipheriv,
   createDecipheriv,
@@ -40,6 +40,8 @@ export type Vault = {
    * about it. Never written to a log.
    */
   readonly bindingKey: (server: string, epoch: number) => Uint8Array
+  /** What seals the steps of connecting an account in the browser, 32 bytes: the same in every PDP of a deployment. */
+  readonly connectKey: () => Uint8Array
 }
 
 /**
@@ -64,6 +66,7 @@ export function createVault(dataKey: Uint8Array): Vault {
       const purpose = `cedargate binding v1|${server}|${epoch}`
       return derive(dataKey, purpose).export()
     },
+    connectKey: () => derive(dataKey, 'cedargate/connect/v1').export(),
   }
 }
 

@@ -7,6 +7,8 @@ import { sourceKey } from '../../../schemas/source-key.ts'
 import type { Unauthenticated } from '../../../schemas/unreadable.ts'
 
 export type Failures = {
+  /** Counts one failure of whoever sent this; answers 429 when there are too many of their source. */
+  readonly count: (c: Context) => Promise<Response | undefined>
   /** Counts one failure of whoever sent this, and answers it. */
   readonly refuse: (c: Context, message: string) => Promise<Response>
 }
@@ -17,19 +19,23 @@ export function countFailures(max = AUTH_FAILURES_MAX): Failures {
     points: max,
     duration: AUTH_FAILURES_MS / 1_000,
   })
-  return {
-    async refuse(c, message) {
-      const source = sourceKey(addressOf(c))
-      const { consumedPoints, msBeforeNext } = await limiter.penalty(source)
-      if (consumedPoints > max) {
-        c.header('retry-after', String(Math.ceil(msBeforeNext / 1_000)))
-        const tooMany = 'too many requests of this source failed to authenticate'
-        return c.json({ code: 'too_many_requests', message: tooMany }, 429)
-      }
-      const came = c.req.header('authorization') !== undefined
-      c.header('www-authenticate', came ? INVALID_TOKEN : 'Bearer')
-      return c.json({ code: 'unauthenticated', message }, 401)
-    },
+  return { count, refuse }
+
+  async function count(c: Context): Promise<Response | undefined> {
+    const source = sourceKey(addressOf(c))
+    const { consumedPoints, msBeforeNext } = await limiter.penalty(source)
+    if (consumedPoints <= max) return undefined
+    c.header('retry-after', String(Math.ceil(msBeforeNext / 1_000)))
+    const message = 'too many requests of this source failed to authenticate'
+    return c.json({ code: 'too_many_requests', message }, 429)
+  }
+
+  async function refuse(c: Context, message: string): Promise<Response> {
+    const tooMany = await count(c)
+    if (tooMany !== undefined) return tooMany
+    const came = c.req.header('authorization') !== undefined
+    c.header('www-authenticate', came ? INVALID_TOKEN : 'Bearer')
+    return c.json({ code: 'unauthenticated', message }, 401)
   }
 }
 

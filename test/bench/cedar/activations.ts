@@ -118,6 +118,7 @@ async function openPdp(home: string, directory: string) {
     clock: systemClock,
     random: (bytes) => randomBytes(bytes),
     dial: openDialer(),
+    env: {},
     log: pino({ level: 'silent' }),
   })
   const servers = [serverOf(0)]

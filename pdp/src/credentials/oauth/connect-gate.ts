@@ -1,0 +1,54 @@
+// Owns who may go on connecting an account, at every step anew, and that what comes back is taken once. Never sends anybody
+// anywhere.
+import type { Pending } from './code-flow.ts'
+import type { ConnectPorts } from './connect-ports.ts'
+import { ConnectRefused, tooOld } from './connect-refused.ts'
+import type { OauthTarget } from './discover.ts'
+import { OauthError } from './oauth-error.ts'
+import { openOnce } from './once.ts'
+import type { Step } from './steps.ts'
+
+type Asked = Pick<Step<'consent'>, 'server' | 'user' | 'by' | 'isCredentialAdmin'>
+
+export type ConnectGate = {
+  /** Rejects with ConnectRefused, in the same words for no such server and for one that they may not use. */
+  readonly targetFor: (asked: Asked) => Promise<OauthTarget>
+  /** Throws ConnectRefused unless the query is what this browser was sent for, and the first such. */
+  readonly takeOnce: (query: string, pending: Pending) => void
+  /** An OauthError as ConnectRefused, and told to the log. */
+  readonly orRefused: <Value>(work: Promise<Value>) => Promise<Value>
+}
+
+type Ports = Pick<ConnectPorts, 'targetOf' | 'hasGrant' | 'clock' | 'onFailure'>
+
+export function openConnectGate({ targetOf, hasGrant, clock, onFailure }: Ports): ConnectGate {
+  const once = openOnce(clock)
+  return {
+    async targetFor({ server, user, by, isCredentialAdmin }) {
+      const target = targetOf(server)
+      const { declaration } = target ?? {}
+      const isOwners =
+        declaration?.kind === 'oauth' && (declaration.per === 'user') === (user !== null)
+      const may = user === null ? isCredentialAdmin : await hasGrant(user, server)
+      if (target !== undefined && isOwners && may) return target
+      throw new ConnectRefused(403, noAccess(server, by))
+    },
+    takeOnce(query, { state }) {
+      const isAsked = new URLSearchParams(query).get('state') === state
+      if (!isAsked || !once(state)) throw tooOld()
+    },
+    async orRefused(work) {
+      try {
+        return await work
+      } catch (error) {
+        if (!(error instanceof OauthError)) throw error
+        onFailure(error)
+        throw new ConnectRefused(502, error.message)
+      }
+    },
+  }
+}
+
+function noAccess(server: string, by: string): string {
+  return `${by} may connect no account to ${server}: nobody gave you access to it, or its account is one for all, which somebody with the role admin or credential-admin connects`
+}

@@ -1,0 +1,184 @@
+// Owns which authorization server is a server's, and what it says of itself: server.yaml, RFC 9728, RFC 8414. What is
+// discovered is believed as far as its issuer and resource fit, and never leads to a private address that the bundle does not
+// name. Never sends a secret.
+import {
+  checkResourceAllowed,
+  discoverAuthorizationServerMetadata,
+  discoverOAuthProtectedResourceMetadata,
+  extractWWWAuthenticateParams,
+} from '@modelcontextprotocol/client'
+import type { ServerMetadata } from 'openid-client'
+import type { CredentialDeclaration } from '../../../../schemas/credentials.ts'
+import {
+  BUNDLE_SERVERS_MAX,
+  OAUTH_ANSWER_BYTES_MAX,
+  OAUTH_METADATA_AGE_MS_MAX,
+  TOKEN_REQUEST_TIMEOUT_MS,
+} from '../../../../schemas/limits.ts'
+import type { Clock } from '../../../../schemas/ports.ts'
+import { boundedFetch } from '../../egress/bounded.ts'
+import type { Dialer, Fetch } from '../../egress/dialer.ts'
+import { OauthError, oauthErrorOf } from './oauth-error.ts'
+import { assertSafe, statedOrigins } from './stated-origins.ts'
+
+export type OauthDeclaration = Extract<
+  CredentialDeclaration,
+  { kind: 'oauth' | 'client_credentials' }
+>
+
+/** A server of the bundle whose `credential` is an OAuth one. */
+export type OauthTarget = {
+  readonly server: string
+  /** Its variables expanded. */
+  readonly serverUrl: string
+  /** server.yaml `private`. */
+  readonly private: boolean
+  readonly declaration: OauthDeclaration
+}
+
+export type AuthorizationServer = {
+  /** Exactly as the metadata and whoever named it spell it. */
+  readonly issuer: string
+  readonly metadata: ServerMetadata
+  /** The resource indicator (RFC 8707). */
+  readonly resource: string
+  /** What to ask for; null: whatever the authorization server gives. */
+  readonly scopes: readonly string[] | null
+  /** How its endpoints are reached: bounded, and nowhere that the bundle does not allow. */
+  readonly reach: Fetch
+}
+
+/**
+ * Rejects with OauthError. `issuer`: the one that a token or a client is bound to, which is then asked and no other.
+ * What it answers is used for OAUTH_METADATA_AGE_MS_MAX.
+ */
+export type Discover = (target: OauthTarget, issuer?: string) => Promise<AuthorizationServer>
+
+type Held = { readonly at: number; readonly found: Promise<AuthorizationServer> }
+
+export function openDiscover(ports: { readonly dial: Dialer; readonly clock: Clock }): Discover {
+  const { dial, clock } = ports
+  const held = new Map<string, Held>()
+  return function discover(target, issuer) {
+    const key = JSON.stringify([target, issuer])
+    const now = clock.monotonic()
+    const before = held.get(key)
+    if (before !== undefined && now - before.at < OAUTH_METADATA_AGE_MS_MAX) return before.found
+    const found = look(dial, target, issuer ?? target.declaration.issuer)
+    held.delete(key)
+    held.set(key, { at: now, found })
+    const [oldest] = held.keys()
+    if (held.size > BUNDLE_SERVERS_MAX && oldest !== undefined) held.delete(oldest)
+    found.catch(() => {
+      if (held.get(key)?.found === found) held.delete(key)
+    })
+    return found
+  }
+}
+
+async function look(
+  dial: Dialer,
+  target: OauthTarget,
+  known: string | undefined,
+): Promise<AuthorizationServer> {
+  const origins = statedOrigins(target)
+  const reach = boundedFetch(dial(origins), OAUTH_ANSWER_BYTES_MAX)
+  const timed = withTimeout(reach)
+  const named = known === undefined ? await askServer(dial(origins), timed, target) : undefined
+  const issuer = known ?? named?.issuer ?? ''
+  assertSafe(issuer, origins, 'the issuer')
+  const metadata = await metadataOf(timed, issuer)
+  for (const endpoint of [
+    metadata.token_endpoint,
+    metadata.authorization_endpoint,
+    metadata.registration_endpoint,
+  ])
+    if (endpoint !== undefined) assertSafe(endpoint, origins, `an endpoint of ${issuer}`)
+  if (target.declaration.kind === 'oauth') assertCodeFlow(metadata)
+  const { resource, scopes } = target.declaration
+  return {
+    issuer,
+    metadata,
+    resource: resource ?? named?.resource ?? (target.serverUrl.split('#')[0] as string),
+    scopes: scopes ?? named?.scopes ?? null,
+    reach,
+  }
+}
+
+type Named = { issuer: string; resource: string; scopes: readonly string[] | null }
+
+/** RFC 9728: what the server says of itself, in its challenge or at the well-known places. */
+async function askServer(raw: Fetch, reach: Fetch, target: OauthTarget): Promise<Named> {
+  const { server, serverUrl } = target
+  const what = `the server ${server} names no authorization server`
+  try {
+    const { resourceMetadataUrl, scope } = await challengeOf(raw, serverUrl)
+    if (resourceMetadataUrl !== undefined)
+      assertSafe(resourceMetadataUrl.href, statedOrigins(target), '`resource_metadata`')
+    const found = await discoverOAuthProtectedResourceMetadata(
+      serverUrl,
+      resourceMetadataUrl === undefined ? {} : { resourceMetadataUrl },
+      fetchOf(reach),
+    )
+    const { resource, authorization_servers: [issuer] = [], scopes_supported: scopes } = found
+    if (!checkResourceAllowed({ requestedResource: serverUrl, configuredResource: resource }))
+      throw new OauthError(`${what}: its metadata is that of another resource`)
+    if (issuer === undefined) throw new OauthError(what)
+    return { issuer, resource, scopes: scope?.split(' ').filter(Boolean) ?? scopes ?? null }
+  } catch (error) {
+    const { message } = oauthErrorOf(error, what)
+    throw new OauthError(`${message}; \`credential.issuer\` of its server.yaml can name it`)
+  }
+}
+
+/** A ping without a token: what demands one says so before it reads it. */
+async function challengeOf(reach: Fetch, serverUrl: string) {
+  const answer = await reach(serverUrl, {
+    method: 'POST',
+    headers: {
+      accept: 'application/json, text/event-stream',
+      'content-type': 'application/json',
+    },
+    body: '{"jsonrpc":"2.0","id":1,"method":"ping"}',
+    redirect: 'manual',
+    signal: AbortSignal.timeout(TOKEN_REQUEST_TIMEOUT_MS),
+  })
+  await answer.body?.cancel()
+  return answer.status === 401 ? extractWWWAuthenticateParams(answer) : {}
+}
+
+/** RFC 8414 §3.3: the issuer is the very text that was asked for. */
+export async function metadataOf(reach: Fetch, issuer: string): Promise<ServerMetadata> {
+  const what = `the authorization server ${issuer}`
+  try {
+    const found = await discoverAuthorizationServerMetadata(issuer, { fetchFn: fetchOf(reach) })
+    if (found === undefined) throw new OauthError(`${what} has no metadata (RFC 8414)`)
+    if (found.issuer !== issuer) throw new OauthError(`${what}: its metadata names another issuer`)
+    return found as ServerMetadata
+  } catch (error) {
+    throw oauthErrorOf(error, what)
+  }
+}
+
+export function assertCodeFlow(metadata: ServerMetadata): void {
+  const { issuer, authorization_endpoint: endpoint } = metadata
+  if (endpoint === undefined) throw new OauthError(`${issuer} has no authorization endpoint`)
+  if (!metadata.code_challenge_methods_supported?.includes('S256'))
+    throw new OauthError(`${issuer} does not say that it takes PKCE with S256`)
+}
+
+export function withTimeout(reach: Fetch): Fetch {
+  return (url, init) => {
+    return reach(url, {
+      ...init,
+      signal: init.signal ?? AbortSignal.timeout(TOKEN_REQUEST_TIMEOUT_MS),
+    })
+  }
+}
+
+/** As the SDK calls it. */
+export function fetchOf(
+  reach: Fetch,
+): (url: string | URL, init?: RequestInit) => Promise<Response> {
+  return (url, init) => reach(String(url), init ?? {})
+}
