@@ -56,7 +56,7 @@ const personal: TestUpstream['answer'] = ({ headers, ...request }, response) => 
   const { id, method } = parsed({ headers, ...request })
   if (id === undefined) return void response.writeHead(202).end()
   const secret = headers.authorization?.slice('Bearer '.length)
-  const tools = secret === undefined ? [] : [definition(secret)]
+  const tools = secret === undefined || version === 'none' ? [] : [definition(secret)]
   const result = method === 'tools/list' ? { tools } : { content: [] }
   return answerJson(response, { id, result })
 }
@@ -220,6 +220,15 @@ test('what was seen is looked at again after a while, and when the server says t
   skewMs += DISCOVERY_COOLDOWN_MS
   await call(1)
   expect([decidedBy(), looks(1)]).toEqual([sha256Of(1), 3])
+})
+
+test('a tool that its caller’s list has no longer is decided without a fingerprint', async () => {
+  const { call, decidedBy } = await start(PERSONAL)
+  await call(1)
+  version = 'none'
+  skewMs += CALLER_LOOK_INTERVAL_MS + 1
+  await call(1)
+  expect(decidedBy()).toBeNull()
 })
 
 test('what a list of its own showed a caller is looked at again after a while too', async () => {

@@ -197,6 +197,7 @@ describe('a server that says it again', () => {
     const bytes = Buffer.from(said)
     for (const cut of [40, 120, 200, 330, bytes.length - 30]) {
       pdp.outcomes.length = 0
+      const before = await echoesCounted()
       server.answer = async (_one, response) => {
         response.writeHead(200, { 'content-type': 'text/event-stream' })
         response.write(bytes.subarray(0, cut))
@@ -205,6 +206,7 @@ describe('a server that says it again', () => {
       }
       const { json, text } = await send(toolCall())
       expect(json.result).toEqual({ content: [{ type: 'text', text: MASK }] })
+      expect(await echoesCounted()).toBe(before + 1)
       expect(text.match(/masked by Cedargate/g)?.length).toBeGreaterThanOrEqual(4)
       expect(await outcome()).toMatchObject({ credential: { echoed: true } })
     }
@@ -266,21 +268,25 @@ describe('a server that says it again', () => {
     expect(text).toContain('upstream_unavailable')
   })
 
-  test('in a list of tools: its definition never reaches the PDP', async () => {
-    const own = await openTestUpstream('look')
-    const ownPdp = createTestPdp([own.upstream])
-    ownPdp.rule = pdp.rule
-    own.answer = (one, response) => {
-      const tools = [{ name: 'echo', inputSchema: {}, description: `use ${CANARY}` }]
-      return answerJson(response, { id: parsed(one).id, result: { tools } })
-    }
-    const ownPep = await startTestPep({ pdp: ownPdp.port, sql })
-    const told = JSON.stringify(ownPdp.told)
-    expect(told).toContain(MASK)
-    expect(shownIn(told, CANARY)).toEqual([])
-    await ownPep.close()
-    await own.close()
-  })
+  test.each(['JSON', 'events'])(
+    'in a list of tools, as %s: its definition never reaches the PDP',
+    async (way) => {
+      const own = await openTestUpstream('look')
+      const ownPdp = createTestPdp([own.upstream])
+      ownPdp.rule = pdp.rule
+      own.answer = (one, response) => {
+        const tools = [{ name: 'echo', inputSchema: {}, description: `use ${CANARY}` }]
+        const answer = way === 'JSON' ? answerJson : answerEvents
+        return answer(response, { id: parsed(one).id, result: { tools } })
+      }
+      const ownPep = await startTestPep({ pdp: ownPdp.port, sql })
+      const told = JSON.stringify(ownPdp.told)
+      expect(told).toContain(MASK)
+      expect(shownIn(told, CANARY)).toEqual([])
+      await ownPep.close()
+      await own.close()
+    },
+  )
 
   test('with 401: to its client an answer that cannot be used, to the PDP its status', async () => {
     raw(401, { 'www-authenticate': `Bearer error="invalid_token", x="${CANARY}"` }, CANARY)
