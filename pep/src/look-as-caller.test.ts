@@ -39,6 +39,7 @@ const SECRETS = new Map([1, 2].map((seed) => [digestOf(testToken(seed)), `secret
 const open: (RunningTestPep | TestUpstream)[] = []
 /** Of the PEP's clock. */
 let skewMs = 0
+const monotonic = () => performance.now() + skewMs
 let version = 'first'
 
 afterEach(async () => {
@@ -78,7 +79,6 @@ async function start(need: Need | undefined, rule: TestPdp['rule'] = byToken) {
   pdp.reviewed = []
   const logged: { level: number; msg: string }[] = []
   const log = pino({ level: 'info' }, { write: (line) => void logged.push(JSON.parse(line)) })
-  const monotonic = () => performance.now() + skewMs
   const pep = await startTestPep({ pdp: pdp.port, sql: countingSql(), monotonic, log })
   open.push(pep, server)
   const url = `${pep.url}/demo/mcp`
