@@ -263,6 +263,37 @@ describe('a server that says it again', () => {
     expect(text).toContain('upstream_unavailable')
   })
 
+  test('in bytes that are no HTTP, to what it is told: the log does not quote them', async () => {
+    server.answer = (one, response) => {
+      if (one.method === 'GET') return answerEvents(response, { id: 's', method: 'no/such' })
+      response.socket?.end(`HTTP/1.1 200 OK\r\nx\u0000: 1\r\n${CANARY}\r\n\r\n`)
+    }
+    const from = logged.length
+    const headers = { ...clientHeaders(), accept: 'text/event-stream' }
+    const { body } = await request(url, { headers })
+    await body.text()
+    await until(() => logged.slice(from).includes('not told'))
+    expect(logged.slice(from)).not.toContain('canary')
+  })
+
+  test('in bytes that are no HTTP, to the end of a look: the log does not quote them', async () => {
+    const own = await openTestUpstream('look')
+    const ownPdp = createTestPdp([own.upstream])
+    ownPdp.rule = pdp.rule
+    own.answer = (one, response) => {
+      response.setHeader('mcp-session-id', 's-1')
+      if (one.method !== 'DELETE') return plainly(one, response)
+      response.socket?.end(`HTTP/1.1 200 OK\r\nx\u0000: 1\r\n${CANARY}\r\n\r\n`)
+    }
+    const from = logged.length
+    const log = pino({ level: 'trace' }, { write: (line) => void (logged += line) })
+    const ownPep = await startTestPep({ pdp: ownPdp.port, sql, log })
+    expect(logged.slice(from)).toContain('"msg":"closing"')
+    expect(logged.slice(from)).not.toContain('canary')
+    await ownPep.close()
+    await own.close()
+  })
+
   test.each(['JSON', 'events'])(
     'in a list of tools, as %s: its definition never reaches the PDP',
     async (way) => {
