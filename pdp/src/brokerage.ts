@@ -7,6 +7,7 @@ import { type Credentials, openCredentials } from './credentials/credentials.ts'
 import { destinationOf } from './credentials/destination.ts'
 import { openKeyRing } from './credentials/key-ring.ts'
 import { linkTo } from './credentials/link.ts'
+import { unboundReason } from './credentials/oauth/bound-to.ts'
 import type { Discover, OauthTarget } from './credentials/oauth/discover.ts'
 import { OauthError } from './credentials/oauth/oauth-error.ts'
 import { createRenew } from './credentials/oauth/renew.ts'
@@ -35,19 +36,19 @@ type Joined = {
   readonly targetOf: TargetOf
 }
 
+type TargetOf = (server: string) => OauthTarget | undefined
+
 /** Of a server that is in no bundle. */
 const NOWHERE = { url: '', command: null }
-
-type TargetOf = (server: string) => OauthTarget | undefined
 
 /** The credential broker, with the keys it has now. Throws when they cannot be read. */
 export async function joinCredentials(
   { store, keys, clock, random, publicUrl, env, log }: Ports,
   { activation, feed, metrics, discover, targetOf }: Joined,
 ): Promise<Credentials> {
+  const serverOf = (server: string) => activation.active().bundle.servers.get(server)
   const forgetClient = (server: string, clientId: string): Promise<void> =>
     credentials.connections.forgetClient(server, clientId)
-  const serverOf = (server: string) => activation.active().bundle.servers.get(server)
   const credentials = openCredentials({
     store,
     feed,
@@ -57,6 +58,10 @@ export async function joinCredentials(
     declarationOf: (server) => serverOf(server)?.credential,
     destinationOf: (server) => destinationOf(serverOf(server)?.upstream ?? NOWHERE, env),
     linkOf: (owner) => linkTo(publicUrl, owner),
+    unbound(server, binding) {
+      const target = targetOf(server)
+      return target === undefined ? noTarget(server) : unboundReason(binding, target)
+    },
     renew: renewing(targetOf, { discover, clock, forgetClient }),
     onResult({ id, server, user }, result, error) {
       metrics.countRenewal(result)
@@ -79,8 +84,10 @@ function renewing(targetOf: TargetOf, ports: Parameters<typeof createRenew>[0]):
   return async function renewFor({ secret, server, issuer, signal }) {
     const target = targetOf(server)
     if (target !== undefined) return await renew({ ...target, secret, issuer, signal })
-    throw new OauthError(
-      `the \`url\` of ${server} names a variable that is not set for this PDP, or its credential is another one now`,
-    )
+    throw new OauthError(noTarget(server))
   }
+}
+
+function noTarget(server: string): string {
+  return `the \`url\` of ${server} names a variable that is not set for this PDP, or its credential is another one now`
 }

@@ -45,6 +45,8 @@ import { type Bundles, openBundles } from './store/bundles.ts'
 import type { Store } from './store/open.ts'
 
 export type PdpPorts = OperatorPorts & {
+  /** For `${NAME}` in urls of servers. */
+  readonly env: Readonly<Record<string, string | undefined>>
   readonly store: Store
   readonly keys: Keys
   readonly decider: Decider
@@ -57,8 +59,6 @@ export type PdpPorts = OperatorPorts & {
   readonly dial: Dialer
   /** Of the web client of the login file. */
   readonly webClientSecret?: string | undefined
-  /** What variables in the `url` of a server stand for. */
-  readonly env: Readonly<Record<string, string | undefined>>
   readonly log: Logger
 }
 

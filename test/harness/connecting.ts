@@ -1,5 +1,6 @@
 // Owns everything that connecting an account takes, all of it real: a PDP, the identity provider of its login file, an
 // authorization server, and browsers.
+import { hash, randomUUID } from 'node:crypto'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,6 +14,7 @@ import { type CredentialRecord, openCredentialRows } from '../../pdp/src/credent
 import type { ClientSecret } from '../../pdp/src/credentials/secret.ts'
 import { readLoginFile } from '../../pdp/src/identity/login-file.ts'
 import { systemClock } from '../../pdp/src/main.ts'
+import { decideResponse } from '../../schemas/pep-api.ts'
 import { type AuthorizationServer, startAuthorizationServer } from './authorization-server.ts'
 import { CLIENTS, type Idp, startIdp, WEB_SECRET } from './idp.ts'
 import { startTestPdp, type TestPdp } from './pdp.ts'
@@ -30,6 +32,8 @@ export type Connecting = {
   /** What the gateway is registered with for a server. */
   readonly client: (server: string) => Promise<ClientSecret | undefined>
   readonly forget: () => Promise<void>
+  /** What a call of alice to that server is sent with; else why it is not sent. */
+  readonly sentWith: (server: string) => Promise<string>
   /** Names the link of that user to the identity provider, as an admin does. */
   readonly link: (user: string, subject?: string) => Promise<void>
   readonly browser: () => Browser
@@ -90,6 +94,21 @@ export async function startConnecting(options: Options = {}): Promise<Connecting
       const found = (await openKept(it.pdp)).find((one) => one.server === server && one.secret.kind === 'client')
       return found?.secret as ClientSecret | undefined
     },
+    async sentWith(server) {
+      const { authorization: bearer = '' } = it.pdp.authorization('grant')
+      const token = hash('sha256', bearer.slice('Bearer '.length))
+      const message = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'ping' })
+      const what = { requestId: randomUUID(), server, method: 'ping', message, era: 'legacy' }
+      const call = { ...what, token, definition: null, client: null, sourceIp: null }
+      const answer = await it.pdp.app.request('/pep/v1/decide', {
+        method: 'POST',
+        headers: { ...it.pdp.authorization('pep'), 'content-type': 'application/json' },
+        body: JSON.stringify({ calls: [call] }),
+      })
+      const [result] = decideResponse.parse(await answer.json()).results
+      if (result?.kind !== 'verdict') throw new Error(JSON.stringify(result))
+      return result.credential?.headers['authorization'] ?? result.text
+    },
     forget: async () => void (await it.pdp.store.sql.query('delete from credentials')),
     async link(user, subject = user) {
       const answer = await it.pdp.app.request(`/admin/v1/users/${user}`, {
@@ -106,6 +125,8 @@ export async function startConnecting(options: Options = {}): Promise<Connecting
     },
   } // biome-ignore format: one promise a line
   await writeFile(join(directory, 'gateway.yaml'), 'name: Test\n')
+  await mkdir(join(directory, 'cedar'))
+  await writeFile(join(directory, 'cedar', 'all.cedar'), PERMIT)
   const credential = { issuer: as.issuer, scopes: ['read'] }
   await writeServer(directory, 'everything', credential)
   await writeServer(directory, 'files', { ...credential, per: 'deployment' })
@@ -123,6 +144,10 @@ export async function startConnecting(options: Options = {}): Promise<Connecting
   as.fetchDocument = async (url) => it.pdp.app.request(url)
   return it
 }
+
+/** Whoever has a grant may connect. */
+const PERMIT =
+  '@id("all/connect")\npermit (principal, action == MCP::Action::"connect", resource);\n'
 
 function loginAt({ issuer }: Idp) {
   const web = `web: { clientId: ${CLIENTS.web} }`

@@ -61,6 +61,7 @@ export async function openTestCredentials(
     destinationOf: (server) => destinations[server] ?? 'https://server.test',
     linkOf: ({ server, user }) => `https://pdp.test/connect/${server}?user=${user}`,
     renew,
+    unbound: () => undefined,
     onResult: (_, result, error) =>
       results.push(error instanceof Error ? `${result}: ${error.message}` : result),
     onFault: (_, error) => faults.push(String(error)),

@@ -200,6 +200,34 @@ describe('the token of a connected account', () => {
     expect(await rowOf('everything')).toMatchObject({ id, version: 2, reconnect: null })
   })
 
+  test('goes out with calls of whose it is; before, the refusal says where to connect', async () => {
+    expect(await it.sentWith('everything')).toContain(
+      `open ${PDP_URL}/connect/everything?user=alice`,
+    )
+    await it.browser().connect('alice', LINK)
+    const [kept] = await it.kept()
+    expect(await it.sentWith('everything')).toBe(`Bearer ${kept?.secret.token.accessToken}`)
+  })
+
+  test.each<{ name: string; changes: object; why: string }>([
+    { name: 'another issuer', changes: { issuer: 'https://as.test' }, why: 'server.yaml names https://as.test' },
+    { name: 'another resource', changes: { resource: 'https://everything.test/' }, why: 'it is for' },
+    { name: 'another client', changes: { clientId: 'another' }, why: 'another client' },
+  ])('does not go out once server.yaml names $name', async ({ changes, why }) => {
+    await it.browser().connect('alice', LINK)
+    expect(await it.sentWith('everything')).toMatch(/^Bearer /)
+    await it.declare('everything', changes)
+    expect(await it.sentWith('everything')).toContain(why)
+    const { id } = await rowOf('everything')
+    expect((await order('POST', `/${id}/test`, {})).row).toMatchObject({ ok: false, problem: expect.stringContaining(why) })
+  }) // biome-ignore format: a table
+
+  test('does not go out to another address', async () => {
+    await it.browser().connect('alice', LINK)
+    await it.declare('everything', {}, 'https://evil.test/mcp')
+    expect(await it.sentWith('everything')).toContain('is at another address now')
+  })
+
   test('is not renewed for another server of that name', async () => {
     await it.browser().connect('alice', LINK)
     const { id } = await rowOf('everything')

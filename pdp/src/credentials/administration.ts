@@ -13,12 +13,13 @@ import { unseal } from './envelope.ts'
 import { CredentialFault } from './fault.ts'
 import type { StartRenewal } from './renewal.ts'
 import type { CredentialRecord, Owner, Use } from './rows.ts'
-import type { Secret } from './secret.ts'
+import { type Binding, bindingOf, type Secret } from './secret.ts'
 import { incomplete } from './words.ts'
 import { type Change, type WritePorts, writeSecret } from './write.ts'
 
 export type AdministrationPorts = WritePorts & {
   readonly declarationOf: (server: string) => CredentialDeclaration | undefined
+  readonly unbound: (server: string, binding: Binding) => string | undefined
   readonly startRenewal: StartRenewal
   /** Makes a token count as expired, so that the next look renews it. */
   readonly expire: (of: CredentialRecord) => Promise<void>
@@ -227,11 +228,13 @@ async function problemWith(
   record: CredentialRecord,
 ): Promise<string | null> {
   const { vaulting, clock, rows } = ports
+  let binding: Binding | undefined
   try {
-    const { to } = await unseal(vaulting.ring, record.envelope, record)
+    const { to, secret } = await unseal(vaulting.ring, record.envelope, record)
     const now = ports.destinationOf(record.server)
     if (record.use === 'call' && to !== now)
       return `it was set for ${to}, and server.yaml of ${record.server} says ${now}: set or connect it anew`
+    binding = bindingOf(secret)
   } catch (error) {
     return error instanceof Error ? error.message : String(error)
   }
@@ -239,6 +242,8 @@ async function problemWith(
   if (stateOf(record, declaration) === 'undeclared' || declaration === undefined)
     return `server.yaml of ${record.server} declares ${declaration === undefined ? 'no credential' : `kind ${declaration.kind}`}`
   if (record.reconnect !== null) return `it was ended (${record.reconnect}): connect or set it anew`
+  const unbound = binding === undefined ? undefined : ports.unbound(record.server, binding)
+  if (unbound !== undefined) return `${unbound}: connect it anew`
   const lacking = incomplete(declaration, record.names)
   if (record.use === 'call' && lacking.length > 0) return `it lacks ${lacking.join(', ')}`
   if (isRenewable(record) && (record.expires?.getTime() ?? 0) <= clock.now()) {

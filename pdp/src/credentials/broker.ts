@@ -19,6 +19,7 @@ import { injectedBy } from './injected.ts'
 import type { KeyRing } from './key-ring.ts'
 import type { StartRenewal } from './renewal.ts'
 import { type CredentialRecord, type CredentialRows, type Owner, ownerKey } from './rows.ts'
+import { type Binding, bindingOf } from './secret.ts'
 import { incomplete, WORDS } from './words.ts'
 
 /** What a call needs: the server it goes to, and the person it is for (null: nobody). */
@@ -39,6 +40,8 @@ export type BrokerPorts = {
   /** Where it would be sent now (destination.ts). */
   readonly destinationOf: (server: string) => string
   readonly startRenewal: StartRenewal
+  /** Why a connected account is not for what server.yaml names now; undefined: it is. */
+  readonly unbound: (server: string, binding: Binding) => string | undefined
   /** Where somebody connects their account; undefined where nobody can. */
   readonly linkOf: (need: Need) => string | undefined
   /** Told why a credential that is there does not open; must not throw. */
@@ -57,6 +60,8 @@ type Held = {
   /** Where it may be sent. */
   readonly to: string
   readonly released: ReleasedCredential | undefined
+  /** Of a connected account. */
+  readonly binding: Binding | undefined
 }
 type Known = { readonly key: string; readonly held: Held | undefined }
 type Found = ReadonlyMap<string, Known>
@@ -108,9 +113,9 @@ async function releaseOne(
     if (problem !== undefined) return { unavailable: problem }
     if (held === undefined) return NONE
     const freshness = freshnessOf(held, ports.clock.now())
-    if (freshness === 'fresh') return { credential: held.released ?? null }
+    if (freshness === 'fresh') return handed(held)
     const renewal = ports.startRenewal(held.record, declaration)
-    if (freshness === 'ageing') return { credential: held.released ?? null }
+    if (freshness === 'ageing') return handed(held)
     const leftMs = renewal.since + CREDENTIAL_WAIT_MS - ports.clock.monotonic()
     if (!(await endsWithin(renewal.ended, leftMs))) return { unavailable: WORDS.renewing }
     known = await lookUp()
@@ -124,6 +129,11 @@ async function releaseOne(
       }
   }
   return { unavailable: WORDS.unrenewed }
+}
+
+/** INVARIANT: what is there and holds nothing to send never makes a call go without. */
+function handed({ released }: Held): Release {
+  return released === undefined ? { unavailable: WORDS.unreadable } : { credential: released }
 }
 
 /** Whose may be used, the caller's own first. */
@@ -144,7 +154,7 @@ function pick(found: Found, need: Need, declaration: CredentialDeclaration): Hel
 
 /** Why the call may not go; undefined where it may, with what is held or without. */
 function problemOf(
-  { linkOf, destinationOf }: Pick<BrokerPorts, 'linkOf' | 'destinationOf'>,
+  { linkOf, destinationOf, unbound }: Pick<BrokerPorts, 'linkOf' | 'destinationOf' | 'unbound'>,
   need: Need,
   declaration: CredentialDeclaration,
   held: Held | undefined,
@@ -152,11 +162,13 @@ function problemOf(
   const link = declaration.kind === 'oauth' ? linkOf(need) : undefined
   if (held === undefined)
     return declaration.required ? WORDS.missing(need, declaration, link) : undefined
-  const { record, kind, to } = held
+  const { record, kind, to, binding } = held
   if (kind === undefined) return WORDS.unreadable
   if (record.kind !== declaration.kind || kind !== declaration.kind) return WORDS.undeclared(need)
   if (to !== destinationOf(need.server)) return WORDS.moved(need, link)
   if (record.reconnect !== null) return WORDS.reconnect(record, link)
+  const why = binding === undefined ? undefined : unbound(need.server, binding)
+  if (why !== undefined) return WORDS.reconnect({ ...record, reconnect: why }, link)
   const lacking = incomplete(declaration, record.names)
   return lacking.length > 0 ? WORDS.incomplete(lacking) : undefined
 }
@@ -198,10 +210,10 @@ async function open(
     const injected = injectedBy(secret)
     const { id, version } = record
     const released = injected && Object.freeze({ id, version, ...injected })
-    return { record, kind: secret.kind, to, released }
+    return { record, kind: secret.kind, to, released, binding: bindingOf(secret) }
   } catch (error) {
     onFault(record, error)
-    return { record, kind: undefined, to: '', released: undefined }
+    return { record, kind: undefined, to: '', released: undefined, binding: undefined }
   }
 }
 

@@ -8,7 +8,7 @@ import type { ChangeFeed } from '../identity/change-feed.ts'
 import { keepLastRelease, type LastUse } from '../identity/last-use.ts'
 import type { Store } from '../store/open.ts'
 import { type CredentialAdministration, openAdministration } from './administration.ts'
-import { type Broker, openBroker } from './broker.ts'
+import { type Broker, type BrokerPorts, openBroker } from './broker.ts'
 import { type Connections, openConnections } from './connections.ts'
 import type { KeyRing } from './key-ring.ts'
 import { openRenewals, type Renew, type RenewalPorts } from './renewal.ts'
@@ -28,6 +28,7 @@ export type CredentialPorts = {
   /** Where somebody connects an account. */
   readonly linkOf: (owner: Owner) => string
   readonly renew: Renew
+  readonly unbound: BrokerPorts['unbound']
   readonly onResult: RenewalPorts['onResult']
   /** Told of a credential that does not open. */
   readonly onFault: (of: { readonly id: string }, error: unknown) => void
@@ -63,6 +64,7 @@ export function openCredentials(ports: CredentialPorts): Credentials {
     administration: openAdministration({
       ...writing,
       declarationOf,
+      unbound: ports.unbound,
       startRenewal,
       async expire(of) {
         await sql.query(EXPIRE, [of.id]).finally(() => onChanged(of))

@@ -57,4 +57,16 @@ export type Secret = z.infer<typeof secret>
 export const keptSecret = z.strictObject({ to: z.string(), secret })
 export type KeptSecret = z.infer<typeof keptSecret>
 export type ClientSecret = Extract<Secret, { kind: 'client' }>
+/** What a connected account is for: nothing of it is secret. */
+export type Binding = {
+  readonly resource: string
+  readonly client: Pick<OauthClient, 'issuer' | 'clientId'>
+}
 export type RenewableSecret = Extract<Secret, { kind: 'client_credentials' | 'oauth' }>
+
+export function bindingOf(secret: Secret): Binding | undefined {
+  if (secret.kind !== 'oauth') return undefined
+  const { resource, client } = secret
+  const { issuer, clientId } = client
+  return { resource, client: { issuer, clientId } }
+}

@@ -1,6 +1,6 @@
 // Owns whether a token that was got before is for what server.yaml says now. Pure.
 import { checkResourceAllowed } from '@modelcontextprotocol/client'
-import type { Secret } from '../secret.ts'
+import type { Binding, Secret } from '../secret.ts'
 import type { OauthTarget } from './discover.ts'
 
 export type ConnectedSecret = Extract<Secret, { kind: 'oauth' }>
@@ -10,7 +10,7 @@ export type ConnectedSecret = Extract<Secret, { kind: 'oauth' }>
  * get the tokens of the server that was connected.
  */
 export function unboundReason(
-  { resource, client }: ConnectedSecret,
+  { resource, client }: Binding,
   { serverUrl, declaration }: Pick<OauthTarget, 'serverUrl' | 'declaration'>,
 ): string | undefined {
   const { issuer, resource: stated } = declaration
