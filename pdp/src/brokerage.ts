@@ -36,19 +36,19 @@ type Joined = {
   readonly targetOf: TargetOf
 }
 
-type TargetOf = (server: string) => OauthTarget | undefined
-
 /** Of a server that is in no bundle. */
 const NOWHERE = { url: '', command: null }
+
+type TargetOf = (server: string) => OauthTarget | undefined
 
 /** The credential broker, with the keys it has now. Throws when they cannot be read. */
 export async function joinCredentials(
   { store, keys, clock, random, publicUrl, env, log }: Ports,
   { activation, feed, metrics, discover, targetOf }: Joined,
 ): Promise<Credentials> {
-  const serverOf = (server: string) => activation.active().bundle.servers.get(server)
   const forgetClient = (server: string, clientId: string): Promise<void> =>
     credentials.connections.forgetClient(server, clientId)
+  const serverOf = (server: string) => activation.active().bundle.servers.get(server)
   const credentials = openCredentials({
     store,
     feed,
