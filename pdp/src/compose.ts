@@ -45,6 +45,8 @@ import { type Bundles, openBundles } from './store/bundles.ts'
 import type { Store } from './store/open.ts'
 
 export type PdpPorts = OperatorPorts & {
+  /** For `${NAME}` in urls of servers. */
+  readonly env: Readonly<Record<string, string | undefined>>
   readonly store: Store
   readonly keys: Keys
   readonly decider: Decider
@@ -55,8 +57,6 @@ export type PdpPorts = OperatorPorts & {
   readonly random: Random
   /** How identity providers and authorization servers are reached. */
   readonly dial: Dialer
-  /** What variables in the `url` of a server stand for. */
-  readonly env: Readonly<Record<string, string | undefined>>
   /** Of the web client of the login file. */
   readonly webClientSecret?: string | undefined
   readonly log: Logger
