@@ -289,22 +289,23 @@ async function claims(nonce: string): Promise<string> {
   return await it.idp.sign(of, { typ: 'JWT' }, { ...(await exportJWK(privateKey)), alg: 'ES256' })
 }
 
-describe('the identity provider', () => {
-  async function answered(idToken: string): Promise<Page> {
-    const browser = it.browser()
-    const started = await browser.get(LINK)
-    const answer = await it.idp.login('alice', started.location)
-    const nonce = new URL(started.location).searchParams.get('nonce') ?? ''
-    const token = idToken === '' ? await claims(nonce) : idToken
-    it.idp.fault = (request, response) => {
-      if (request.url !== '/token') return undefined
-      const body = { access_token: 'an-access-token', token_type: 'Bearer', id_token: token }
-      response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body))
-      return 'answered'
-    }
-    return await browser.get(answer)
+/** Where a sign-in ends whose ID token is that one; '' is one by another key. */
+async function answered(idToken: string): Promise<Page> {
+  const browser = it.browser()
+  const started = await browser.get(LINK)
+  const answer = await it.idp.login('alice', started.location)
+  const nonce = new URL(started.location).searchParams.get('nonce') ?? ''
+  const token = idToken === '' ? await claims(nonce) : idToken
+  it.idp.fault = (request, response) => {
+    if (request.url !== '/token') return undefined
+    const body = { access_token: 'an-access-token', token_type: 'Bearer', id_token: token }
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+    return 'answered'
   }
+  return await browser.get(answer)
+}
 
+describe('the identity provider', () => {
   test('an ID token that it did not sign is nobody', async () => {
     expect(await endOf(await answered(''))).toEqual(nothing(403))
   })

@@ -288,11 +288,11 @@ test('what cannot be recorded is not kept, and the page says so', async () => {
 test('who is offboarded meanwhile has nothing kept', async () => {
   const browser = it.browser()
   const back = await it.as.login('x', await browser.agree(await browser.signIn('bob', '/connect/everything')))
-  const order = (path: string) => it.pdp.app.request(`/admin/v1/users/bob/${path}`, { method: 'POST', headers: it.pdp.authorization('operator') })
-  expect((await order('offboard')).status).toBeLessThan(300)
+  const orderUser = (path: string) => it.pdp.app.request(`/admin/v1/users/bob/${path}`, { method: 'POST', headers: it.pdp.authorization('operator') })
+  expect((await orderUser('offboard')).status).toBeLessThan(300)
   expect((await browser.get(back)).status).toBe(403)
   expect(await it.kept()).toEqual([])
-  expect((await order('reinstate')).status).toBeLessThan(300)
+  expect((await orderUser('reinstate')).status).toBeLessThan(300)
 }) // biome-ignore format: short
 
 test('an account of before is not mixed with settings of now', async () => {
