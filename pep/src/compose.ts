@@ -125,8 +125,7 @@ export function createPep(ports: PepPorts): Pep {
   })
   const receiving = receivingBy(ports, bindings, identities, reviewed)
   const app = createApp({ ...enforcement, ...receiving, log })
-  const kept = { ...shared, identities, streams, servers, reviewed, discovery, recheck }
-  const background = keepUp(kept)
+  const background = keepUp({ ...shared, identities, streams, servers, reviewed, discovery, recheck }) // biome-ignore format: short
   return {
     app,
     known: background.known,

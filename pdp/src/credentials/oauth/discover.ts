@@ -160,7 +160,7 @@ export async function metadataOf(reach: Fetch, issuer: string): Promise<ServerMe
   }
 }
 
-export function assertCodeFlow(metadata: ServerMetadata): void {
+function assertCodeFlow(metadata: ServerMetadata): void {
   const { issuer, authorization_endpoint: endpoint } = metadata
   if (endpoint === undefined) throw new OauthError(`${issuer} has no authorization endpoint`)
   if (!metadata.code_challenge_methods_supported?.includes('S256'))

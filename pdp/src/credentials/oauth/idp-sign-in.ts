@@ -6,7 +6,7 @@ import { boundedFetch } from '../../egress/bounded.ts'
 import type { Dialer } from '../../egress/dialer.ts'
 import { authorizationUrl, exchangeCode, newPending, type Pending } from './code-flow.ts'
 import { authMethodOf } from './configuration.ts'
-import { assertCodeFlow, metadataOf, withTimeout } from './discover.ts'
+import { metadataOf, withTimeout } from './discover.ts'
 import { OauthError, oauthErrorOf } from './oauth-error.ts'
 import { assertSafe } from './stated-origins.ts'
 
@@ -64,7 +64,9 @@ export function openIdpSignIn({ web, redirectUri, dial }: Ports): IdpSignIn {
     const metadata = await metadataOf(withTimeout(bounded), issuer)
     for (const endpoint of [metadata.authorization_endpoint, metadata.token_endpoint])
       if (endpoint !== undefined) assertSafe(endpoint, origins, `an endpoint of ${issuer}`)
-    assertCodeFlow(metadata)
+    // Not asked whether it says that it takes PKCE: some do and do not say so, and the nonce binds its ID token.
+    if (metadata.authorization_endpoint === undefined)
+      throw new OauthError(`${issuer} has no authorization endpoint`)
     const authMethod = authMethodOf(metadata, clientSecret)
     return { at: { metadata, reach: bounded }, client: { clientId, clientSecret, authMethod } }
   }
