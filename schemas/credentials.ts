@@ -73,7 +73,11 @@ const oauth = {
   /** Default: as the server's own metadata says (RFC 9728). */
   issuer: url.optional().describe('the authorization server, exactly as it names itself'),
   scopes: scopes.optional().describe('what is asked for; default: what the server says it needs'),
-  resource: url.optional().describe('the resource indicator (RFC 8707); default: as the server says (RFC 9728), else `url`'),
+  resource: url
+    .optional()
+    .describe(
+      'the resource indicator (RFC 8707); default: as the server says (RFC 9728), else `url`',
+    ),
   private: z
     .boolean()
     .default(false)

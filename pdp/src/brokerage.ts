@@ -46,9 +46,9 @@ export async function joinCredentials(
   { store, keys, clock, random, publicUrl, env, log }: Ports,
   { activation, feed, metrics, discover, targetOf }: Joined,
 ): Promise<Credentials> {
-  const serverOf = (server: string) => activation.active().bundle.servers.get(server)
   const forgetClient = (server: string, clientId: string): Promise<void> =>
     credentials.connections.forgetClient(server, clientId)
+  const serverOf = (server: string) => activation.active().bundle.servers.get(server)
   const credentials = openCredentials({
     store,
     feed,

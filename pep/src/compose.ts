@@ -18,7 +18,8 @@ import type { ReceivePorts } from './inbound/receive.ts'
 import { createShares } from './inbound/shares.ts'
 import { createSourceOf, type SourceOf } from './inbound/source.ts'
 import { DISCOVERY_INTERVAL_MS, STREAM_CHECK_MS } from './limits.ts'
-import { createMetrics } from './metrics.ts'
+import { createMetrics, type Metrics } from './metrics.ts'
+import type { PassagePorts } from './passage/passage.ts'
 import type { Log, Monotonic, PdpPort, Uuid } from './ports.ts'
 import { createRecheck, type Recheck } from './recheck.ts'
 import { createRecord } from './record/record.ts'
@@ -79,10 +80,7 @@ export function createPep(ports: PepPorts): Pep {
     onShown: (caller, shown) => discovery.shown(caller, shown),
   })
   const metrics = createMetrics(reporter.dropped)
-  const onEchoed = (server: string) => {
-    metrics.credentialEchoes(server)
-    log.warn({ server }, 'an answer of the server held the credential it was sent: it was masked')
-  }
+  const onEchoed = echoesBy(metrics, log)
   const servers: Servers = createServers({
     ...shared,
     onEchoed,
@@ -112,14 +110,10 @@ export function createPep(ports: PepPorts): Pep {
     forget: identities.forget,
     definitionOf: (caller, tool) => discovery.definitionOf(caller, tool),
     uuid,
-    passage: {
-      bindings,
-      log,
-      showTools: reviewed.show,
-      onListed: (inbound, { visible }) => recheck.listed(inbound, visible),
-      onToolsChanged: (id) => discovery.changed(id),
-      passesInstructions: servers.passesInstructions,
-    },
+    passage: passageBy(
+      { bindings, log, onToolsChanged: (id) => discovery.changed(id) },
+      { reviewed, recheck, servers },
+    ),
   }
   const discovery: Discovery = createDiscovery({
     ...shared,
@@ -131,8 +125,7 @@ export function createPep(ports: PepPorts): Pep {
   })
   const receiving = receivingBy(ports, bindings, identities, reviewed)
   const app = createApp({ ...enforcement, ...receiving, log })
-  const kept = { pdp, log, identities, streams, servers, reviewed, discovery, recheck }
-  const background = keepUp(kept)
+  const background = keepUp({ ...shared, identities, streams, servers, reviewed, discovery, recheck }) // biome-ignore format: short
   return {
     app,
     known: background.known,
@@ -143,6 +136,27 @@ export function createPep(ports: PepPorts): Pep {
       await servers.stop()
       await reporter.flush()
     },
+  }
+}
+
+type ByPassage = Pick<PassagePorts, 'bindings' | 'log' | 'onToolsChanged'>
+
+function passageBy(
+  own: ByPassage,
+  { reviewed, recheck, servers }: Pick<Kept, 'reviewed' | 'recheck' | 'servers'>,
+): EnforcePorts['passage'] {
+  return {
+    ...own,
+    showTools: reviewed.show,
+    onListed: (inbound, { visible }) => recheck.listed(inbound, visible),
+    passesInstructions: servers.passesInstructions,
+  }
+}
+
+function echoesBy(metrics: Metrics, log: Log): (server: string) => void {
+  return (server) => {
+    metrics.credentialEchoes(server)
+    log.warn({ server }, 'an answer of the server held the credential it was sent: it was masked')
   }
 }
 

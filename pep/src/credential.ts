@@ -7,7 +7,7 @@ import {
   isVariableText,
   type ReleasedCredential,
 } from '../../schemas/credentials.ts'
-import { CREDENTIAL_NAMES_MAX } from '../../schemas/limits.ts'
+import { CREDENTIAL_NAMES_MAX, CREDENTIAL_SECRET_LENGTH_MIN } from '../../schemas/limits.ts'
 import { createMasker, type Masker } from './mask/masker.ts'
 
 /** JSON, pino and `util.inspect` see id and version alone. */
@@ -73,24 +73,22 @@ function isSent(
 
 /** `Bearer x` and `Basic x` show no more than x does. */
 function isKnown(text: string, secrets: ReadonlySet<string>): boolean {
-  return secrets.has(text) || secrets.has(partsOf(text)?.rest ?? '')
+  return secrets.has(text) || secrets.has(SCHEMED.exec(text)?.[1] ?? '')
 }
 
-/** What must not come back: the secrets, and what stands behind the scheme of one that was set with it. */
+/** What must not come back: the secrets, and what of a header is one that was set with its scheme. */
 function textsOf({ headers, secrets }: ReleasedCredential): string[] {
-  const within = Object.values(headers).flatMap((text) => {
-    const { scheme = '', rest = '' } = partsOf(text) ?? {}
-    return scheme === 'basic' ? [rest, Buffer.from(rest, 'base64').toString()] : [rest]
+  const within = Object.entries(headers).flatMap(([name, text]) => {
+    const [, secret = ''] = (name.endsWith('authorization') ? ANY_SCHEME : SCHEMED).exec(text) ?? []
+    const pair = /^basic /i.test(text) ? Buffer.from(secret, 'base64').toString() : ''
+    return [secret, pair, pair.slice(pair.indexOf(':') + 1)]
   })
-  return [...new Set([...secrets, ...within])].filter((text) => text !== '')
+  const found = within.filter((text) => text.length >= CREDENTIAL_SECRET_LENGTH_MIN)
+  return [...new Set([...secrets, ...found])]
 }
 
-function partsOf(text: string): { readonly scheme: string; readonly rest: string } | undefined {
-  const [, scheme, rest] = /^(bearer|basic) +(.+)$/is.exec(text) ?? []
-  return scheme === undefined || rest === undefined
-    ? undefined
-    : { scheme: scheme.toLowerCase(), rest }
-}
+const SCHEMED = /^(?:bearer|basic) +(.+)$/i
+const ANY_SCHEME = /^[\w-]+ +(.+)$/
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)

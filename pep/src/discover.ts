@@ -10,7 +10,7 @@ import { type LookPorts, lookAt } from './look.ts'
 import { type CallerLooks, createCallerLooks } from './look-as-caller.ts'
 import type { Monotonic, PdpPort } from './ports.ts'
 import type { Caller, Shown } from './reviewed.ts'
-import { createTeller } from './tell.ts'
+import { createTeller, type Sight, type Teller } from './tell.ts'
 import { createVariants, type Variants } from './variants.ts'
 
 export type DiscoverPorts = LookPorts & {
@@ -55,71 +55,21 @@ type Known = {
   isSaid: boolean
 }
 
+/** What all of it goes by. */
+type Discovering = {
+  readonly ports: DiscoverPorts
+  readonly known: Map<string, Known>
+  readonly teller: Teller
+  isStopped: boolean
+}
+
 export function createDiscovery(ports: DiscoverPorts): Discovery {
-  const { monotonic, log, serverOf, isReviewed, credentialOf } = ports
+  const { monotonic, isReviewed, credentialOf } = ports
   const known = new Map<string, Known>()
   const teller = createTeller(ports)
-  let isStopped = false
-  const knownOf = (server: string): Known => {
-    const found = known.get(server)
-    if (found !== undefined) return found
-    const next = createDue(monotonic, () => {
-      // A look under way may have passed what changed: another follows it.
-      if (entry.looking === undefined) void join(server)
-      else next.within(DISCOVERY_COOLDOWN_MS)
-    })
-    const callers = createCallerLooks(monotonic, (as) => lookAs(as, entry))
-    const entry = nothingKnown(next, callers)
-    known.set(server, entry)
-    return entry
-  }
-  const lookAs = async (as: Inbound, entry: Known): Promise<void> => {
-    const { server, grant } = as
-    try {
-      const gathering = teller.gather(server)
-      const seen = await lookAt(ports, server, gathering, as)
-      if (typeof seen === 'string' || known.get(server) !== entry || grant === null) return
-      entry.variants.forget(grant)
-      for (const [tool, sha256] of seen.definitions)
-        entry.variants.show(grant, tool, sha256, entry.definitions.get(tool) ?? null)
-      const sights = gathering.sights().filter((one) => !isReviewed(server, one.name, one.sha256))
-      teller.tellSights(server, sights)
-    } catch (error) {
-      log.debug({ server, err: error }, 'the tools of a server could not be listed as a caller')
-    }
-  }
-  const lookOnce = async (server: string, entry: Known): Promise<void> => {
-    entry.next.clear()
-    try {
-      const gathering = teller.gather(server)
-      const seen = await lookAt(ports, server, gathering)
-      if (typeof seen === 'string') {
-        sayDenied(ports, server, entry, seen)
-        return
-      }
-      if (known.get(server) !== entry) return
-      entry.definitions = seen.definitions
-      entry.variants.settle(seen.definitions, (tool, sha256) => isReviewed(server, tool, sha256))
-      entry.told = teller.tellLook(server, gathering.sights())
-      lookAgainAfter(entry, seen.ttlMs)
-    } catch (error) {
-      if (!isStopped) log.warn({ server, err: error }, 'the tools of a server could not be listed')
-    } finally {
-      entry.looking = undefined
-      entry.lookedAt = monotonic()
-    }
-  }
-  const join = (server: string): Promise<void> => {
-    const entry = knownOf(server)
-    if (ownLookIsFutile(credentialOf(server))) {
-      sayDenied(ports, server, entry, 'credential_unavailable')
-      return Promise.resolve()
-    }
-    entry.looking ??= lookOnce(server, entry)
-    return entry.looking
-  }
+  const all: Discovering = { ports, known, teller, isStopped: false }
   return {
-    look: (server) => join(server).then(() => known.get(server)?.told),
+    look: (server) => join(all, server).then(() => known.get(server)?.told),
     changed(server) {
       known.get(server)?.callers.changed()
       lookAgain(known.get(server), monotonic())
@@ -138,25 +88,100 @@ export function createDiscovery(ports: DiscoverPorts): Discovery {
       teller.forget(server)
     },
     stop() {
-      isStopped = true
+      all.isStopped = true
       for (const { next } of known.values()) next.clear()
     },
-    definitionOf(caller, tool) {
-      const { server, grant } = caller
-      if (serverOf(server) === undefined) return null
-      const entry = knownOf(server)
-      const find = () => definitionIn(entry, grant, tool)
-      const isPersonal = mayBePersonal(credentialOf(server))
-      if (find() !== null && !entry.callers.isStale(grant)) return find()
-      if (!isPersonal && isCooling(entry, monotonic())) return find()
-      const learn = async () => {
-        if (find() === null && !isCooling(entry, monotonic())) await join(server)
-        if (isPersonal && (find() === null || entry.callers.isStale(grant)))
-          await entry.callers.look(caller)
-      }
-      const late = sleep(DISCOVERY_WAIT_MS, undefined, { ref: false })
-      return Promise.race([learn(), late]).then(find)
-    },
+    definitionOf: (caller, tool) => definitionOf(all, caller, tool),
+  }
+}
+
+function definitionOf(
+  all: Discovering,
+  caller: Inbound,
+  tool: string,
+): string | null | Promise<string | null> {
+  const { serverOf, monotonic, credentialOf } = all.ports
+  const { server, grant } = caller
+  if (serverOf(server) === undefined) return null
+  const entry = knownOf(all, server)
+  const find = () => definitionIn(entry, grant, tool)
+  const isPersonal = mayBePersonal(credentialOf(server))
+  if (find() !== null && !entry.callers.isStale(grant)) return find()
+  if (!isPersonal && isCooling(entry, monotonic())) return find()
+  const learn = async () => {
+    if (find() === null && !isCooling(entry, monotonic())) await join(all, server)
+    if (isPersonal && (find() === null || entry.callers.isStale(grant)))
+      await entry.callers.look(caller)
+  }
+  const late = sleep(DISCOVERY_WAIT_MS, undefined, { ref: false })
+  return Promise.race([learn(), late]).then(find)
+}
+
+function knownOf(all: Discovering, server: string): Known {
+  const { known, ports } = all
+  const found = known.get(server)
+  if (found !== undefined) return found
+  const next = createDue(ports.monotonic, () => {
+    // A look under way may have passed what changed: another follows it.
+    if (entry.looking === undefined) void join(all, server)
+    else next.within(DISCOVERY_COOLDOWN_MS)
+  })
+  const callers = createCallerLooks(ports.monotonic, (as) => lookAs(all, as, entry))
+  const entry = nothingKnown(next, callers)
+  known.set(server, entry)
+  return entry
+}
+
+function join(all: Discovering, server: string): Promise<void> {
+  const entry = knownOf(all, server)
+  if (ownLookIsFutile(all.ports.credentialOf(server))) {
+    sayDenied(all.ports, server, entry, 'credential_unavailable')
+    return Promise.resolve()
+  }
+  entry.looking ??= lookOnce(all, server, entry)
+  return entry.looking
+}
+
+async function lookOnce(all: Discovering, server: string, entry: Known): Promise<void> {
+  const { ports, known, teller } = all
+  entry.next.clear()
+  try {
+    const gathering = teller.gather(server)
+    const seen = await lookAt(ports, server, gathering)
+    if (typeof seen === 'string') {
+      sayDenied(ports, server, entry, seen)
+      return
+    }
+    if (known.get(server) !== entry) return
+    entry.definitions = seen.definitions
+    entry.variants.settle(seen.definitions, (tool, sha256) =>
+      ports.isReviewed(server, tool, sha256),
+    )
+    entry.told = teller.tellLook(server, gathering.sights())
+    lookAgainAfter(entry, seen.ttlMs)
+  } catch (error) {
+    if (!all.isStopped)
+      ports.log.warn({ server, err: error }, 'the tools of a server could not be listed')
+  } finally {
+    entry.looking = undefined
+    entry.lookedAt = ports.monotonic()
+  }
+}
+
+async function lookAs(all: Discovering, as: Inbound, entry: Known): Promise<void> {
+  const { ports, known, teller } = all
+  const { server, grant } = as
+  try {
+    const gathering = teller.gather(server)
+    const seen = await lookAt(ports, server, gathering, as)
+    if (typeof seen === 'string' || known.get(server) !== entry || grant === null) return
+    entry.variants.forget(grant)
+    for (const [tool, sha256] of seen.definitions)
+      entry.variants.show(grant, tool, sha256, entry.definitions.get(tool) ?? null)
+    const isNew = ({ name, sha256 }: Sight) => !ports.isReviewed(server, name, sha256)
+    teller.tellSights(server, gathering.sights().filter(isNew))
+  } catch (error) {
+    ports.log.debug({ server, err: error }, 'the tools of a server could not be listed as a caller')
   }
 }
 

@@ -39,6 +39,7 @@ const SECRETS = new Map([1, 2].map((seed) => [digestOf(testToken(seed)), `secret
 const open: (RunningTestPep | TestUpstream)[] = []
 /** Of the PEP's clock. */
 let skewMs = 0
+const monotonic = () => performance.now() + skewMs
 let version = 'first'
 
 afterEach(async () => {
@@ -56,7 +57,7 @@ const personal: TestUpstream['answer'] = ({ headers, ...request }, response) => 
   const { id, method } = parsed({ headers, ...request })
   if (id === undefined) return void response.writeHead(202).end()
   const secret = headers.authorization?.slice('Bearer '.length)
-  const tools = secret === undefined ? [] : [definition(secret)]
+  const tools = secret === undefined || version === 'none' ? [] : [definition(secret)]
   const result = method === 'tools/list' ? { tools } : { content: [] }
   return answerJson(response, { id, result })
 }
@@ -78,7 +79,6 @@ async function start(need: Need | undefined, rule: TestPdp['rule'] = byToken) {
   pdp.reviewed = []
   const logged: { level: number; msg: string }[] = []
   const log = pino({ level: 'info' }, { write: (line) => void logged.push(JSON.parse(line)) })
-  const monotonic = () => performance.now() + skewMs
   const pep = await startTestPep({ pdp: pdp.port, sql: countingSql(), monotonic, log })
   open.push(pep, server)
   const url = `${pep.url}/demo/mcp`
@@ -220,6 +220,15 @@ test('what was seen is looked at again after a while, and when the server says t
   skewMs += DISCOVERY_COOLDOWN_MS
   await call(1)
   expect([decidedBy(), looks(1)]).toEqual([sha256Of(1), 3])
+})
+
+test('a tool that its caller’s list has no longer is decided without a fingerprint', async () => {
+  const { call, decidedBy } = await start(PERSONAL)
+  await call(1)
+  version = 'none'
+  skewMs += CALLER_LOOK_INTERVAL_MS + 1
+  await call(1)
+  expect(decidedBy()).toBeNull()
 })
 
 test('what a list of its own showed a caller is looked at again after a while too', async () => {

@@ -4,7 +4,7 @@ import type { VerdictCode } from '../../schemas/codes.ts'
 import type { JsonObject } from '../../schemas/strict-json.ts'
 import { pairOf, readDefinition } from './definition.ts'
 import type { Permitted } from './enforce.ts'
-import { GatewayError } from './gateway-error.ts'
+import { GatewayError, reasonOf } from './gateway-error.ts'
 import type { Inbound } from './inbound/receive.ts'
 import { DISCOVERY_PAGES_MAX, DISCOVERY_TOOLS_MAX } from './limits.ts'
 import type { Log, Uuid } from './ports.ts'
@@ -47,7 +47,7 @@ export async function lookAt(
   } finally {
     await connection
       .close()
-      .catch((error: unknown) => ports.log.debug({ server: id, err: error }, 'closing'))
+      .catch((error: unknown) => ports.log.debug({ server: id, why: reasonOf(error) }, 'closing'))
   }
 }
 

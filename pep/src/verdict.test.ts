@@ -73,9 +73,9 @@ test.each([
   { name: 'secrets that are none', change: { secrets: [1] } },
   { name: 'an empty secret', change: { secrets: ['', ...CREDENTIAL.secrets] } },
   { name: 'what nobody knows', change: { more: 1 } },
-])('a credential with $name: nonsense', ({ change, name: _, ...rest }) => {
+])('a credential with $name: nonsense', ({ change, decision = 'allow', code = 'permit' }) => {
   const credential = change === null ? null : { ...CREDENTIAL, ...change }
-  expect(() => readVerdict({ ...GOOD, ...rest, credential }, QUESTION)).toThrow(
+  expect(() => readVerdict({ ...GOOD, decision, code, credential }, QUESTION)).toThrow(
     expect.objectContaining({ code: 'pdp_unavailable' }),
   )
 }) // biome-ignore format: a table

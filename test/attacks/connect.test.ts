@@ -49,11 +49,12 @@ const declare = (more: object): Promise<void> =>
 const LINK = '/connect/everything'
 const COOKIE = '__Host-cedargate-connect'
 
-async function expectNothing(page: Page, status: number): Promise<void> {
-  expect(page.status).toBe(status)
-  expect(await it.kept()).toEqual([])
-  expect(it.as.tokenRequests).toEqual([])
+/** What a step ended with, and what came of it. */
+async function endOf(page: Page) {
+  const { status } = page
+  return { status, kept: await it.kept(), asked: it.as.tokenRequests.length }
 }
+const nothing = (status: number) => ({ status, kept: [], asked: 0 })
 
 /** A browser that was sent to the authorization server, and the address it would come back to. */
 async function leaving(account = 'alice'): Promise<{ browser: Browser; back: string }> {
@@ -74,18 +75,18 @@ describe('the steps', () => {
   test('an answer for the attacker does not sign the victim in', async () => {
     const attacker = await it.browser().get(LINK)
     const answer = await it.idp.login('bob', attacker.location)
-    await expectNothing(await it.browser().get(answer), 400)
+    expect(await endOf(await it.browser().get(answer))).toEqual(nothing(400))
     const victim = it.browser()
     await victim.get(LINK)
-    await expectNothing(await victim.get(answer), 400)
+    expect(await endOf(await victim.get(answer))).toEqual(nothing(400))
   })
 
   test("the attacker's authorization is not finished in the victim's browser, nor the other way round", async () => {
     const attacker = await leaving('bob')
     const victim = await leaving('alice')
-    await expectNothing(await it.browser().get(attacker.back), 400)
-    await expectNothing(await victim.browser.get(attacker.back), 400)
-    await expectNothing(await attacker.browser.get(victim.back), 400)
+    expect(await endOf(await it.browser().get(attacker.back))).toEqual(nothing(400))
+    expect(await endOf(await victim.browser.get(attacker.back))).toEqual(nothing(400))
+    expect(await endOf(await attacker.browser.get(victim.back))).toEqual(nothing(400))
   })
 
   test('a cookie is good for its own step alone', async () => {
@@ -104,11 +105,13 @@ describe('the steps', () => {
       for (const other of Object.keys(steps).filter((one) => one !== step)) {
         const swapped = it.browser()
         swapped.cookies.set(COOKIE, steps[other] ?? '')
-        await expectNothing(await swapped.get(address), 400)
+        expect(await endOf(await swapped.get(address))).toEqual(nothing(400))
       }
     const forged = it.browser()
     forged.cookies.set(COOKIE, steps['signIn'] ?? '')
-    await expectNothing(await forged.post('/oauth/consent', { csrf: csrfOf(page) }), 400)
+    expect(await endOf(await forged.post('/oauth/consent', { csrf: csrfOf(page) }))).toEqual(
+      nothing(400),
+    )
   })
 
   test('a cookie of another key, and one that was changed, are none', async () => {
@@ -119,7 +122,7 @@ describe('the steps', () => {
     for (const cookie of [await other.seal('consent', step), `${own.slice(0, -2)}xx`, 'x', '', 'e30.e30.e30.e30.e30']) {
       const forged = it.browser()
       forged.cookies.set(COOKIE, cookie)
-      await expectNothing(await forged.get('/oauth/consent'), 400)
+      expect(await endOf(await forged.get('/oauth/consent'))).toEqual(nothing(400))
     }
   }) // biome-ignore format: short
 
@@ -128,7 +131,7 @@ describe('the steps', () => {
     const again = it.browser()
     again.cookies.set(COOKIE, browser.cookies.get(COOKIE) ?? '')
     const pages = await Promise.all([browser.get(back), again.get(back)])
-    expect(pages.map(({ status }) => status).toSorted()).toEqual([200, 400])
+    expect(pages.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([200, 400])
     expect(it.as.tokenRequests.length).toBe(1)
     expect((await it.kept()).length).toBe(1)
     expect((await browser.get(back)).status).toBe(400)
@@ -141,7 +144,7 @@ describe('the steps', () => {
     const answer = await it.idp.login('alice', started.location)
     expect((await browser.get(answer)).status).toBe(303)
     browser.cookies.set(COOKIE, cookie)
-    await expectNothing(await browser.get(answer), 400)
+    expect(await endOf(await browser.get(answer))).toEqual(nothing(400))
   })
 
   test.each([
@@ -151,7 +154,7 @@ describe('the steps', () => {
     { name: 'no state', values: { state: undefined }, status: 400 },
   ])('an answer with $name gets no code exchanged', async ({ values, status = 502 }) => {
     const { browser, back } = await leaving()
-    await expectNothing(await browser.get(changed(back, values)), status)
+    expect(await endOf(await browser.get(changed(back, values)))).toEqual(nothing(status))
   })
 
   test('a code that was swapped for another is refused by its PKCE', async () => {
@@ -183,7 +186,7 @@ describe('the form', () => {
   ])('that comes from $name is refused, its token notwithstanding', async ({ headers }) => {
     const browser = it.browser()
     const csrf = csrfOf(await browser.signIn('alice', LINK))
-    await expectNothing(await browser.post('/oauth/consent', { csrf }, headers), 403)
+    expect(await endOf(await browser.post('/oauth/consent', { csrf }, headers))).toEqual(nothing(403))
   }) // biome-ignore format: one origin a line
 
   test('without its token, with that of another, or of a mebibyte, it is refused', async () => {
@@ -191,8 +194,10 @@ describe('the form', () => {
     await browser.signIn('alice', LINK)
     const other = csrfOf(await it.browser().signIn('bob', LINK))
     for (const form of [{}, { csrf: '' }, { csrf: other }])
-      await expectNothing(await browser.post('/oauth/consent', form), 403)
-    await expectNothing(await browser.post('/oauth/consent', { csrf: 'x'.repeat(2 ** 20) }), 413)
+      expect(await endOf(await browser.post('/oauth/consent', form))).toEqual(nothing(403))
+    expect(
+      await endOf(await browser.post('/oauth/consent', { csrf: 'x'.repeat(2 ** 20) })),
+    ).toEqual(nothing(413))
   })
 })
 
@@ -238,7 +243,7 @@ describe('the pages', () => {
     const { browser, back } = await leaving()
     const said = { code: undefined, error: 'access_denied', error_description: SCRIPT }
     const page = await browser.get(changed(back, said))
-    await expectNothing(page, 502)
+    expect(await endOf(page)).toEqual(nothing(502))
     expect(page.text).toContain('&quot;&gt;&lt;script&gt;')
     expect(page.text).not.toMatch(/<script|\u202e/)
   })
@@ -247,7 +252,7 @@ describe('the pages', () => {
     const { browser, back } = await leaving()
     const said = { error: 'x', error_description: 'call 555-0100', code: undefined, state: 'other' }
     for (const page of [await browser.get(changed(back, said)), await it.browser().get(`/oauth/signed-in?error=call-555-0100`)]) {
-      await expectNothing(page, 400)
+      expect(await endOf(page)).toEqual(nothing(400))
       expect(page.text).not.toContain('555-0100')
     }
   }) // biome-ignore format: long
@@ -264,48 +269,50 @@ describe('the pages', () => {
     }
     it.as.lie = { authorization_endpoint: 'javascript:alert(1)' }
     await declare({})
-    await expectNothing(await it.browser().signIn('alice', LINK), 502)
+    expect(await endOf(await it.browser().signIn('alice', LINK))).toEqual(nothing(502))
   })
 })
 
+const now = () => Math.floor(Date.now() / 1000)
+
+/** Of alice for our client, by a key that is not the provider's. */
+async function claims(nonce: string): Promise<string> {
+  const { privateKey } = await generateKeyPair('ES256', { extractable: true })
+  const of = {
+    iss: it.idp.issuer,
+    sub: 'alice',
+    aud: CLIENTS.web,
+    iat: now(),
+    exp: now() + 60,
+    nonce,
+  }
+  return await it.idp.sign(of, { typ: 'JWT' }, { ...(await exportJWK(privateKey)), alg: 'ES256' })
+}
+
+/** Where a sign-in ends whose ID token is that one; '' is one by another key. */
+async function answered(idToken: string): Promise<Page> {
+  const browser = it.browser()
+  const started = await browser.get(LINK)
+  const answer = await it.idp.login('alice', started.location)
+  const nonce = new URL(started.location).searchParams.get('nonce') ?? ''
+  const token = idToken === '' ? await claims(nonce) : idToken
+  it.idp.fault = (request, response) => {
+    if (request.url !== '/token') return undefined
+    const body = { access_token: 'an-access-token', token_type: 'Bearer', id_token: token }
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+    return 'answered'
+  }
+  return await browser.get(answer)
+}
+
 describe('the identity provider', () => {
-  async function answered(idToken: string): Promise<Page> {
-    const browser = it.browser()
-    const started = await browser.get(LINK)
-    const answer = await it.idp.login('alice', started.location)
-    const nonce = new URL(started.location).searchParams.get('nonce') ?? ''
-    const token = idToken === '' ? await claims(nonce) : idToken
-    it.idp.fault = (request, response) => {
-      if (request.url !== '/token') return undefined
-      const body = { access_token: 'an-access-token', token_type: 'Bearer', id_token: token }
-      response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body))
-      return 'answered'
-    }
-    return await browser.get(answer)
-  }
-
-  const now = () => Math.floor(Date.now() / 1000)
-  /** Of alice for our client, by a key that is not the provider's. */
-  async function claims(nonce: string): Promise<string> {
-    const { privateKey } = await generateKeyPair('ES256', { extractable: true })
-    const of = {
-      iss: it.idp.issuer,
-      sub: 'alice',
-      aud: CLIENTS.web,
-      iat: now(),
-      exp: now() + 60,
-      nonce,
-    }
-    return await it.idp.sign(of, { typ: 'JWT' }, { ...(await exportJWK(privateKey)), alg: 'ES256' })
-  }
-
   test('an ID token that it did not sign is nobody', async () => {
-    await expectNothing(await answered(''), 403)
+    expect(await endOf(await answered(''))).toEqual(nothing(403))
   })
 
   test('one that it signed for another sign-in, or another client, is nobody', async () => {
     const replayed = await it.idp.idToken({ account: 'alice', client: CLIENTS.cli, audience: null, nonce: 'x' })
-    await expectNothing(await answered(replayed), 502)
+    expect(await endOf(await answered(replayed))).toEqual(nothing(502))
   }) // biome-ignore format: short
 
   test('whoever fails too often waits', async () => {

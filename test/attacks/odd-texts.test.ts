@@ -77,6 +77,11 @@ const BODIES: Readonly<Record<string, readonly object[]>> = {
   'PUT /admin/v1/users/:id': [{ teams: ['a'], scopes: ['mcp:read'] }, { link: { issuer: 'https://idp.test', subject: 's' } }],
   'PUT /admin/v1/agents/:id': [{ scopes: ['mcp:read'] }],
   'POST /admin/v1/peps': [{ servers: ['files'] }],
+  'PUT /admin/v1/credentials': [
+    { server: 'everything', user: null, secret: { kind: 'header', name: 'x-key', value: 'a-secret' } },
+    { server: 'everything', user: 'alice', secret: { kind: 'client', clientId: 'c', value: 'a-secret' } },
+  ],
+  'POST /admin/v1/credentials/:id/rotate': [{ secret: { kind: 'header', name: 'x-key', value: 'a-secret' } }],
   'POST /pep/v1/identify': [{ token: sha, jwt: 'a.b.c', sourceIp: '::1' }, { token: sha, sourceIp: null }],
   'POST /pep/v1/decide': [{ calls: [call] }],
   'POST /pep/v1/list': [{ callers: [{ grant: uuid, server: 'files' }] }],
@@ -85,8 +90,9 @@ const BODIES: Readonly<Record<string, readonly object[]>> = {
 } // biome-ignore format: a table
 
 /** What a route with such a body reads none of, or ends as an open stream. */
-const WITHOUT_BODY = /\/(rotate|offboard|reinstate|pin|current)$|^DELETE |^GET /
-const STREAMS = /\/(events|fsck)$/
+const WITHOUT_BODY =
+  /\/(grants\/:id\/rotate|offboard|reinstate|pin|current|test|rewrap|oauth\/consent)$|^DELETE |^GET /
+const STREAMS = /\/(events|fsck|rewrap)$/
 
 test('every route that reads a body is in the table', () => {
   const reading = pdp.routes

@@ -98,7 +98,7 @@ async function answer(
     return it.mounted(request, response)
   if (path === '/token') await noteTokenRequest(it, request)
   if (response.destroyed || it.fault?.(request, response) === 'answered') return
-  if (/^\/\.well-known\/o/.test(path) && Object.keys(it.lie).length > 0 && !isTruth) {
+  if (path.startsWith('/.well-known/o') && Object.keys(it.lie).length > 0 && !isTruth) {
     const truth = await fetch(new URL(path, it.issuer), { headers: { 'x-test-truth': 'yes' } })
     const body = JSON.stringify({ ...((await truth.json()) as object), ...it.lie })
     response.writeHead(truth.status, { 'content-type': 'application/json' }).end(body)

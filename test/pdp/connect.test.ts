@@ -155,23 +155,23 @@ describe('who may', () => {
   })
 })
 
-describe('the token of a connected account', () => {
-  async function order(method: string, path: string, body: object) {
-    const answer = await it.pdp.app.request(`/admin/v1/credentials${path}`, {
-      method,
-      headers: { ...it.pdp.authorization('operator'), 'content-type': 'application/json' },
-      body: JSON.stringify(body),
-    })
-    return { status: answer.status, row: (await answer.json()) as Record<string, unknown> }
-  }
-  const rowOf = async (server: string) => {
-    const rows = await it.pdp.store.sql.query(
-      "select id, version, reconnect from credentials where server = $1 and use = 'call'",
-      [server],
-    )
-    return rows[0] as { id: string; version: number; reconnect: string | null }
-  }
+async function order(method: string, path: string, body: object) {
+  const answer = await it.pdp.app.request(`/admin/v1/credentials${path}`, {
+    method,
+    headers: { ...it.pdp.authorization('operator'), 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  })
+  return { status: answer.status, row: (await answer.json()) as Record<string, unknown> }
+}
+const rowOf = async (server: string) => {
+  const rows = await it.pdp.store.sql.query(
+    "select id, version, reconnect from credentials where server = $1 and use = 'call'",
+    [server],
+  )
+  return rows[0] as { id: string; version: number; reconnect: string | null }
+}
 
+describe('the token of a connected account', () => {
   test('is renewed at its authorization server, whatever else changed there', async () => {
     await it.browser().connect('alice', LINK)
     const [before] = await it.kept()
@@ -278,7 +278,8 @@ test('what cannot be recorded is not kept, and the page says so', async () => {
   const url = await browser.agree(await browser.signIn('alice', LINK))
   const back = await it.as.login('alice-there', url)
   await it.pdp.store.sql.query('alter table record rename to away')
-  const page = await browser.get(back).finally(() => it.pdp.store.sql.query('alter table away rename to record'))
+  const page = await browser.get(back)
+  await it.pdp.store.sql.query('alter table away rename to record')
   expect(page.status).toBe(503)
   expect(page.text).toContain('nothing was kept')
   expect(await it.kept()).toEqual([])
@@ -287,11 +288,11 @@ test('what cannot be recorded is not kept, and the page says so', async () => {
 test('who is offboarded meanwhile has nothing kept', async () => {
   const browser = it.browser()
   const back = await it.as.login('x', await browser.agree(await browser.signIn('bob', '/connect/everything')))
-  const order = (path: string) => it.pdp.app.request(`/admin/v1/users/bob/${path}`, { method: 'POST', headers: it.pdp.authorization('operator') })
-  expect((await order('offboard')).status).toBeLessThan(300)
+  const orderUser = (path: string) => it.pdp.app.request(`/admin/v1/users/bob/${path}`, { method: 'POST', headers: it.pdp.authorization('operator') })
+  expect((await orderUser('offboard')).status).toBeLessThan(300)
   expect((await browser.get(back)).status).toBe(403)
   expect(await it.kept()).toEqual([])
-  expect((await order('reinstate')).status).toBeLessThan(300)
+  expect((await orderUser('reinstate')).status).toBeLessThan(300)
 }) // biome-ignore format: short
 
 test('an account of before is not mixed with settings of now', async () => {

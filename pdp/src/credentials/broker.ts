@@ -113,9 +113,9 @@ async function releaseOne(
     if (problem !== undefined) return { unavailable: problem }
     if (held === undefined) return NONE
     const freshness = freshnessOf(held, ports.clock.now())
-    if (freshness === 'fresh') return { credential: held.released ?? null }
+    if (freshness === 'fresh') return handed(held)
     const renewal = ports.startRenewal(held.record, declaration)
-    if (freshness === 'ageing') return { credential: held.released ?? null }
+    if (freshness === 'ageing') return handed(held)
     const leftMs = renewal.since + CREDENTIAL_WAIT_MS - ports.clock.monotonic()
     if (!(await endsWithin(renewal.ended, leftMs))) return { unavailable: WORDS.renewing }
     known = await lookUp()
@@ -129,6 +129,11 @@ async function releaseOne(
       }
   }
   return { unavailable: WORDS.unrenewed }
+}
+
+/** INVARIANT: what is there and holds nothing to send never makes a call go without. */
+function handed({ released }: Held): Release {
+  return released === undefined ? { unavailable: WORDS.unreadable } : { credential: released }
 }
 
 /** Whose may be used, the caller's own first. */

@@ -64,9 +64,9 @@ export type Binding = {
 }
 export type RenewableSecret = Extract<Secret, { kind: 'client_credentials' | 'oauth' }>
 
-export function bindingOf(secret: Secret): Binding | undefined {
-  if (secret.kind !== 'oauth') return undefined
-  const { resource, client } = secret
+export function bindingOf(of: Secret): Binding | undefined {
+  if (of.kind !== 'oauth') return undefined
+  const { resource, client } = of
   const { issuer, clientId } = client
   return { resource, client: { issuer, clientId } }
 }

@@ -123,7 +123,9 @@ async function withCredentials(
   { release }: DecidePorts,
   items: readonly (Decided | Rejection)[],
 ): Promise<(Decided | Rejection)[]> {
-  const needing = items.filter((item): item is Decided => 'authorization' in item && isSent(item))
+  const needing = items.filter((item): item is Decided => {
+    return 'authorization' in item && (isSent(item) || isBlind(item))
+  })
   if (needing.length === 0) return [...items]
   const answers = await release(
     needing.map(({ asked }) => ({ server: asked.call.server, user: asked.request.user })),
@@ -134,9 +136,18 @@ async function withCredentials(
   return items.map((item) => {
     const answer = released.get(item)
     if (answer === undefined || !('authorization' in item)) return item
-    if ('credential' in answer) return { ...item, credential: answer.credential }
-    return { ...item, authorization: unavailable(item.authorization, answer.unavailable) }
+    if ('unavailable' in answer)
+      return { ...item, authorization: unavailable(item.authorization, answer.unavailable) }
+    return isSent(item) ? { ...item, credential: answer.credential } : item
   })
+}
+
+/**
+ * Nobody could look at the tools of the server: where that is for want of a credential, its holder must be told so, and
+ * not that there is no such tool.
+ */
+function isBlind({ authorization: { code }, asked: { call } }: Decided): boolean {
+  return code === 'unknown_tool' && call.definition === null && call.from === 'client'
 }
 
 /** Whether anything of it goes to the server. */
@@ -152,6 +163,7 @@ function unavailable(authorization: Authorization, detail: string): Authorizatio
     code: 'credential_unavailable',
     policies: [],
     visible: null,
+    concealed: false,
     detail,
   }
 }

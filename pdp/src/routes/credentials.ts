@@ -76,15 +76,17 @@ export function credentialRoutes(ports: CredentialAdminPorts): GuardedRoute[] {
   async function rotate(c: Context<PdpEnv>): Promise<Response> {
     const body = readSecretBody(c, rotateRequest)
     if (body instanceof Response) return body
-    return orRefused(c, async () => found(c, await ports.rotateCredential(idOf(c), body)))
+    return orRefused(c, async () =>
+      found(c, await onOne(c, (id) => ports.rotateCredential(id, body))),
+    )
   }
 
   async function test(c: Context<PdpEnv>): Promise<Response> {
-    return found(c, await ports.testCredential(idOf(c)))
+    return found(c, await onOne(c, ports.testCredential))
   }
 
   async function remove(c: Context<PdpEnv>): Promise<Response> {
-    const removed = await ports.removeCredential(idOf(c))
+    const removed = await onOne(c, ports.removeCredential)
     if (removed === undefined) return none(c)
     const { id, server, user } = removed
     return c.json({ id, server, user })
@@ -114,9 +116,13 @@ function change(route: Omit<GuardedRoute, 'role'>): GuardedRoute {
 /** As readBody; zod says what is wrong with a text, never the text. */
 const readSecretBody = readBody
 
-/** '' where it is none. */
-function idOf(c: Context<PdpEnv>): string {
-  return readId(c, z.uuid())
+/** What is done to one credential that must exist. */
+async function onOne<Row>(
+  c: Context<PdpEnv>,
+  act: (id: string) => Promise<Row | undefined>,
+): Promise<Row | undefined> {
+  const id = readId(c, z.uuid())
+  return id === '' ? undefined : act(id)
 }
 
 function found(c: Context<PdpEnv>, row: object | undefined): Response {

@@ -1,6 +1,6 @@
 // What a server says of the secret it was sent: found in every form that a server writes without meaning to hide it, masked
 // in strings and keys, and refused where it cannot be masked. Encodings are those of Node, of URLSearchParams and of JSON.
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { createMasker, MASK } from './masker.ts'
 import { maskMessage } from './message.ts'
@@ -46,7 +46,9 @@ test.each(FORMS)('$name is masked in a key', ({ form }) => {
 })
 
 test.each(FORMS)('$name is found with every character escaped', ({ form }) => {
-  const escaped = [...form].map((one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  const escaped = form
+    .split('')
+    .map((one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`)
   expect(maskMessage(masker, `{"a":"${escaped.join('')}"}`)).toContain(MASK)
 })
 
@@ -64,7 +66,7 @@ test.each(FORMS)('$name is masked in plain text, however it is cut', ({ form }) 
     expect(masked).toMatch(/^one .*masked.* two .*masked.* three\n$/)
   }
   const push = createTextMask(masker)
-  expect([...text].map(push).join('')).toBe(masker.mask(text))
+  expect(text.split('').map(push).join('')).toBe(masker.mask(text))
 })
 
 describe('what is not the secret', () => {
@@ -77,7 +79,7 @@ describe('what is not the secret', () => {
   ])('%s is the very same text', (text) => expect(maskMessage(masker, text)).toBe(text))
 
   test('stays byte for byte beside a secret: numbers, spaces, doubled keys', () => {
-    const text = `{ "n": 12345678901234567890, "a": "${'x'}", "a":2, "__proto__": {"s": ${JSON.stringify(SECRET)} } }`
+    const text = `{ "n": 12345678901234567890, "a": "x", "a":2, "__proto__": {"s": ${JSON.stringify(SECRET)} } }`
     const want = text.replace(JSON.stringify(SECRET), JSON.stringify(MASK))
     expect(maskMessage(masker, text)).toBe(want)
   })

@@ -4,10 +4,9 @@
 import type { Answer } from '../answer.ts'
 import type { Credential } from '../credential.ts'
 import { GatewayError } from '../gateway-error.ts'
-import type { Inbound } from '../inbound/receive.ts'
 import { SESSION_IDLE_MS_MAX, SESSIONS_MAX, SESSIONS_PER_GRANT_MAX } from '../limits.ts'
 import type { Log, Monotonic, Uuid } from '../ports.ts'
-import type { RecordedCall } from '../record/record.ts'
+import type { Opened, RecordedCall } from '../record/record.ts'
 import type { ChannelKind } from './channel.ts'
 import { ChannelSession } from './channel-session.ts'
 import { connectChannel } from './connect-channel.ts'
@@ -81,11 +80,11 @@ export class ChannelServer implements UpstreamServer {
 
   async #handle(call: RecordedCall, sending: Sending): Promise<Answer> {
     const { monotonic } = this.#ports
-    const { credential, ...held } = call.open(monotonic())
-    const { session } = await this.#hold(held.inbound, credential)
+    const first = call.open(monotonic())
+    const { session } = await this.#hold(first)
     try {
       // What waits for no answer is for the child that there is.
-      if (call.of.kind === 'request') await session.ready(credential)
+      if (call.of.kind === 'request') await session.ready(first.credential)
       // What was allowed may have grown too old meanwhile.
       const opened = call.open(monotonic())
       const { inbound } = opened
@@ -101,10 +100,8 @@ export class ChannelServer implements UpstreamServer {
   }
 
   /** The session a message belongs to; `initialize` makes one. */
-  async #hold(
-    { method, session: sessionId, grant }: Inbound,
-    credential: Credential | undefined,
-  ): Promise<Held> {
+  async #hold({ inbound, credential }: Opened): Promise<Held> {
+    const { method, session: sessionId, grant } = inbound
     if (method === 'initialize') return this.#start(grant, credential)
     if (sessionId?.startsWith(this.#prefix()) === false)
       throw new GatewayError('unknown_session', 'another PEP holds the session, or did')

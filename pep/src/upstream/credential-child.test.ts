@@ -71,13 +71,16 @@ const upstreamOf = (id: string): Upstream => {
 }
 const SETTINGS = whyNoBubblewrap() === undefined ? ['off', 'bubblewrap'] : ['off']
 
+/** Of the PEP's clock. */
+let skewMs = 0
+const monotonic = () => performance.now() + skewMs
+
 describe.each(SETTINGS)('isolation %s', (setting) => {
   let pdp: TestPdp
   let pep: RunningTestPep
   let credential: ReleasedCredential | undefined
   let logged = ''
   let got = ''
-  let skewMs = 0
 
   beforeAll(async () => {
     pdp = createTestPdp([upstreamOf('own'), upstreamOf('bare')])
@@ -91,16 +94,11 @@ describe.each(SETTINGS)('isolation %s', (setting) => {
     const kept = { home: '/nonexistent/cedargate', secrets: [] }
     const env = { PATH: `${dirname(process.execPath)}:/usr/bin:/bin`, HOME: '/tmp' }
     const isolation = await openIsolation(setting, { env, kept, log, uid: process.getuid?.() })
-    const monotonic = () => performance.now() + skewMs
     const sql = countingSql()
     pep = await startTestPep({ pdp: pdp.port, sql, log, env, isolation, monotonic })
   }, 60_000)
   afterAll(async () => {
     await pep.close()
-    const all = logged + got + JSON.stringify([pdp.told, pdp.outcomes])
-    for (const secret of [ONE, TWO]) expect(shownIn(all, secret)).toEqual([])
-    expect(all).not.toContain('canary')
-    expect(all).toContain(MASK)
   })
   beforeEach(async () => {
     credential = variable('API_KEY', ONE)
@@ -185,7 +183,8 @@ describe.each(SETTINGS)('isolation %s', (setting) => {
       expect(text).toContain('remembers nothing of this session')
     }
     expect((await call('env')).text).not.toContain('remembers nothing')
-    if (setting === 'off') expect(isRunning(before.pid)).toBe(false)
+    // In a sandbox it is another number.
+    expect(setting === 'off' && isRunning(before.pid)).toBe(false)
     // One that was decided before the last rotation goes to the child there is.
     const now = await whose()
     credential = variable('API_KEY', `${TWO}2`, { version: 2 })
@@ -224,6 +223,13 @@ describe.each(SETTINGS)('isolation %s', (setting) => {
   test('the gateway’s own look has it too, and tells nobody', () => {
     expect(pdp.definitions.get('own')).toEqual(['env'])
     expect(JSON.stringify(pdp.told)).toContain(`key ${MASK}`)
+  })
+
+  test('of all that anybody else got, nothing shows it', () => {
+    const all = logged + got + JSON.stringify([pdp.told, pdp.outcomes])
+    for (const secret of [ONE, TWO]) expect(shownIn(all, secret)).toEqual([])
+    expect(all).not.toContain('canary')
+    expect(all).toContain(MASK)
   })
 })
 

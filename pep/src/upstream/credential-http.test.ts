@@ -56,10 +56,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await pep.close()
   await server.close()
-  const metrics = logged + got + JSON.stringify([sql.statements, pdp.told, pdp.outcomes])
-  expect(metrics.length).toBeGreaterThan(1_000)
-  expect(shownIn(metrics, CANARY)).toEqual([])
-  expect(metrics).not.toContain('canary')
 })
 beforeEach(async () => {
   // What the test before has not heard of.
@@ -197,14 +193,15 @@ describe('a server that says it again', () => {
     const bytes = Buffer.from(said)
     for (const cut of [40, 120, 200, 330, bytes.length - 30]) {
       pdp.outcomes.length = 0
-      server.answer = async (_one, response) => {
+      const before = await echoesCounted()
+      server.answer = (_one, response) => {
         response.writeHead(200, { 'content-type': 'text/event-stream' })
         response.write(bytes.subarray(0, cut))
-        await sleep(5)
-        response.end(bytes.subarray(cut))
+        setTimeout(() => response.end(bytes.subarray(cut)), 5)
       }
       const { json, text } = await send(toolCall())
       expect(json.result).toEqual({ content: [{ type: 'text', text: MASK }] })
+      expect(await echoesCounted()).toBe(before + 1)
       expect(text.match(/masked by Cedargate/g)?.length).toBeGreaterThanOrEqual(4)
       expect(await outcome()).toMatchObject({ credential: { echoed: true } })
     }
@@ -266,21 +263,56 @@ describe('a server that says it again', () => {
     expect(text).toContain('upstream_unavailable')
   })
 
-  test('in a list of tools: its definition never reaches the PDP', async () => {
+  test('in bytes that are no HTTP, to what it is told: the log does not quote them', async () => {
+    server.answer = (one, response) => {
+      if (one.method === 'GET') return answerEvents(response, { id: 's', method: 'no/such' })
+      response.socket?.end(`HTTP/1.1 200 OK\r\nx\u0000: 1\r\n${CANARY}\r\n\r\n`)
+    }
+    const from = logged.length
+    const headers = { ...clientHeaders(), accept: 'text/event-stream' }
+    const { body } = await request(url, { headers })
+    await body.text()
+    await until(() => logged.slice(from).includes('not told'))
+    expect(logged.slice(from)).not.toContain('canary')
+  })
+
+  test('in bytes that are no HTTP, to the end of a look: the log does not quote them', async () => {
     const own = await openTestUpstream('look')
     const ownPdp = createTestPdp([own.upstream])
     ownPdp.rule = pdp.rule
     own.answer = (one, response) => {
-      const tools = [{ name: 'echo', inputSchema: {}, description: `use ${CANARY}` }]
-      return answerJson(response, { id: parsed(one).id, result: { tools } })
+      response.setHeader('mcp-session-id', 's-1')
+      if (one.method !== 'DELETE') return plainly(one, response)
+      response.socket?.end(`HTTP/1.1 200 OK\r\nx\u0000: 1\r\n${CANARY}\r\n\r\n`)
     }
-    const ownPep = await startTestPep({ pdp: ownPdp.port, sql })
-    const told = JSON.stringify(ownPdp.told)
-    expect(told).toContain(MASK)
-    expect(shownIn(told, CANARY)).toEqual([])
+    const from = logged.length
+    const log = pino({ level: 'trace' }, { write: (line) => void (logged += line) })
+    const ownPep = await startTestPep({ pdp: ownPdp.port, sql, log })
+    expect(logged.slice(from)).toContain('"msg":"closing"')
+    expect(logged.slice(from)).not.toContain('canary')
     await ownPep.close()
     await own.close()
   })
+
+  test.each(['JSON', 'events'])(
+    'in a list of tools, as %s: its definition never reaches the PDP',
+    async (way) => {
+      const own = await openTestUpstream('look')
+      const ownPdp = createTestPdp([own.upstream])
+      ownPdp.rule = pdp.rule
+      own.answer = (one, response) => {
+        const tools = [{ name: 'echo', inputSchema: {}, description: `use ${CANARY}` }]
+        const answer = way === 'JSON' ? answerJson : answerEvents
+        return answer(response, { id: parsed(one).id, result: { tools } })
+      }
+      const ownPep = await startTestPep({ pdp: ownPdp.port, sql })
+      const told = JSON.stringify(ownPdp.told)
+      expect(told).toContain(MASK)
+      expect(shownIn(told, CANARY)).toEqual([])
+      await ownPep.close()
+      await own.close()
+    },
+  )
 
   test('with 401: to its client an answer that cannot be used, to the PDP its status', async () => {
     raw(401, { 'www-authenticate': `Bearer error="invalid_token", x="${CANARY}"` }, CANARY)
@@ -300,4 +332,12 @@ test('a modern call has it too', async () => {
   const { json } = await send(message, headers)
   expect(server.reached[0]?.headers.authorization).toBe(`Bearer ${CANARY}`)
   expect(json.result).toMatchObject({ content: [{ text: MASK }] })
+})
+
+test('of all that anybody else got, nothing shows it', async () => {
+  await sleep(REPORT_DELAY_MS + 50)
+  const all = logged + got + JSON.stringify([sql.statements, pdp.told, pdp.outcomes])
+  expect(all.length).toBeGreaterThan(1_000)
+  expect(shownIn(all, CANARY)).toEqual([])
+  expect(all).not.toContain('canary')
 })

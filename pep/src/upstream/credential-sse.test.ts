@@ -57,6 +57,7 @@ let credential: ReleasedCredential | undefined
 let refuses = false
 let logged = ''
 const sent: { readonly method: string; readonly headers: IncomingHttpHeaders }[] = []
+const ofIt = () => pdp.outcomes.filter(({ status }) => status === 401)
 const streams = () => sent.filter(({ method }) => method === 'GET')
 
 beforeAll(async () => {
@@ -101,8 +102,6 @@ afterAll(async () => {
   await pep.close()
   http.closeAllConnections()
   await new Promise((resolve) => http.close(resolve))
-  const all = logged + JSON.stringify([pdp.told, pdp.outcomes])
-  for (const secret of [ONE, TWO]) expect(shownIn(all, secret)).toEqual([])
 })
 
 /** A server that answers with the headers of the request it answers. */
@@ -163,7 +162,6 @@ test('401, to the stream and to a message: the PDP is told', async () => {
   expect((await call('headers')).text).toContain('upstream_invalid')
   expect((await post(`${pep.url}/sse/mcp`, INITIALIZE)).text).toContain('upstream_invalid')
   refuses = false
-  const ofIt = () => pdp.outcomes.filter(({ status }) => status === 401)
   await until(() => ofIt().length === 2)
   const refused = { result: 'failed', status: 401, credential: { version: 3, echoed: false } }
   expect(ofIt()).toMatchObject([refused, refused])
@@ -174,4 +172,9 @@ test('what a server that the PEP started prints of it is not logged', async () =
   const { text } = await post(`${pep.url}/spawned/mcp`, toolCall())
   expect(text).toContain(MASK)
   expect(logged).not.toContain('accept-encoding')
+})
+
+test('of all that anybody else got, nothing shows them', () => {
+  const all = logged + JSON.stringify([pdp.told, pdp.outcomes])
+  for (const secret of [ONE, TWO]) expect(shownIn(all, secret)).toEqual([])
 })

@@ -127,13 +127,13 @@ test('the dialer is told what the bundle states, and nothing that was discovered
 })
 
 test('a name counts as private by `private` alone', async () => {
-  const named = target({ issuer: 'https://as.internal' }, 'https://files.internal/mcp')
-  await expect(open()(named)).rejects.toThrow()
+  const named = target({}, 'https://files.internal/mcp')
+  await expect(open()(named)).rejects.toThrow('names no authorization server')
   expect(dialed.at(-1)?.origins).toEqual([])
   const stated = target({ issuer: 'https://as.internal', private: true }, 'https://files.internal/mcp')
-  await expect(open()(stated)).rejects.toThrow()
+  await expect(open()(stated)).rejects.toThrow('cannot be reached')
   expect(dialed.at(-1)?.origins).toEqual(['https://as.internal'])
-  await expect(open()({ ...named, private: true })).rejects.toThrow()
+  await expect(open()({ ...named, private: true })).rejects.toThrow('names no authorization server')
   expect(dialed.at(-1)?.origins).toEqual(['https://files.internal'])
 }) // biome-ignore format: short
 
@@ -157,7 +157,7 @@ test('it is asked once for so long, and again after a failure', async () => {
     response.writeHead(500).end()
     return 'answered'
   }
-  await expect(discover(target({ issuer: as.issuer }))).rejects.toThrow()
+  await expect(discover(target({ issuer: as.issuer }))).rejects.toThrow('answers what it may not')
   as.fault = undefined
   const asked = dialed.length
   await Promise.all([1, 2, 3].map(() => discover(target({ issuer: as.issuer }))))
