@@ -39,7 +39,8 @@ type Joined = {
 type TargetOf = (server: string) => OauthTarget | undefined
 
 /** Of a server that is in no bundle. */
-const NOWHERE = { url: '', command: null }
+const NOWHERE: Destined = { url: '', command: null }
+type Destined = Parameters<typeof destinationOf>[0]
 
 /** The credential broker, with the keys it has now. Throws when they cannot be read. */
 export async function joinCredentials(
@@ -49,6 +50,7 @@ export async function joinCredentials(
   const forgetClient = (server: string, clientId: string): Promise<void> =>
     credentials.connections.forgetClient(server, clientId)
   const serverOf = (server: string) => activation.active().bundle.servers.get(server)
+  const destination = onceEach((upstream: Destined) => destinationOf(upstream, env))
   const credentials = openCredentials({
     store,
     feed,
@@ -56,7 +58,7 @@ export async function joinCredentials(
     clock,
     random,
     declarationOf: (server) => serverOf(server)?.credential,
-    destinationOf: (server) => destinationOf(serverOf(server)?.upstream ?? NOWHERE, env),
+    destinationOf: (server) => destination(serverOf(server)?.upstream ?? NOWHERE),
     linkOf: (owner) => linkTo(publicUrl, owner),
     unbound(server, binding) {
       const target = targetOf(server)
@@ -90,4 +92,14 @@ function renewing(targetOf: TargetOf, ports: Parameters<typeof createRenew>[0]):
 
 function noTarget(server: string): string {
   return `the \`url\` of ${server} names a variable that is not set for this PDP, or its credential is another one now`
+}
+
+/** Computed once for each object: it is asked for with every decision. */
+function onceEach<Key extends object>(compute: (key: Key) => string): (key: Key) => string {
+  const known = new WeakMap<Key, string>()
+  return (key) => {
+    const found = known.get(key) ?? compute(key)
+    known.set(key, found)
+    return found
+  }
 }

@@ -63,13 +63,11 @@ async function run({ quick, say }: BenchOptions): Promise<Figures> {
   }
 }
 
-function goalsOf({ decideUs, readUs }: Allows, { tokenRequests, refused }: Expired): Goal[] {
+function goalsOf({ decideUs }: Allows, { tokenRequests, refused }: Expired): Goal[] {
   const wrong = tokenRequests.filter((count) => count !== 1).length
   return [
     { name: 'µs that a static credential adds to an allow of the PDP, p50', value: added(decideUs.header, decideUs.none), most: ADDED_US_MAX },
     { name: 'µs that a cached OAuth token adds to an allow of the PDP, p50', value: added(decideUs.oauth, decideUs.none), most: ADDED_US_MAX },
-    { name: 'the same with what it adds at the PEP, static', value: added(decideUs.header, decideUs.none) + added(readUs.header, readUs.none), most: ADDED_US_MAX },
-    { name: 'the same with what it adds at the PEP, OAuth', value: added(decideUs.oauth, decideUs.none) + added(readUs.oauth, readUs.none), most: ADDED_US_MAX },
     { name: 'times that an expired token was not asked for exactly once', value: wrong, most: 0 },
     { name: 'calls on an expired token that were not allowed', value: refused, most: 0 },
   ] // biome-ignore format: one goal a line
