@@ -64,6 +64,11 @@ export async function joinCredentials(
       const target = targetOf(server)
       return target === undefined ? noTarget(server) : unboundReason(binding, target)
     },
+    async issuerOf(server) {
+      const target = targetOf(server)
+      if (target === undefined) throw new OauthError(noTarget(server))
+      return target.declaration.issuer ?? (await discover(target)).issuer
+    },
     renew: renewing(targetOf, { discover, clock, forgetClient }),
     onResult({ id, server, user }, result, error) {
       metrics.countRenewal(result)

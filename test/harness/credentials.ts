@@ -23,6 +23,8 @@ export type TestCredentialOptions = {
   readonly declared: Readonly<Record<string, object>>
   readonly keks?: Kek[]
   readonly renew?: Renew
+  /** The authorization server of every server. */
+  readonly issuerOf?: string
   /** By server, where it is now. */
   readonly destinations?: Readonly<Record<string, string>>
   readonly clock?: Clock
@@ -34,17 +36,19 @@ export function newKek(): Kek {
   return kek
 }
 
-const shared = newKek()
+/** What they have unless a test says otherwise. */
+export const sharedKek = newKek()
 
 /** Two of them on one store are two PDPs of one deployment. */
 export async function openTestCredentials(
   store: Store,
   {
     declared,
-    keks = [shared],
+    keks = [sharedKek],
     renew = refuse,
     clock = systemClock,
     destinations = {},
+    issuerOf = 'https://as.test',
   }: TestCredentialOptions,
 ): Promise<TestCredentials> {
   const feed = openChangeFeed({ store, clock, onFailure: () => {} })
@@ -59,6 +63,7 @@ export async function openTestCredentials(
     random: (bytes) => randomBytes(bytes),
     declarationOf: (server) => declarationOf(declared[server]),
     destinationOf: (server) => destinations[server] ?? 'https://server.test',
+    issuerOf: async () => issuerOf,
     linkOf: ({ server, user }) => `https://pdp.test/connect/${server}?user=${user}`,
     renew,
     unbound: () => undefined,

@@ -11,15 +11,18 @@ import type {
 import { Refused } from '../identity/refused.ts'
 import { unseal } from './envelope.ts'
 import { CredentialFault } from './fault.ts'
+import { givenChange, issuerFor } from './given.ts'
 import type { StartRenewal } from './renewal.ts'
 import type { CredentialRecord, Owner, Use } from './rows.ts'
-import { type Binding, bindingOf, type Secret } from './secret.ts'
+import { type Binding, bindingOf } from './secret.ts'
 import { incomplete } from './words.ts'
-import { type Change, type WritePorts, writeSecret } from './write.ts'
+import { type WritePorts, writeSecret } from './write.ts'
 
 export type AdministrationPorts = WritePorts & {
   readonly declarationOf: (server: string) => CredentialDeclaration | undefined
   readonly unbound: (server: string, binding: Binding) => string | undefined
+  /** The authorization server of this server, as it is named now. Rejects when nobody says. */
+  readonly issuerOf: (server: string) => Promise<string>
   readonly startRenewal: StartRenewal
   /** Makes a token count as expired, so that the next look renews it. */
   readonly expire: (of: CredentialRecord) => Promise<void>
@@ -44,10 +47,12 @@ export function openAdministration(ports: AdministrationPorts): CredentialAdmini
   return {
     async setCredential({ server, user, secret }) {
       const owner = { server, user }
-      const use = checkGiven(owner, declarationOf(server), secret)
+      const declaration = declarationOf(server)
+      const use = checkGiven(owner, declaration, secret)
+      const issuer = await issuerFor(ports, server, secret)
       const made = await refusing(
         writeSecret(ports, owner, use, (before) =>
-          merged(ports, before, secret, declarationOf(server)),
+          givenChange(ports, { before, given: secret, declaration, issuer }),
         ),
       )
       if (made !== undefined) return rowOf(made)
@@ -62,9 +67,14 @@ export function openAdministration(ports: AdministrationPorts): CredentialAdmini
       if (secret === undefined) return rowOf(await renewedNow(ports, record))
       checkReplaces(record, secret)
       const declaration = declarationOf(record.server)
+      const issuer = await issuerFor(ports, record.server, secret)
+      if (issuer !== null && issuer !== record.issuer)
+        throw new Refused(
+          `it was set for ${record.issuer}, and the authorization server of ${record.server} is ${issuer} now; if that is right, remove it and set it anew`,
+        )
       const made = await refusing(
         writeSecret(ports, record, record.use, (before) =>
-          merged(ports, before, secret, declaration),
+          givenChange(ports, { before, given: secret, declaration, issuer }),
         ),
       )
       if (made !== undefined) return rowOf(made)
@@ -135,67 +145,6 @@ function checkReplaces(record: CredentialRecord, given: GivenSecret): void {
     )
 }
 
-/** The secret to write: what was held under other names stays. */
-async function merged(
-  { vaulting, destinationOf }: WritePorts,
-  before: CredentialRecord | undefined,
-  given: GivenSecret,
-  declaration: CredentialDeclaration | undefined,
-): Promise<Change> {
-  if (given.kind === 'bearer' || given.kind === 'basic') return { secret: given }
-  const open = (it: CredentialRecord) =>
-    unseal(vaulting.ring, it.envelope, it).catch((cause: unknown) => {
-      const why = cause instanceof Error ? cause.message : String(cause)
-      const fix = `give its key back, or remove it with \`cedargate credentials rm ${it.id}\` and set it anew`
-      throw new Refused(`what is set now cannot be read: ${why}; ${fix}`, { cause })
-    })
-  if (given.kind === 'client') {
-    const needed = before !== undefined && given.clientId === undefined
-    const held = needed ? (await open(before)).secret : undefined
-    return { secret: clientOf(given, declaration, held), details: statedIssuer(declaration) }
-  }
-  const { kind, name, value } = given
-  const held = before?.kind === kind ? await open(before) : undefined
-  const values = held?.secret.kind === kind ? held.secret.values : {}
-  const isAdded = Object.keys(values).some((one) => one !== name)
-  if (isAdded && held?.to !== destinationOf(before?.server ?? ''))
-    throw new Refused(
-      `what it holds besides was set for another address of the server; remove it with \`cedargate credentials rm ${before?.id}\` and set all of it anew`,
-    )
-  return { secret: { kind, values: { ...values, [name]: value } } }
-}
-
-/** Client credentials go to the authorization server that was named when they were set. */
-function statedIssuer(declaration: CredentialDeclaration | undefined): { issuer: string | null } {
-  return {
-    issuer: declaration?.kind === 'client_credentials' ? (declaration.issuer ?? null) : null,
-  }
-}
-
-function clientOf(
-  given: Extract<GivenSecret, { kind: 'client' }>,
-  declaration: CredentialDeclaration | undefined,
-  held: Secret | undefined,
-): Secret {
-  const declared = declaration?.kind === 'oauth' ? declaration.clientId : undefined
-  const same = held !== undefined && 'clientId' in held ? held.clientId : undefined
-  const clientId = given.clientId ?? declared ?? same
-  if (clientId === undefined) throw new Refused('say which client: --client <id>')
-  if (declared !== undefined && declared !== clientId)
-    throw new Refused(`server.yaml names the client ${declared}, not ${clientId}`)
-  if (declaration?.kind === 'client_credentials')
-    return { kind: 'client_credentials', clientId, clientSecret: given.value, token: null }
-  const issuer = declaration?.kind === 'oauth' ? (declaration.issuer ?? null) : null
-  return {
-    kind: 'client',
-    issuer,
-    clientId,
-    clientSecret: given.value,
-    authMethod: null,
-    by: 'operator',
-  }
-}
-
 /** A new access token now, whatever is left of the old one. */
 async function renewedNow(
   ports: AdministrationPorts,
@@ -206,8 +155,8 @@ async function renewedNow(
     throw new Refused(
       `a credential of kind ${record.kind} is rotated by its new secret: --stdin or --file <path>`,
     )
-  if (record.reconnect !== null)
-    throw new Refused(`it was ended (${record.reconnect}): connect or set it anew`)
+  if (record.reconnect !== null && record.kind === 'oauth')
+    throw new Refused(`it was ended (${record.reconnect}): connect it anew`)
   await ports.expire(record)
   await ports.startRenewal(record, declaration).ended
   const now = await ports.rows.byId(record.id)

@@ -7,6 +7,7 @@ import {
   newKek,
   releaseOne as one,
   openTestCredentials,
+  sharedKek,
   type TestCredentialOptions,
   type TestCredentials,
 } from '../../../test/harness/credentials.ts'
@@ -191,6 +192,57 @@ onEachDatabase((database) => {
       unavailable: expect.stringContaining('cannot decrypt'),
     })
     expect(await one(here, 'optional')).toHaveProperty('credential.headers')
+  })
+
+  test('a key that comes back later opens what it wraps, without a restart', async () => {
+    const here = await open()
+    await here.administration.setCredential({
+      server: 'plain',
+      user: null,
+      secret: header('wrapped-secret'),
+    })
+    const keks = [newKek()]
+    const late = await open({ keks })
+    expect(await one(late, 'plain')).toEqual({
+      unavailable: expect.stringContaining('cannot decrypt'),
+    })
+    keks.push(sharedKek)
+    await sleep(1_100)
+    expect(headersOf(await one(late, 'plain'))).toEqual({ 'x-key': 'wrapped-secret' })
+  })
+
+  test('the link for an account that is one for all names nobody', async () => {
+    const declared = { all: { kind: 'oauth', per: 'deployment' }, each: { kind: 'oauth' } }
+    const here = await open({ declared })
+    expect(headersOf(await one(here, 'all', 'ann'))).toContain(
+      'an admin opens https://pdp.test/connect/all?user=null to connect',
+    )
+    expect(headersOf(await one(here, 'each', 'ann'))).toContain(
+      'open https://pdp.test/connect/each?user=ann to connect',
+    )
+  })
+
+  test('a secret of a client is bound to the authorization server of the day it was set', async () => {
+    const client = { kind: 'client', clientId: 'gateway', value: 'client-secret' } as const
+    const robot = (issuer?: string) => ({
+      declared: {
+        robot: { kind: 'client_credentials', ...(issuer === undefined ? {} : { issuer }) },
+      },
+    })
+    const here = await open(robot())
+    const { id, issuer } = await here.administration.setCredential({
+      server: 'robot',
+      user: null,
+      secret: client,
+    })
+    expect(issuer).toBe('https://as.test')
+    const later = await open({ ...robot('https://evil.test'), issuerOf: 'https://evil.test' })
+    await expect(later.administration.rotateCredential(id, { secret: client })).rejects.toThrow(
+      'is https://evil.test now',
+    )
+    await expect(
+      here.administration.rotateCredential(id, { secret: client }),
+    ).resolves.toMatchObject({ version: 2, issuer })
   })
 
   test('a server at another address does not get what was set for the first one', async () => {

@@ -44,6 +44,8 @@ export type BrokerPorts = {
   readonly unbound: (server: string, binding: Binding) => string | undefined
   /** Where somebody connects their account; undefined where nobody can. */
   readonly linkOf: (need: Need) => string | undefined
+  /** Told of what goes out though its server refused it last; must not throw. */
+  readonly onRefused: (id: string) => void
   /** Told why a credential that is there does not open; must not throw. */
   readonly onFault: (of: CredentialRecord, error: unknown) => void
 }
@@ -63,12 +65,14 @@ type Held = {
   /** Of a connected account. */
   readonly binding: Binding | undefined
 }
-type Known = { readonly key: string; readonly held: Held | undefined }
+/** `triedAt`, monotonic: what does not open is tried again, for its key may come later. */
+type Known = { readonly key: string; held: Held | undefined; triedAt: number }
 type Found = ReadonlyMap<string, Known>
 
 const NONE: Release = { credential: null }
 /** A token that was renewed is looked at again, so often in all. */
 const LOOKS_MAX = 3
+const OPEN_AGAIN_MS = 1_000
 
 export function openBroker(ports: BrokerPorts): Broker {
   const find = remember(ports)
@@ -80,7 +84,10 @@ export function openBroker(ports: BrokerPorts): Broker {
         for (const owner of ownersOf(need, declared[index])) keys.add(ownerKey(owner))
       if (declared.every((one) => one === undefined)) return needs.map(() => NONE)
       const lookUp = async (): Promise<Found | undefined> => {
-        return find([...keys]).catch(() => undefined) // The database is silent: nobody knows what there is now.
+        // The database is silent: nobody knows what there is now.
+        const found = await find([...keys]).catch(() => undefined)
+        await openAgain(ports, found)
+        return found
       }
       const found = await lookUp()
       return Promise.all(
@@ -113,20 +120,19 @@ async function releaseOne(
     if (problem !== undefined) return { unavailable: problem }
     if (held === undefined) return NONE
     const freshness = freshnessOf(held, ports.clock.now())
+    if (held.record.refused !== null) ports.onRefused(held.record.id)
     if (freshness === 'fresh') return handed(held)
     const renewal = ports.startRenewal(held.record, declaration)
     if (freshness === 'ageing') return handed(held)
     const leftMs = renewal.since + CREDENTIAL_WAIT_MS - ports.clock.monotonic()
     if (!(await endsWithin(renewal.ended, leftMs))) return { unavailable: WORDS.renewing }
     known = await lookUp()
-    if (
-      known !== undefined &&
-      pick(known, need, declaration)?.record.version === held.record.version
-    )
-      return {
-        unavailable:
-          problemOf(ports, need, declaration, pick(known, need, declaration)) ?? WORDS.unrenewed,
-      }
+    const after = known && pick(known, need, declaration)
+    if (after?.record.version === held.record.version) {
+      const { reconnect } = after.record
+      const why = reconnect === null ? WORDS.unrenewed : WORDS.reconnect(after.record, undefined)
+      return { unavailable: problemOf(ports, need, declaration, after) ?? why }
+    }
   }
   return { unavailable: WORDS.unrenewed }
 }
@@ -159,18 +165,27 @@ function problemOf(
   declaration: CredentialDeclaration,
   held: Held | undefined,
 ): string | undefined {
-  const link = declaration.kind === 'oauth' ? linkOf(need) : undefined
+  const { server } = need
+  const user = ownerOf(declaration) === 'user' ? need.user : null
+  const link = declaration.kind === 'oauth' ? linkOf({ server, user }) : undefined
   if (held === undefined)
     return declaration.required ? WORDS.missing(need, declaration, link) : undefined
   const { record, kind, to, binding } = held
   if (kind === undefined) return WORDS.unreadable
   if (record.kind !== declaration.kind || kind !== declaration.kind) return WORDS.undeclared(need)
   if (to !== destinationOf(need.server)) return WORDS.moved(need, link)
+  if (declaration.kind === 'client_credentials')
+    return isOfAnother(record, declaration.issuer) ? WORDS.moved(need, link) : undefined
   if (record.reconnect !== null) return WORDS.reconnect(record, link)
   const why = binding === undefined ? undefined : unbound(need.server, binding)
   if (why !== undefined) return WORDS.reconnect({ ...record, reconnect: why }, link)
   const lacking = incomplete(declaration, record.names)
   return lacking.length > 0 ? WORDS.incomplete(lacking) : undefined
+}
+
+/** Client credentials go to the authorization server that they were set for. */
+function isOfAnother({ issuer }: CredentialRecord, stated: string | undefined): boolean {
+  return issuer === null || (stated !== undefined && stated !== issuer)
 }
 
 /** Static secrets are always fresh. `ageing`: good still, and not for long. */
@@ -182,7 +197,7 @@ function freshnessOf({ record, released }: Held, now: number): 'fresh' | 'ageing
 }
 
 /** Also that there is none: an optional credential that nobody set must cost no look-up. */
-function remember({ feed, rows, ring, onFault }: BrokerPorts): Remembered<Known> {
+function remember({ feed, rows, ring, clock, onFault }: BrokerPorts): Remembered<Known> {
   return remembered<Known>({
     feed,
     max: CREDENTIALS_REMEMBERED_MAX,
@@ -190,14 +205,31 @@ function remember({ feed, rows, ring, onFault }: BrokerPorts): Remembered<Known>
     async lookup(keys) {
       const records = await rows.ofKeys(keys)
       const held = await Promise.all(records.map((record) => open(ring, record, onFault)))
-      const known = new Map(keys.map((key): [string, Known] => [key, { key, held: undefined }]))
+      const triedAt = clock.monotonic()
+      const known = new Map(
+        keys.map((key): [string, Known] => [key, { key, held: undefined, triedAt }]),
+      )
       for (const one of held) {
         const key = ownerKey(one.record)
-        known.set(key, { key, held: one })
+        known.set(key, { key, held: one, triedAt })
       }
       return known
     },
   })
+}
+
+/** Not more often than OPEN_AGAIN_MS each. */
+async function openAgain(
+  { ring, clock, onFault }: BrokerPorts,
+  found: Found | undefined,
+): Promise<void> {
+  for (const known of found?.values() ?? []) {
+    const { held, triedAt } = known
+    if (held === undefined || held.kind !== undefined) continue
+    if (clock.monotonic() - triedAt < OPEN_AGAIN_MS) continue
+    known.triedAt = clock.monotonic()
+    known.held = await open(ring, held.record, onFault)
+  }
 }
 
 async function open(

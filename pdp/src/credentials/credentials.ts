@@ -1,7 +1,6 @@
 // Owns how the parts of this room are joined: the credential broker over one database, one change feed and one key ring.
 import type { CredentialDeclaration } from '../../../schemas/credentials.ts'
 import type { CredentialKeys, RewrapLine } from '../../../schemas/credentials-api.ts'
-import { REFRESH_COOLDOWN_MS } from '../../../schemas/limits.ts'
 import type { Outcome } from '../../../schemas/pep-api.ts'
 import type { Clock, Random } from '../../../schemas/ports.ts'
 import type { ChangeFeed } from '../identity/change-feed.ts'
@@ -11,6 +10,7 @@ import { type CredentialAdministration, openAdministration } from './administrat
 import { type Broker, type BrokerPorts, openBroker } from './broker.ts'
 import { type Connections, openConnections } from './connections.ts'
 import type { KeyRing } from './key-ring.ts'
+import { keepRefusals } from './refusals.ts'
 import { openRenewals, type Renew, type RenewalPorts } from './renewal.ts'
 import { listKeys, rewrapAll } from './rewrap.ts'
 import { type CredentialRecord, type Owner, openCredentialRows, ownerKey } from './rows.ts'
@@ -27,6 +27,8 @@ export type CredentialPorts = {
   readonly destinationOf: (server: string) => string
   /** Where somebody connects an account. */
   readonly linkOf: (owner: Owner) => string
+  /** The authorization server of this server, as it is named now. Rejects when nobody says. */
+  readonly issuerOf: (server: string) => Promise<string>
   readonly renew: Renew
   readonly unbound: BrokerPorts['unbound']
   readonly onResult: RenewalPorts['onResult']
@@ -56,7 +58,9 @@ export function openCredentials(ports: CredentialPorts): Credentials {
   const { renew, onResult } = ports
   const startRenewal = openRenewals({ sql, rows, vaulting, clock, renew, onChanged, onResult })
   const prompt = openCredentialRows(store.prompt)
-  const broker = openBroker({ ...ports, rows: prompt, ring, startRenewal })
+  const refusals = keepRefusals({ ...ports, sql })
+  const onRefused = refusals.watch
+  const broker = openBroker({ ...ports, rows: prompt, ring, startRenewal, onRefused })
   const fault = (id: string, error: unknown): void => onFault({ id }, error)
   return {
     release: broker.release,
@@ -65,19 +69,14 @@ export function openCredentials(ports: CredentialPorts): Credentials {
       ...writing,
       declarationOf,
       unbound: ports.unbound,
+      issuerOf: ports.issuerOf,
       startRenewal,
       async expire(of) {
         await sql.query(EXPIRE, [of.id]).finally(() => onChanged(of))
       },
     }),
     connections: openConnections(writing),
-    async noteOutcomes(servers, outcomes) {
-      for (const { credential, status } of outcomes) {
-        if (credential === undefined || status !== 401) continue
-        const { id, version } = credential
-        await sql.query(REFUSED, [id, version, servers, REFRESH_COOLDOWN_MS]).catch(ports.onFailure)
-      }
-    },
+    noteOutcomes: refusals.note,
     keys: () => listKeys({ rows, ring, onFault: fault }),
     rewrap: () => rewrapAll({ rows, ring, onFault: fault }),
   }
@@ -85,11 +84,5 @@ export function openCredentials(ports: CredentialPorts): Credentials {
 
 /** By the clock of the database, which leases are by too. */
 const EXPIRE = `update credentials set expires = now(), retry_after = null where id = $1`
-
-/** A new token is fetched for one that the server refuses, but not at once again for one that was fetched just now. */
-const REFUSED = `update credentials set refused = now(), expires = case
-    when kind in ('oauth', 'client_credentials') and updated < now() - make_interval(secs => $4::float8 / 1000)
-    then now() else expires end
-  where id = $1 and version = $2 and refused is null and server = any($3::text[])`
 
 export type { CredentialRecord }

@@ -13,7 +13,10 @@ import type { Release } from './broker.ts'
 import type { Renew, Renewed } from './renewal.ts'
 import type { RenewableSecret } from './secret.ts'
 
-const DECLARED = { robot: { kind: 'client_credentials' } }
+const DECLARED = {
+  robot: { kind: 'client_credentials' },
+  account: { kind: 'oauth', per: 'deployment' },
+}
 const headersOf = (release: Release) =>
   'credential' in release ? (release.credential?.headers ?? null) : release.unavailable
 const HOUR = 3_600_000
@@ -135,25 +138,88 @@ onEachDatabase((database) => {
     expect(asked).toHaveLength(2)
   })
 
-  test('a refusal is for good: nobody asks again until it is set anew', async () => {
-    const { asked, renew } = tokens(async () => ({ kind: 'refused', why: 'invalid_grant' }))
+  test('a refusal of the gateway itself is said, and tried again by a later call: it may be mended there', async () => {
+    const { asked, renew } = tokens(async (_, count) =>
+      count === 1
+        ? { kind: 'refused', why: 'invalid_client' }
+        : given('later-secret', Date.now() + HOUR),
+    )
     const here = await open({ renew })
     const { id } = await robot(here)
     for (let call = 0; call < 3; call++)
       expect(await one(here, 'robot')).toEqual({
-        unavailable: expect.stringContaining('has ended (invalid_grant)'),
+        unavailable: expect.stringContaining('has ended (invalid_client)'),
       })
     expect(asked).toHaveLength(1)
     expect(await here.administration.testCredential(id)).toMatchObject({
       ok: false,
-      problem: expect.stringContaining('invalid_grant'),
+      problem: expect.stringContaining('invalid_client'),
     })
     expect(await here.administration.listCredentials({ limit: 1 })).toMatchObject([
       { state: 'reconnect' },
     ])
+    await database().store.sql.query(
+      `update credentials set retry_after = now() - interval '1 second'`,
+    )
+    expect(headersOf(await one(here, 'robot'))).toEqual({ authorization: 'Bearer later-secret' })
+    expect(await here.administration.listCredentials({ limit: 1 })).toMatchObject([{ state: 'ok' }])
+  })
+
+  test("of somebody's account a refusal is for good: nobody asks again until they connect it anew", async () => {
+    const asked: string[] = []
+    const renew: Renew = async ({ secret }) => {
+      asked.push(secret.token?.refreshToken ?? '')
+      return { kind: 'refused', why: 'invalid_grant' }
+    }
+    const here = await open({ renew })
+    const connect = (refreshToken: string) =>
+      here.connections.connected({
+        server: 'account',
+        user: null,
+        issuer: 'https://as.test',
+        scopes: null,
+        secret: {
+          kind: 'oauth',
+          client: {
+            issuer: 'https://as.test',
+            clientId: 'c',
+            clientSecret: null,
+            authMethod: 'none',
+          },
+          resource: 'https://server.test/mcp',
+          token: {
+            accessToken: 'an-access-token',
+            refreshToken,
+            expiresAt: Date.now() - 1,
+            scope: null,
+          },
+        },
+      })
+    await connect('the-first-refresh-token')
+    for (let call = 0; call < 3; call++) {
+      expect(await one(here, 'account')).toEqual({
+        unavailable: expect.stringContaining('has ended (invalid_grant)'),
+      })
+      await database().store.sql.query(`update credentials set retry_after = null`)
+    }
+    expect(asked).toEqual(['the-first-refresh-token'])
+    await connect('the-second-refresh-token')
+    await one(here, 'account')
+    expect(asked).toEqual(['the-first-refresh-token', 'the-second-refresh-token'])
+  })
+
+  test('a bundle that names another authorization server for a moment ends nothing, and gets nothing', async () => {
+    const { asked, renew } = tokens(async () => given('a-token-secret', Date.now() + HOUR))
+    const here = await open({ renew })
     await robot(here)
-    await one(here, 'robot')
-    expect(asked).toHaveLength(2)
+    const robotAt = (issuer: string) => ({ robot: { kind: 'client_credentials', issuer } })
+    const meanwhile = await open({ renew, declared: robotAt('https://evil.test') })
+    expect(await one(meanwhile, 'robot')).toEqual({
+      unavailable: expect.stringContaining('another address'),
+    })
+    expect(asked).toEqual([])
+    expect(headersOf(await one(here, 'robot'))).toEqual({ authorization: 'Bearer a-token-secret' })
+    expect(await one(meanwhile, 'robot'), 'nor a token that is there').toHaveProperty('unavailable')
   })
 
   test('a PDP that dies while it asks holds the others up for a lease, and no longer', async () => {
@@ -196,18 +262,19 @@ onEachDatabase((database) => {
     const here = await open({ renew })
     const { id } = await robot(here)
     await one(here, 'robot')
-    const refused = (version: number, of = ['robot']) =>
+    const answered = (version: number, status: number, of = ['robot']) =>
       here.noteOutcomes(of, [
         {
           decisionId: id,
           result: 'failed',
-          status: 401,
+          status,
           upstreamMs: 1,
           isError: true,
           bytes: 0,
           credential: { id, version, echoed: false },
         },
       ])
+    const refused = (version: number, of?: string[]) => answered(version, 401, of)
     await refused(2, ['another'])
     await refused(1)
     await one(here, 'robot')
@@ -219,14 +286,22 @@ onEachDatabase((database) => {
     expect(await here.administration.listCredentials({ limit: 1 })).toMatchObject([
       { state: 'refused' },
     ])
-    await database().store.sql.query(
-      `update credentials set refused = null, updated = now() - interval '1 hour'`,
-    )
+    const later = `update credentials set refused = refused - interval '1 minute', updated = updated - interval '1 minute'`
+    await database().store.sql.query(later)
     await refused(2)
     await sleep(GRANT_AGE_MS_MAX)
-    expect(headersOf(await one(here, 'robot'))).toEqual({
-      authorization: 'Bearer token-2-secret',
-    })
+    const renewed = { authorization: 'Bearer token-2-secret' }
+    expect(headersOf(await one(here, 'robot')), 'a 401 that comes later is heard').toEqual(renewed)
     expect(asked).toHaveLength(2)
+    await refused(3)
+    await sleep(GRANT_AGE_MS_MAX)
+    expect(await states(here)).toEqual(['refused'])
+    await one(here, 'robot')
+    await answered(3, 200)
+    expect(await states(here), 'the server takes it again').toEqual(['ok'])
   })
 })
+
+async function states(of: TestCredentials): Promise<string[]> {
+  return (await of.administration.listCredentials({ limit: 10 })).map(({ state }) => state)
+}

@@ -124,7 +124,9 @@ async function ask(
 async function write(ports: RenewalPorts, held: CredentialRecord, renewed: Renewed): Promise<void> {
   const { rows, sql, clock, vaulting } = ports
   if (renewed.kind === 'refused') {
-    await again(() => sql.query(RECONNECT, [held.id, held.version, renewed.why]))
+    await again(() =>
+      sql.query(RECONNECT, [held.id, held.version, renewed.why, REFRESH_COOLDOWN_MS]),
+    )
     return
   }
   const { secret, issuer, scopes } = renewed
@@ -164,7 +166,7 @@ async function watch({ sql, onChanged }: RenewalPorts, of: CredentialRecord): Pr
 /** By the clock of the database: PDPs need not agree on one. */
 const LEASE = `update credentials
   set lease_by = $3, lease_until = now() + make_interval(secs => $4::float8 / 1000), retry_after = null
-  where id = $1 and version = $2 and reconnect is null
+  where id = $1 and version = $2 and (reconnect is null or kind = 'client_credentials')
     and (lease_until is null or lease_until < now()) and (retry_after is null or retry_after < now())
   returning ${CREDENTIAL_COLUMNS}`
 
@@ -172,8 +174,10 @@ const COOL = `update credentials
   set lease_by = null, lease_until = null, retry_after = now() + make_interval(secs => $3::float8 / 1000)
   where id = $1 and lease_by = $2`
 
-const RECONNECT = `update credentials set reconnect = $3, lease_by = null, lease_until = null
+/** What needs nobody's hand, client credentials, is tried again by a later call: the fault may be mended there. */
+const RECONNECT = `update credentials set reconnect = $3, lease_by = null, lease_until = null,
+    retry_after = now() + make_interval(secs => $4::float8 / 1000)
   where id = $1 and version = $2`
 
 const WATCH = `select coalesce(lease_until >= now(), false) as leased
-  from credentials where id = $1 and version = $2 and reconnect is null`
+  from credentials where id = $1 and version = $2 and (reconnect is null or kind = 'client_credentials')`

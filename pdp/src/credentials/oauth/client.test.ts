@@ -34,18 +34,18 @@ async function clientFor(publicUrl: string, clientId?: string) {
   return await createClientFor({ ...kept, publicUrl })(target, await discover(target))
 } // biome-ignore format: short
 
-const OPERATORS: ClientSecret = {
+const operators = (): ClientSecret => ({
   kind: 'client',
-  issuer: null,
+  issuer: as.issuer,
   clientId: 'ours',
   clientSecret: 'the-secret-of-ours',
   authMethod: null,
   by: 'operator',
-}
+})
 const registrations = () => as.asked.filter((one) => one === 'POST /reg').length
 
 test('the client that server.yaml names goes first, with the secret that an operator set for it', async () => {
-  kept.clients.set('files', OPERATORS)
+  kept.clients.set('files', operators())
   const secret = { clientSecret: 'the-secret-of-ours', authMethod: 'client_secret_basic' }
   expect(await clientFor(HTTPS, 'ours')).toEqual({ issuer: as.issuer, clientId: 'ours', ...secret })
   const bare = { clientSecret: null, authMethod: 'none' }
@@ -56,15 +56,17 @@ test('the client that server.yaml names goes first, with the secret that an oper
   })
 })
 
-test('one that an operator set needs no server.yaml, and belongs to the first issuer', async () => {
-  kept.clients.set('files', OPERATORS)
-  expect(await clientFor(HTTPS)).toMatchObject({ clientId: 'ours' })
-  expect(kept.clients.get('files')).toEqual({ ...OPERATORS, issuer: as.issuer })
-  kept.clients.set('files', { ...OPERATORS, issuer: 'https://as.test' })
-  await expect(clientFor(HTTPS)).rejects.toThrow(
-    /one of https:\/\/as.test.*cedargate credentials set --server files --client <id> --stdin/,
-  )
-})
+test.each(['https://as.test', null])(
+  'one that an operator set needs no server.yaml, and is shown to no other issuer than %s',
+  async (issuer) => {
+    kept.clients.set('files', operators())
+    expect(await clientFor(HTTPS)).toMatchObject({ clientId: 'ours' })
+    kept.clients.set('files', { ...operators(), issuer })
+    await expect(clientFor(HTTPS)).rejects.toThrow(
+      /one of .*cedargate credentials set --server files --client <id> --stdin/,
+    )
+  },
+)
 
 test('over https the gateway presents its metadata document', async () => {
   const client = await clientFor(HTTPS)

@@ -66,17 +66,16 @@ export function createClientFor(ports: Ports): ClientFor {
     return clientOfKept(made, issuer, at)
   }
 
-  /** INVARIANT: what an operator set without an issuer belongs to the first that this server is connected at. */
+  /** INVARIANT: what an operator set goes to the authorization server that it was set for, and to no other. */
   async function ownClient(
     { server }: OauthTarget,
     at: AuthorizationServer,
     kept: ClientSecret,
   ): Promise<OauthClient> {
-    if (kept.issuer !== null && kept.issuer !== at.issuer)
+    if (kept.issuer !== at.issuer)
       throw new OauthError(
         `the client ${kept.clientId} of ${server} is one of ${kept.issuer}, and the authorization server is ${at.issuer} now; set the client that is registered there: ${setCommand(server)}`,
       )
-    if (kept.issuer === null) await ports.keepClient(server, { ...kept, issuer: at.issuer })
     return clientOfKept(kept, at.issuer, at)
   }
 

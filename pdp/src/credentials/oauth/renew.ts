@@ -14,12 +14,12 @@ import { type ConnectedSecret, unboundReason } from './bound-to.ts'
 import type { ClientStore } from './client.ts'
 import { authMethodOf, configurationOf } from './configuration.ts'
 import type { AuthorizationServer, Discover, OauthTarget } from './discover.ts'
-import { oauthErrorOf } from './oauth-error.ts'
+import { OauthError, oauthErrorOf } from './oauth-error.ts'
 import { scopesOf, tokenOf } from './token.ts'
 
 export type ToRenew = OauthTarget & {
   readonly secret: RenewableSecret
-  /** The issuer that client credentials were first used at; null: they never were. */
+  /** The issuer that client credentials were set for. */
   readonly issuer: string | null
   readonly signal: AbortSignal
 }
@@ -61,7 +61,7 @@ export function createRenew(ports: Ports): Renew {
     const { client, token, resource } = secret
     const { refreshToken } = token
     const unbound = unboundReason(secret, asked)
-    if (unbound !== undefined) return { kind: 'refused', why: unbound }
+    if (unbound !== undefined) throw new OauthError(unbound)
     if (refreshToken === null)
       return { kind: 'refused', why: 'it has expired, and its authorization server renews none' }
     const at = await orAborted(discover(targetOf(asked), client.issuer), signal)
@@ -83,11 +83,10 @@ export function createRenew(ports: Ports): Renew {
     const { clientId, clientSecret } = secret
     const at = await orAborted(discover(targetOf(asked)), signal)
     const { issuer, metadata, resource, scopes } = at
-    if (asked.issuer !== null && asked.issuer !== issuer)
-      return {
-        kind: 'refused',
-        why: `it is of ${asked.issuer}, and the authorization server is ${issuer} now`,
-      }
+    if (asked.issuer !== issuer)
+      throw new OauthError(
+        `it was set for ${asked.issuer}, and the authorization server is ${issuer} now`,
+      )
     const authMethod = authMethodOf(metadata, clientSecret)
     const client = { issuer, clientId, clientSecret, authMethod }
     const wanted = { resource, ...(scopes === null ? {} : { scope: scopes.join(' ') }) }
@@ -110,9 +109,12 @@ function renewed(secret: RenewableSecret, issuer: string): Renewed {
   return { kind: 'renewed', secret, scopes, issuer }
 }
 
-/** RFC 6749 §5.2 and RFC 8707 §2: what asking again would not change. */
+/**
+ * RFC 6749 §5.2: what asking again would not change. Not `invalid_scope` and `invalid_target` (RFC 8707): those a server.yaml
+ * brings about, and mends.
+ */
 const FINAL: ReadonlySet<string> = new Set([
-  'invalid_grant', 'invalid_client', 'unauthorized_client', 'unsupported_grant_type', 'invalid_scope', 'invalid_target',
+  'invalid_grant', 'invalid_client', 'unauthorized_client', 'unsupported_grant_type',
 ]) // biome-ignore format: a list
 const FINAL_STATUS: ReadonlySet<number> = new Set([400, 401, 403])
 
