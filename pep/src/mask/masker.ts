@@ -112,7 +112,11 @@ function withMasks(bytes: Buffer, ranges: readonly Range[]): string {
 
 /** Characters that one of a secret may be escaped as where it ends a text that goes on. */
 const ESCAPE_LENGTH_MAX = 16
-const BEGUN_ESCAPE = /(?:%(?:25){0,4}[\da-f]?|&(?:amp;){0,4}#?\w{0,8}|\\{1,8}(?:u[\da-f]{0,3})?)$/i
+const BEGUN = String.raw`\\{1,8}(?:u[\da-f]{0,3})?`
+const BEGUN_ESCAPE = new RegExp(
+  String.raw`(?:%(?:25){0,4}[\da-f]?|&(?:amp;){0,4}#?\w{0,8}|(?:\\{1,8}ud[89ab][\da-f]{2})?(?:${BEGUN})?)$`,
+  'i',
+)
 
 function begunAt(
   text: string,
