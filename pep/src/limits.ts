@@ -105,6 +105,8 @@ export const PDP_TIMEOUT_MS = 5_000
 export const DISCOVERY_INTERVAL_MS = 60_000
 export const DISCOVERY_TIMEOUT_MS = 10_000
 export const DISCOVERY_COOLDOWN_MS = 5_000
+/** Places of one message in which a credential is masked; a server that says it more often is not believed. */
+export const ECHOES_MAX = 10_000
 /** How long a call for a tool never seen waits for a look. */
 export const DISCOVERY_WAIT_MS = 1_000
 export const DISCOVERY_PAGES_MAX = 64

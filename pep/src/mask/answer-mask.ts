@@ -4,7 +4,7 @@ import type { Credential } from '../credential.ts'
 import { SERVER_MESSAGE_BYTES_MAX } from '../limits.ts'
 import { unusable } from '../passage/server-message.ts'
 import { createSseReader, type SseEvent, withData } from '../sse.ts'
-import { isShown, maskMessage } from './message.ts'
+import { maskMessage } from './message.ts'
 
 /** Each throws upstream_invalid where the credential cannot be masked. */
 export type AnswerMask = {
@@ -23,21 +23,21 @@ export function answerMask(
   if (credential === undefined) return undefined
   const masker = credential.masker()
   const message = (text: string): string => {
-    if (!isShown(masker, text)) return text
+    if (!masker.isIn(text)) return text
     onEchoed()
     return maskMessage(masker, text)
   }
   return {
     message,
     event(event) {
-      if (!isShown(masker, event.raw.toString('utf8'))) return event
+      if (!masker.isIn(event.raw.toString('utf8'))) return event
       onEchoed()
       if (event.id !== undefined && masker.isIn(event.id))
         throw unusable('the id of an event holds its credential')
       const data = event.data === undefined ? undefined : maskMessage(masker, event.data)
       const masked = masker.mask(withData(event, data).toString('utf8'))
       const [read] = createSseReader(SERVER_MESSAGE_BYTES_MAX).push(Buffer.from(masked))
-      if (read === undefined || isShown(masker, masked))
+      if (read === undefined || masker.isIn(masked))
         throw unusable('an event holds its credential where it cannot be masked')
       return read
     },

@@ -1,17 +1,21 @@
 // What a server says of the secret it was sent: found in every form that a server writes without meaning to hide it, masked
 // in strings and keys, and refused where it cannot be masked. Encodings are those of Node, of URLSearchParams and of JSON.
+import { randomBytes } from 'node:crypto'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { ECHOES_MAX, SERVER_MESSAGE_BYTES_MAX } from '../limits.ts'
 import { createMasker, MASK } from './masker.ts'
 import { maskMessage } from './message.ts'
 import { createTextMask } from './text-mask.ts'
 
-const SECRET = 'canary/+"\\ ~é-0123456789abcdef'
+const SECRET = 'canary/+"\\ ~é😀&<\'=%-0123456789abcdef'
 const masker = createMasker([SECRET])
 const base64 = (before: string) => Buffer.from(`${before}${SECRET}!tail`).toString('base64')
 const base64url = (before: string) => Buffer.from(`${before}${SECRET}!tail`).toString('base64url')
 const percentOf = (text: string) =>
   [...Buffer.from(text)].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join('')
+const html = (text: string) => text.replaceAll('&', '&amp;').replaceAll('"', '&quot;').replaceAll("'", '&#39;').replaceAll('<', '&lt;') // biome-ignore format: one line
+const unicode = (text: string) => text.replaceAll(/[&<>'~é]/g, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`) // biome-ignore format: one line
 const inMessage = (text: string) => JSON.stringify({ id: 1, result: { content: [{ text }] } })
 
 const FORMS: { readonly name: string; readonly form: string }[] = [
@@ -29,6 +33,18 @@ const FORMS: { readonly name: string; readonly form: string }[] = [
   { name: 'every byte percent-encoded', form: percentOf(SECRET) },
   { name: 'JSON within', form: JSON.stringify({ authorization: SECRET }) },
   { name: 'JSON within that escapes slashes', form: JSON.stringify({ authorization: SECRET }).replaceAll('/', '\\/') },
+  { name: 'percent as Python quotes', form: encodeURIComponent(SECRET).replaceAll('%2F', '/') },
+  { name: 'percent as encodeURI writes', form: encodeURI(SECRET) },
+  { name: 'percent twice', form: encodeURIComponent(encodeURIComponent(SECRET)) },
+  { name: 'HTML', form: html(SECRET) },
+  { name: 'HTML twice', form: html(html(SECRET)) },
+  { name: 'HTML in numbers', form: [...SECRET].map((one) => `&#${one.codePointAt(0)};`).join('') },
+  { name: 'HTML in hexadecimal numbers', form: [...SECRET].map((one) => `&#x${one.codePointAt(0)?.toString(16)};`).join('') },
+  { name: 'JSON within that is safe in HTML', form: unicode(JSON.stringify(SECRET)) },
+  { name: 'JSON within, in ASCII', form: JSON.stringify(SECRET).replaceAll(/[^ -~]/g, (one) => `\\u${one.charCodeAt(0).toString(16)}`.replace('\\ue9', '\\u00e9')) },
+  { name: 'JSON within JSON', form: JSON.stringify(JSON.stringify({ authorization: SECRET })) },
+  { name: 'JSON within an address', form: encodeURI(JSON.stringify(SECRET)) },
+  { name: 'base64 within an address', form: encodeURIComponent(base64('x')) },
 ] // biome-ignore format: a table
 
 test.each(FORMS)('$name is masked in a string', ({ form }) => {
@@ -104,6 +120,31 @@ test.each([
   expect(() => maskMessage(createMasker([secret]), text)).toThrow(
     expect.objectContaining({ code: 'upstream_invalid' }),
   )
+})
+
+test('a server that says it more often than anybody would is not believed', () => {
+  const often = (count: number) => JSON.stringify(Array(count).fill(SECRET))
+  expect(maskMessage(masker, often(ECHOES_MAX))).toBe(JSON.stringify(Array(ECHOES_MAX).fill(MASK)))
+  expect(() => maskMessage(masker, often(ECHOES_MAX + 1))).toThrow(
+    expect.objectContaining({ code: 'upstream_invalid' }),
+  )
+})
+
+describe('16 MiB that a server chose take no longer than one can wait, of 16 secrets', () => {
+  const many = createMasker(Array.from({ length: 16 }, () => randomBytes(24).toString('base64url')).concat(SECRET)) // biome-ignore format: one line
+  const part = SECRET.slice(0, 7)
+  test.each(['"",', '{"a":"\\n"},', '"\\\\",', '"%25",', '"&amp;",', '"\\u0041",', `"${part}",`, `"%${part}\\",`])(
+    'of %s',
+    (unit) => {
+      const rest = unit.repeat(SERVER_MESSAGE_BYTES_MAX / unit.length)
+      const text = `[${JSON.stringify(SECRET)},${rest}0]`
+      const began = performance.now()
+      const masked = maskMessage(many, text)
+      expect(performance.now() - began).toBeLessThan(5_000)
+      expect(masked === `["${MASK}",${rest}0]`).toBe(true)
+    },
+    30_000,
+  ) // biome-ignore format: a table
 })
 
 test('of a stream that ends within a secret nothing of that is said', () => {

@@ -11,9 +11,11 @@ export type TextMask = (text: string) => string
 export function createTextMask(masker: Masker): TextMask {
   let held = ''
   return (text) => {
-    const masked = masker.mask(held + text)
+    const all = held + text
+    const whole = /[\ud800-\udbff]$/.test(all) ? all.length - 1 : all.length
+    const masked = masker.mask(all.slice(0, whole))
     const end = masker.begunAt(masked)
-    held = masked.slice(end)
+    held = masked.slice(end) + all.slice(whole)
     return masked.slice(0, end)
   }
 }
