@@ -1,6 +1,6 @@
 // A service that cannot start whole: it says why in one line, ends by itself, and nothing of it goes on.
 import { randomBytes } from 'node:crypto'
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
@@ -13,7 +13,7 @@ import { systemClock } from '../../pdp/src/main.ts'
 import { directorySource } from '../../pdp/src/source/directory-source.ts'
 import type { Store } from '../../pdp/src/store/open.ts'
 import type { Sql } from '../../schemas/database/sql.ts'
-import { type Ended, endCommand, sleep, startCommand } from '../harness/command.ts'
+import { type Ended, endCommand, runPiped, sleep, startCommand } from '../harness/command.ts'
 import { runHere } from '../harness/in-process.ts'
 import { EXAMPLE_BUNDLE } from '../harness/pdp.ts'
 import { copyPglite } from '../harness/pglite.ts'
@@ -90,10 +90,10 @@ function counting(to: Store, asked: { count: number }): Store {
   return { ...to, sql: counted(to.sql), prompt: counted(to.prompt) }
 }
 
-describe('a service whose keys of credentials cannot be read ends', () => {
+describe('a service ends by itself', () => {
   const WRONG = [
-    { name: 'a byte of them is broken', spoil: (path: string) => writeFile(path, 'AAAA\n'), says: /credentials\.key/ },
-    { name: 'others can read them', spoil: (path: string) => chmod(path, 0o644), says: /credentials\.key has mode 0644/ },
+    { name: 'one byte is broken', spoil: (path: string) => writeFile(path, 'AAAA\n'), says: /credentials\.key/ },
+    { name: 'the file is open to others', spoil: (path: string) => chmod(path, 0o644), says: /credentials\.key has mode 0644/ },
   ] // biome-ignore format: a table
 
   const keysOf = async (name: string): Promise<{ CEDARGATE_HOME: string; path: string }> => {
@@ -109,9 +109,19 @@ describe('a service whose keys of credentials cannot be read ends', () => {
     await endCommand(running, 'SIGKILL')
     throw new Error(`it did not end:\n${running.stderr().slice(0, 2_000)}`)
   }
+  test.runIf(inject('postgresUrl') === null)('dev, when nobody reads what it says: in order', async () => {
+    const CEDARGATE_HOME = join(home, 'unread')
+    await mkdir(CEDARGATE_HOME)
+    await copyPglite(join(CEDARGATE_HOME, 'database'))
+    const env = { CEDARGATE_HOME, CEDARGATE_BUNDLE: EXAMPLE_BUNDLE, CEDARGATE_PDP_PORT: '0', CEDARGATE_PEP_PORT: '0' }
+    const { stderr } = await runPiped(['dev'], 'true', { ...env, CEDARGATE_LOG_LEVEL: 'error' })
+    expect(stderr).toMatch(/(^|\n)0\n$/)
+    expect((await readdir(CEDARGATE_HOME)).filter((name) => /^dev\./.test(name))).toEqual([])
+  }) // biome-ignore format: long
+
   const ONE_LINE = /^cedargate: .+\n(hint: .+\n)?$/
 
-  test.runIf(inject('postgresUrl') !== null).each(WRONG)('pdp: $name', async ({ name, spoil, says }) => {
+  test.runIf(inject('postgresUrl') !== null).each(WRONG)('pdp, when of its keys of credentials $name', async ({ name, spoil, says }) => {
     const { path, ...env } = await keysOf(`pdp ${name}`)
     const databaseUrl = (await createTestDatabase()) ?? ''
     await runHere(['db', 'migrate'], { DATABASE_URL: databaseUrl })
@@ -122,7 +132,7 @@ describe('a service whose keys of credentials cannot be read ends', () => {
     expect(code).toBe(2)
   }) // biome-ignore format: long
 
-  test.runIf(inject('postgresUrl') === null).each(WRONG)('dev: $name', async ({ name, spoil, says }) => {
+  test.runIf(inject('postgresUrl') === null).each(WRONG)('dev, when of its keys of credentials $name', async ({ name, spoil, says }) => {
     const { path, ...env } = await keysOf(`dev ${name}`)
     await copyPglite(join(env.CEDARGATE_HOME, 'database'))
     await spoil(path)
