@@ -58,6 +58,10 @@ describe('good files', () => {
   test('a tool definition is kept whole', () => {
     expect(toolsLock.parse(lock).tools[0]?.definition).toEqual(definition)
   })
+  test.each(['127.0.0.1:${PORT}', 'localhost:${PORT}', '[::1]:${PORT}', '127.0.0.1:9000'])('a command is spoken to at %s', (host) => {
+    expect(serverFile.safeParse({ command: 'x', url: `http://${host}/mcp` }).success).toBe(true)
+  }) // biome-ignore format: long
+
   test('gateway.yaml says how to get access', () => {
     expect(gatewayFile.parse({ name: 'x' }).access).toBe('ask your platform team')
   })
@@ -71,6 +75,11 @@ describe('refused', () => {
     { name: 'arguments without a command', schema: serverFile, value: { ...server, args: ['x'] } },
     { name: 'environment without a command', schema: serverFile, value: { ...server, env: { A: '1' } } },
     { name: 'a transport of our own making', schema: serverFile, value: { ...server, transport: 'ws' } },
+    { name: 'a command that is spoken to elsewhere', schema: serverFile, value: { command: 'sleep', url: 'http://10.0.0.5/mcp' } },
+    { name: 'a command that is spoken to elsewhere, though private', schema: serverFile, value: { command: 'sleep', url: 'https://tools.test/mcp', private: true } },
+    { name: 'a command that is spoken to at what looks like this machine', schema: serverFile, value: { command: 'sleep', url: 'http://127.0.0.1:${PORT}@tools.test/' } },
+    { name: 'a command that is spoken to where a variable says', schema: serverFile, value: { command: 'sleep', url: '${CEDARGATE_SERVER_URL}' } },
+    { name: 'a command that is spoken to where the end of a name says', schema: serverFile, value: { command: 'sleep', url: 'http://127.0.0.1${CEDARGATE_SERVER_X}/' } },
     { name: 'stdio by name', schema: serverFile, value: { command: 'x', transport: 'stdio' } },
     { name: 'an event stream of nowhere', schema: serverFile, value: { command: 'x', transport: 'sse' } },
     { name: 'directories of what is no child on stdio', schema: serverFile, value: { ...server, writable: [] } },

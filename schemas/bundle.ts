@@ -3,7 +3,7 @@
 import { z } from 'zod'
 import { type CredentialDeclaration, credentialDeclaration, ownerOf } from './credentials.ts'
 import { durationSetting } from './duration.ts'
-import { isHttpsOrLoopback } from './hosts.ts'
+import { isHttpsOrLoopback, isLoopbackUrl } from './hosts.ts'
 import { OWN_AGENT, serverId, sha256Hex, subjectId } from './identifiers.ts'
 import { TOOL_NAME_LENGTH_MAX } from './limits.ts'
 import type { Upstream } from './pep-api.ts'
@@ -166,7 +166,7 @@ export type Trust = (typeof TRUST)[number]
 
 /**
  * servers/<id>/server.yaml. Either `url` (Streamable HTTP, or HTTP+SSE with `transport: sse`), or `command` (stdio), or both: a command that serves
- * Streamable HTTP at that url, started by the PEP, where `${PORT}` is a free loopback port.
+ * Streamable HTTP at that url, on loopback alone, started by the PEP, where `${PORT}` is a free port.
  * `${NAME}` in url, args, env, cwd and root is expanded by the service that uses it, for PORT, CEDARGATE_HOME and
  * names that begin with CEDARGATE_SERVER_, never for another variable.
  */
@@ -207,6 +207,10 @@ export const serverFile = z
       error: '`args` and `env` need a `command`',
     },
   )
+  .refine(({ command, url }) => command === undefined || url === undefined || isLocal(url), {
+    error:
+      '`url` of a `command` must be on this machine: http://127.0.0.1:${PORT}/…; a server that runs elsewhere has no `command`',
+  })
   .refine((file) => file.transport === 'http' || file.url !== undefined, {
     error: '`transport: sse` needs a `url`',
   })
@@ -220,6 +224,11 @@ export const serverFile = z
     error: 'this kind of `credential` needs a `url`; a stdio server takes `kind: env`',
   })
 export type ServerFile = z.infer<typeof serverFile>
+
+/** The PEP judges it again with what its variables hold: `127.0.0.${…}` may be anywhere. */
+function isLocal(url: string): boolean {
+  return isLoopbackUrl(url.replaceAll(/\$\{[^}]*\}/g, '1'))
+}
 
 export const RISKS = ['read', 'write', 'destructive'] as const
 export type Risk = (typeof RISKS)[number]

@@ -67,12 +67,12 @@ export function saysPrivate(url: URL): boolean {
   return url.hostname === 'localhost' || literalKind(url) === 'private'
 }
 
-/** Of a server: what the PEP starts itself is on this machine, a URL of a private address says so, a name only by its setting. */
+/** Of a server: a URL of a private address says so by itself, a name only by its setting. */
 export function serverRules(
-  { command, private: isPrivate }: Pick<Upstream, 'command' | 'private'>,
+  { private: isPrivate }: Pick<Upstream, 'private'>,
   url: URL,
 ): DialRules {
-  const mayBePrivate = command !== null || isPrivate === true || saysPrivate(url)
+  const mayBePrivate = isPrivate === true || saysPrivate(url)
   return { mayBePrivate, setting: '`private: true` in its server.yaml' }
 }
 

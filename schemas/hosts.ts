@@ -11,6 +11,11 @@ export function readHost(header: string | undefined): { name: string; whole: str
   return { name: name.toLowerCase(), whole: whole.toLowerCase() }
 }
 
+/** Whether the host of a URL is this machine by what stands in it; of no URL it is not. */
+export function isLoopbackUrl(url: string): boolean {
+  return LOOPBACK_HOSTS.has(URL.parse(url)?.hostname ?? '')
+}
+
 /** Whether nobody on the way can read or change what comes from there: https, or http on this machine. */
 export function isHttpsOrLoopback(url: string): boolean {
   const read = URL.parse(url)

@@ -36,7 +36,7 @@ describe('from a pipe', () => {
   })
 
   test('nothing', async () => {
-    expect(await runCommandWith('', WORDS, env)).toMatchObject({ code: 2, stderr: expect.stringMatching(/the secret must have at least/) })
+    expect(await runCommandWith('', WORDS, env)).toMatchObject({ code: 2, stderr: expect.stringMatching(/^cedargate: nothing came on stdin\n$/) })
     expect(sent()).toEqual([])
   })
 }) // biome-ignore format: long lines

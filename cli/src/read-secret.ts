@@ -16,7 +16,9 @@ const SECRET_BYTES_MAX = 4 * CREDENTIAL_SECRET_LENGTH_MAX + 2
 export async function readSecret({ file }: SecretSource, io: Terminal): Promise<string> {
   if (file !== undefined) return fromFile(file, io)
   if (process.stdin.isTTY) return asked()
-  return secretOf(await bytesOf(process.stdin))
+  const bytes = await bytesOf(process.stdin)
+  if (bytes.length === 0) throw new CommandError('nothing came on stdin')
+  return secretOf(bytes)
 }
 
 async function fromFile(path: string, io: Terminal): Promise<string> {

@@ -1,11 +1,11 @@
-// Owns how the credential broker is joined to the rest of a PDP: its keys, what it says in the log, what it counts.
+// Owns how the credential broker is joined to the rest of a PDP: what it says in the log, what it counts.
 import type { Logger } from 'pino'
 import type { Sql } from '../../schemas/database/sql.ts'
 import type { Clock, Random } from '../../schemas/ports.ts'
 import type { Activation } from './activation/activation.ts'
 import { type Credentials, openCredentials } from './credentials/credentials.ts'
 import { destinationOf } from './credentials/destination.ts'
-import { openKeyRing } from './credentials/key-ring.ts'
+import type { KeyRing } from './credentials/key-ring.ts'
 import { linkTo } from './credentials/link.ts'
 import { unboundReason } from './credentials/oauth/bound-to.ts'
 import type { Discover, OauthTarget } from './credentials/oauth/discover.ts'
@@ -13,12 +13,10 @@ import { OauthError } from './credentials/oauth/oauth-error.ts'
 import { createRenew } from './credentials/oauth/renew.ts'
 import type { Renew } from './credentials/renewal.ts'
 import type { ChangeFeed } from './identity/change-feed.ts'
-import type { Keys } from './keys/keys.ts'
 import type { Metrics } from './metrics.ts'
 
 type Ports = {
   readonly store: { readonly sql: Sql; readonly prompt: Sql }
-  readonly keys: Pick<Keys, 'keks'>
   readonly clock: Clock
   readonly random: Random
   readonly publicUrl: string
@@ -28,6 +26,7 @@ type Ports = {
 }
 
 type Joined = {
+  readonly ring: KeyRing
   readonly activation: Pick<Activation, 'active'>
   readonly feed: ChangeFeed
   readonly metrics: Pick<Metrics, 'countRenewal'>
@@ -42,11 +41,10 @@ type TargetOf = (server: string) => OauthTarget | undefined
 const NOWHERE: Destined = { url: '', command: null }
 type Destined = Parameters<typeof destinationOf>[0]
 
-/** The credential broker, with the keys it has now. Throws when they cannot be read. */
-export async function joinCredentials(
-  { store, keys, clock, random, publicUrl, env, log }: Ports,
-  { activation, feed, metrics, discover, targetOf }: Joined,
-): Promise<Credentials> {
+export function joinCredentials(
+  { store, clock, random, publicUrl, env, log }: Ports,
+  { ring, activation, feed, metrics, discover, targetOf }: Joined,
+): Credentials {
   const forgetClient = (server: string, clientId: string): Promise<void> =>
     credentials.connections.forgetClient(server, clientId)
   const serverOf = (server: string) => activation.active().bundle.servers.get(server)
@@ -54,7 +52,7 @@ export async function joinCredentials(
   const credentials = openCredentials({
     store,
     feed,
-    ring: await openKeyRing({ ...keys.keks, clock }),
+    ring,
     clock,
     random,
     declarationOf: (server) => serverOf(server)?.credential,

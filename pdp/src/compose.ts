@@ -12,6 +12,7 @@ import type { Bundle } from './bundle/bundle.ts'
 import { type Catalog, openCatalog } from './catalog/catalog.ts'
 import { joinConnecting } from './connecting.ts'
 import type { Credentials } from './credentials/credentials.ts'
+import { openKeyRing } from './credentials/key-ring.ts'
 import { connectLink } from './credentials/link.ts'
 import { openDiscover } from './credentials/oauth/discover.ts'
 import { oauthTarget } from './credentials/oauth/target.ts'
@@ -22,6 +23,7 @@ import { createList } from './decide/list.ts'
 import { createSearch } from './decide/search.ts'
 import type { Decider } from './decider.ts'
 import type { Dialer } from './egress/dialer.ts'
+import { type Ending, endAll, openOrEnd } from './endings.ts'
 import { watchEvents } from './events.ts'
 import { type Identity, openIdentity } from './identity/identity.ts'
 import type { Peps } from './identity/peps.ts'
@@ -79,15 +81,27 @@ export type Pdp = {
   readonly stop: () => Promise<void>
 }
 
-/** Opens the ledger and joins the rooms. Throws when the database cannot: a PDP starts whole. */
+/**
+ * Opens the ledger and joins the rooms. Throws when the database or a key cannot: a PDP starts whole, or nothing of it
+ * goes on, the engine neither.
+ */
 export async function createPdp(ports: PdpPorts): Promise<Pdp> {
+  const endings: Ending[] = [ports.decider.engine.stop]
+  return openOrEnd(endings, () => openPdp(ports, endings))
+}
+
+async function openPdp(ports: PdpPorts, endings: Ending[]): Promise<Pdp> {
   const { store, keys, clock, random, log } = ports
   const { engine } = ports.decider
+  const ring = await openKeyRing({ ...keys.keks, clock })
   const bundles = openBundles(store.sql, clock.now)
   const activation = await activate(ports, bundles)
+  endings.push(activation.stop)
   const identity = whoMayCall(ports, activation)
   const { feed, peps, resolver } = identity
+  endings.push(identity.lastUse.stop)
   const ledger = await openLedger({ store, keys, engine: engine.identity, clock, random })
+  endings.push(ledger.close)
   const metrics = createMetrics({
     ledger: ledger.stats,
     bundle: activation.status,
@@ -103,11 +117,16 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
     clock,
     onFailure: logged(log, 'what changed could not be told'),
   })
+  endings.push(
+    async () => events.stop(),
+    () => feed.stop(),
+  )
   await feed.start()
   const discover = openDiscover(ports)
   const targetOf = (server: string) => oauthTarget(bundle().servers, ports.env ?? {}, server)
   const oauth = { discover, targetOf }
-  const credentials = await joinCredentials(ports, { activation, feed, metrics, ...oauth })
+  const credentials = joinCredentials(ports, { ring, activation, feed, metrics, ...oauth })
+  endings.push(credentials.lastRelease.stop)
   const core = decisionCore(ports, { activation, identity, ledger, metrics, credentials })
   const admin = administration(ports, { activation, bundles, credentials, ...identity })
   const operators = joinOperators(ports, { ...identity, ...ports, ledger })
@@ -144,10 +163,7 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
     sessions: operators.sessions,
     bootstrap: operators.bootstrap,
     resolveGrants: resolver.resolveGrants,
-    stop: () => {
-      const kept = [identity.lastUse.stop, credentials.lastRelease.stop, activation.stop]
-      return stopAll(events, [() => feed.stop(), ...kept, ledger.close, engine.stop])
-    },
+    stop: () => endAll(endings),
   }
 }
 
@@ -204,14 +220,6 @@ function decisionCore(
 
 function logged(log: Logger, what: string): (error: unknown) => void {
   return (error) => log.warn({ err: error }, what)
-}
-
-async function stopAll(
-  events: { readonly stop: () => void },
-  ends: readonly (() => Promise<void>)[],
-): Promise<void> {
-  events.stop()
-  for (const end of ends) await end()
 }
 
 type Administered = Pick<Identity, 'grants' | 'clientGrants' | 'peps' | 'users' | 'agents'> & {

@@ -8,6 +8,7 @@ import { requiredSigners, storedFiles } from './bundle/content.ts'
 import { type BundleFiles, readBundleFiles } from './bundle/files.ts'
 import { loadFiles } from './bundle/load.ts'
 import { loadAside } from './bundle/load-aside.ts'
+import { openOrEnd } from './endings.ts'
 import { type Engine, startEngine } from './engine/engine.ts'
 import type { BundleSource } from './source/source.ts'
 import type { KeptBundle } from './store/bundles.ts'
@@ -41,7 +42,7 @@ export async function openDecider(ports: DeciderPorts): Promise<Decider> {
   const { source, trust, env, engineWorkers } = ports
   const started = await loadFirst(ports)
   const engine = await startEngine({ workers: engineWorkers })
-  await engine.activate(started.bundle.generation)
+  await openOrEnd([engine.stop], () => engine.activate(started.bundle.generation))
   return { engine, source, trust, started, load: (files) => loadAside(files, { env }) }
 }
 

@@ -11,6 +11,7 @@ import { createPdp, type Pdp } from './compose.ts'
 import { ConfigError, type PdpConfig } from './config.ts'
 import { openDecider } from './decider.ts'
 import { openDialer } from './egress/dialer.ts'
+import { type Ending, endAll, openOrEnd } from './endings.ts'
 import { bootstrapNotice } from './identity/bootstrap.ts'
 import { loadKeys } from './keys/keys.ts'
 import { readLoginSetting } from './login-setting.ts'
@@ -32,58 +33,55 @@ export async function startPdp(
   config: PdpConfig,
   { logTo }: { readonly logTo: DestinationStream },
 ): Promise<RunningPdp> {
+  const endings: Ending[] = []
+  return openOrEnd(endings, () => start(config, logTo, endings))
+}
+
+async function start(
+  config: PdpConfig,
+  logTo: DestinationStream,
+  endings: Ending[],
+): Promise<RunningPdp> {
   const signIn = await readLoginSetting(config.loginFile)
   const log = pino({ level: config.logLevel, base: { service: 'pdp' } }, logTo)
   const keys = await loadKeys(join(config.home, 'keys'), config.credentialKeys)
   const store = await openPostgres(config.databaseUrl)
-  try {
-    await store.checkMigrated()
-    const decider = await openDecider({
-      source: openSource(config.bundle, config),
-      trust: {
-        signers: await readSigners(config.bundle.signersFile),
-        unsignedDirectory: 'refuse',
-      },
-      env: config.env,
-      engineWorkers: config.engineWorkers,
-      clock: systemClock,
-      before: openBundles(store.sql, systemClock.now).lastFollowed,
-    })
-    const dial = openDialer()
-    const pdp = await createPdp({
-      store,
-      keys,
-      decider,
-      ...signIn,
-      env: config.env,
-      webhookSecret: config.bundle.webhookSecret,
-      publicUrl: config.publicUrl ?? `http://${config.host}:${config.port}`,
-      clock: systemClock,
-      random: (bytes) => randomBytes(bytes),
-      dial,
-      log,
-    })
-    const closing: (() => Promise<void>)[] = []
-    const stop = async (): Promise<void> => {
-      await Promise.all(closing.map((end) => end()))
-      await pdp.stop()
-      await dial.close()
-    }
-    const serve = async (): Promise<string> => {
-      const listening = await listenAll(pdp.app.fetch, config, closing)
-      await offerBootstrap(pdp, config.publicUrl ?? listening, logTo)
-      return listening
-    }
-    const url = await serve().catch(async (error: unknown) => {
-      await stop()
-      throw error
-    })
-    log.info({ url, socket: config.socket, bundle: pdp.bundle.id }, 'the PDP decides')
-    return { url, stop: () => stop().then(store.close) }
-  } catch (error) {
-    await store.close()
-    throw error
-  }
+  endings.push(store.close)
+  await store.checkMigrated()
+  const decider = await openDecider({
+    source: openSource(config.bundle, config),
+    trust: {
+      signers: await readSigners(config.bundle.signersFile),
+      unsignedDirectory: 'refuse',
+    },
+    env: config.env,
+    engineWorkers: config.engineWorkers,
+    clock: systemClock,
+    before: openBundles(store.sql, systemClock.now).lastFollowed,
+  })
+  const dial = openDialer()
+  endings.push(dial.close)
+  const pdp = await createPdp({
+    store,
+    keys,
+    decider,
+    ...signIn,
+    env: config.env,
+    webhookSecret: config.bundle.webhookSecret,
+    publicUrl: config.publicUrl ?? `http://${config.host}:${config.port}`,
+    clock: systemClock,
+    random: (bytes) => randomBytes(bytes),
+    dial,
+    log,
+  })
+  const closing: Ending[] = []
+  endings.push(pdp.stop, async () => {
+    await Promise.all(closing.map((end) => end()))
+  })
+  const url = await listenAll(pdp.app.fetch, config, closing)
+  await offerBootstrap(pdp, config.publicUrl ?? url, logTo)
+  log.info({ url, socket: config.socket, bundle: pdp.bundle.id }, 'the PDP decides')
+  return { url, stop: () => endAll(endings) }
 }
 
 /** Order: only once the PDP listens, because the token is shown this once. */
@@ -102,7 +100,7 @@ type Fetch = Parameters<typeof createAdaptorServer>[0]['fetch']
 async function listenAll(
   fetch: Fetch,
   { host, port, socket }: Pick<PdpConfig, 'host' | 'port' | 'socket'>,
-  closing: (() => Promise<void>)[],
+  closing: Ending[],
 ): Promise<string> {
   const listen = async (where: object, setting: string): Promise<Server> => {
     const server = createListener(fetch)

@@ -148,14 +148,17 @@ describe('the steps', () => {
   })
 
   test.each([
-    { name: 'another issuer', values: { iss: 'https://evil.test' } },
-    { name: 'no issuer, though it always says it', values: { iss: undefined } },
+    { name: 'another issuer', values: { iss: 'https://evil.test' }, says: /says that another authorization server than http:\S+ sent it \(`iss`\), so its code was not used; open the link anew/ },
+    { name: 'no issuer, though it always says it', values: { iss: undefined }, says: /does not say who sent it \(`iss`\), though http:\S+ always says so; its code was not used; open the link anew/ },
     { name: 'another state', values: { state: 'x' }, status: 400 },
     { name: 'no state', values: { state: undefined }, status: 400 },
-  ])('an answer with $name gets no code exchanged', async ({ values, status = 502 }) => {
+  ])('an answer with $name gets no code exchanged', async ({ values, status = 502, says = /open the link/ }) => {
     const { browser, back } = await leaving()
-    expect(await endOf(await browser.get(changed(back, values)))).toEqual(nothing(status))
-  })
+    const page = await browser.get(changed(back, values))
+    expect(await endOf(page)).toEqual(nothing(status))
+    expect(page.text).toMatch(says)
+    expect(page.text).not.toContain('evil.test')
+  }) // biome-ignore format: a table
 
   test('a code that was swapped for another is refused by its PKCE', async () => {
     const [mine, other] = [await leaving('alice'), await leaving('bob')]

@@ -54,8 +54,23 @@ export function startCommand(
 
 /** Starts a command on a terminal of its own (util-linux), which shows what is typed until the command says otherwise. */
 export function startOnTerminal(words: readonly string[], env: Settings): Running {
-  const line = [node, main, ...words].map((word) => `'${word}'`).join(' ')
+  const line = shellLine(words)
   return startProgram('script', ['-qe', '-E', 'always', '-c', line, '/dev/null'], env, tmpdir())
+}
+
+/** Runs a command whose output goes through a pipe to `reader`, or to the file `output`. The last line of stderr is its own exit code. */
+export async function runPiped(
+  words: readonly string[],
+  reader: string,
+  env: Settings,
+  output = '&1',
+): Promise<Ended> {
+  const line = `{ ${shellLine(words)} >${output}; echo $? >&2; } | ${reader}`
+  return await startProgram('sh', ['-c', line], env, tmpdir()).ended
+}
+
+function shellLine(words: readonly string[]): string {
+  return [node, main, ...words].map((word) => `'${word}'`).join(' ')
 }
 
 function startNode(words: readonly string[], env: Settings, cwd: string): Running {

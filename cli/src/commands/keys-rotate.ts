@@ -100,14 +100,19 @@ async function dropKey(rotation: Rotation, id: string): Promise<void> {
   io.err(`key ${id} is no longer in ${path}; take it from every other PDP too`)
 }
 
-/** What the gateway says of its keys. Throws CommandError where they are not those of the file: another's would be changed. */
+/** What the gateway says of its keys. Throws CommandError where it has them not from this file: another's would be changed. */
 async function requireSameKeys({ client, file, directory, path }: Rotation): Promise<CredentialKeys> {
   const keys = await askKeys(client)
+  const setting = file.CREDENTIAL_KEYS_SETTING
+  if (keys.source === setting)
+    throw new CommandError(`the gateway has its keys from ${setting}, not from a file`, {
+      hint: `put the new key first in it, restart every PDP with old and new, then run ${AGAIN}`,
+    })
   const [first] = (await file.readKekFile(directory).catch(rethrow)) ?? []
   if ((first?.id ?? null) === keys.current) return keys
   const theirs = keys.current ?? 'no key'
   throw new CommandError(`the gateway encrypts with ${theirs} from ${keys.source}, ${path} begins with ${first?.id ?? 'none'}`, {
-    hint: `run this where its PDP has its keys, with that CEDARGATE_HOME; keys that are in no file are changed where they are set, then run ${AGAIN}`,
+    hint: `run this where its PDP has its keys, with that CEDARGATE_HOME`,
   })
 } // biome-ignore format: long
 
@@ -131,4 +136,8 @@ PDPs on several hosts: first give all of them a key that nothing is encrypted wi
   cedargate keys rotate --stage           then copy the file to each
   cedargate keys rotate --use <id>        then copy it again
 The old key is kept until
-  cedargate keys rotate --drop <id>`
+  cedargate keys rotate --drop <id>
+Keys in CEDARGATE_CREDENTIAL_KEYS are changed there: put a new one first (openssl rand -base64 32), restart every PDP with
+new and old, all with the same, and then
+  cedargate keys rotate --rewrap
+Of several PDPs those that are not restarted yet cannot read what the others encrypt: put it last and restart all, before.`

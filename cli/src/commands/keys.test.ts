@@ -135,10 +135,24 @@ const otherKeys = (source: string): Route => ({ on: KEYS, answers: { source, cur
 describe('nothing is changed', () => {
   test.each(['rotate', 'rotate --use x', 'rotate --drop x'])('%s: the gateway has other keys', async (words) => {
     const { id } = await useNewKey(directory)
-    gateway.answer(otherKeys('CEDARGATE_CREDENTIAL_KEYS'))
-    expect(await run(...words.split(' '))).toMatchObject({ code: 2, stderr: expect.stringMatching(new RegExp(`^cedargate: the gateway encrypts with theirs from CEDARGATE_CREDENTIAL_KEYS, ${path} begins with ${id}\nhint: .*CEDARGATE_HOME; keys that are in no file`)) })
+    gateway.answer(otherKeys('/elsewhere/credentials.key'))
+    expect(await run(...words.split(' '))).toMatchObject({ code: 2, stderr: expect.stringMatching(new RegExp(`^cedargate: the gateway encrypts with theirs from /elsewhere/credentials.key, ${path} begins with ${id}\nhint: .*CEDARGATE_HOME\n$`)) })
     expect(await idsOf()).toEqual([id])
   }) // biome-ignore format: long lines
+
+  test.each(['rotate', 'rotate --use x', 'rotate --drop x'])('%s: its keys are in a variable, though the file has the same', async (words) => {
+    const { id } = await useNewKey(directory)
+    gateway.answer({ on: KEYS, answers: { source: 'CEDARGATE_CREDENTIAL_KEYS', current: id, keys: [keyRow(id, 1)] } })
+    expect(await run(...words.split(' '))).toMatchObject({ code: 2, stderr: expect.stringMatching(/^cedargate: the gateway has its keys from CEDARGATE_CREDENTIAL_KEYS, not from a file\nhint: put the new key first in it.*`cedargate keys rotate --rewrap`\n$/) })
+    expect(await idsOf()).toEqual([id])
+    expect(gateway.asked.map(({ on }) => on)).toEqual([KEYS])
+  }) // biome-ignore format: long lines
+
+  test('rotate --help says how, too', async () => {
+    expect((await run('rotate', '--help')).stdout).toMatch(
+      /CEDARGATE_CREDENTIAL_KEYS[^]*openssl rand -base64 32[^]*--rewrap/,
+    )
+  })
 
   test('there are no keys here', async () => {
     await rm(directory, { recursive: true })

@@ -72,13 +72,15 @@ export function requireSource({ stdin, file }: SecretSource): SecretSource {
   return file === undefined ? { stdin: true } : { file }
 }
 
-/** As the gateway would check it. The error names the option, never what it was given. */
+/** As the gateway would check it. The error names the option, and what it was given only where that is a name that is taken. */
 export function checked<Schema extends z.ZodType>(schema: Schema, body: object): z.infer<Schema> {
   const read = schema.safeParse(body)
   if (read.success) return read.data
   const [issue] = read.error.issues
   const field = String(issue?.path.at(-1))
-  const { kind } = ('secret' in body ? body.secret : body) as Kind
+  const { kind, name } = ('secret' in body ? body.secret : body) as Kind
   const what = { value: 'the secret', name: `--${kind}`, clientId: '--client' }[field]
-  throw new CommandError(`${what ?? `--${field}`} ${issue?.message ?? 'is not valid'}`)
+  const isTaken = field === 'name' && issue?.code === 'custom'
+  const option = `${what ?? `--${field}`}${isTaken ? ` ${name}:` : ''}`
+  throw new CommandError(`${option} ${issue?.message ?? 'is not valid'}`)
 }

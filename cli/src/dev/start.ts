@@ -7,6 +7,7 @@ import { createPdp, type Pdp } from '../../../pdp/src/compose.ts'
 import { ConfigError } from '../../../pdp/src/config.ts'
 import { openDecider } from '../../../pdp/src/decider.ts'
 import { openDialer } from '../../../pdp/src/egress/dialer.ts'
+import { type Ending, endAll, openOrEnd } from '../../../pdp/src/endings.ts'
 import { useNewKey } from '../../../pdp/src/keys/key-file.ts'
 import { createKeys, type Keys, loadKeys } from '../../../pdp/src/keys/keys.ts'
 import { readLoginSetting } from '../../../pdp/src/login-setting.ts'
@@ -35,52 +36,34 @@ import { ensureTokens } from './tokens.ts'
 
 export type RunningDev = { readonly stop: () => Promise<void> }
 
-/** What must be undone at the end, in the order it was done. */
-type Ending = (() => Promise<void>)[]
-
 /** Starts everything, shows three decided calls, then serves. Throws when any part cannot or a check fails. */
 export async function startDev(config: DevConfig, io: Terminal): Promise<RunningDev> {
-  const ending: Ending = []
-  const stop = (): Promise<void> => endAll(ending.splice(0).toReversed())
-  try {
-    await start(config, io, ending)
-    return { stop }
-  } catch (error) {
-    await stop()
-    throw error
-  }
+  const endings: Ending[] = []
+  return openOrEnd(endings, async () => {
+    await start(config, io, endings)
+    return { stop: () => endAll(endings) }
+  })
 }
 
-/** All of them, also when one fails: what is left running would keep the process. Throws the first failure. */
-async function endAll(endings: Ending): Promise<void> {
-  const failures: unknown[] = []
-  for (const end of endings) {
-    await end().catch((error: unknown) => {
-      failures.push(error)
-    })
-  }
-  if (failures.length > 0) throw failures[0]
-}
-
-async function start(config: DevConfig, io: Terminal, ending: Ending): Promise<void> {
+async function start(config: DevConfig, io: Terminal, endings: Ending[]): Promise<void> {
   process.umask(0o077)
   const log = pino({ level: config.logLevel }, stderrLines)
   const home = await openHome(config.home)
-  ending.push(home.close)
+  endings.push(home.close)
   const pepGate = await listenGated('CEDARGATE_PEP_PORT', config.pepPort, pepUnread)
-  ending.push(pepGate.close)
+  endings.push(pepGate.close)
   const pdpGate = await listenGated('CEDARGATE_PDP_PORT', config.pdpPort, pdpUnread)
-  ending.push(pdpGate.close)
+  endings.push(pdpGate.close)
   const demo = await readDemo(config.bundle)
   await seedDemo(config.home, demo.files)
 
   const known = await home.readTokens()
   const operator =
     known?.operator ?? formatToken('operator', randomBytes(TOKEN_RANDOM_BYTES), sha256)
-  const { store, decider } = await openBoth(config, ending)
+  const { store, decider } = await openBoth(config, endings)
   const keys = await ensureKeys(join(config.home, 'keys'), config.credentialKeys)
   const dial = openDialer()
-  ending.push(dial.close)
+  endings.push(dial.close)
   const pdp = await createPdp({
     store,
     keys,
@@ -94,7 +77,7 @@ async function start(config: DevConfig, io: Terminal, ending: Ending): Promise<v
     dial,
     log: log.child({ service: 'pdp' }),
   })
-  ending.push(pdp.stop)
+  endings.push(pdp.stop)
   const servers = [...pdp.bundle.servers.keys()]
   const tokens = await ensureTokens(pdp, { operator, known, people: demo.users, servers })
   await home.writeTokens(tokens)
@@ -108,7 +91,7 @@ async function start(config: DevConfig, io: Terminal, ending: Ending): Promise<v
     throw new ConfigError(cause.message, { cause })
   })
   const pep = openPep(config, { store, pdp, tokens, log, isolation })
-  ending.push(pep.stop)
+  endings.push(pep.stop)
   await pep.known()
   const [shown] = await Promise.all([checkOnPrivatePort(pep, pdp, tokens, demo), pep.ready()])
   pepGate.open(pep.app.fetch)
@@ -122,13 +105,13 @@ async function start(config: DevConfig, io: Terminal, ending: Ending): Promise<v
       Object.entries(tokens.users).map(([user, token]) => [user, { token }]),
     ),
   }
-  ending.push(pdpGate.close, pepGate.close, home.removeFacts)
+  endings.push(pdpGate.close, pepGate.close, home.removeFacts)
   await home.writeFacts(facts)
   announce(io, { facts, shown, bundle: pdp.bundle.id, durability: durabilityOf(store) })
 }
 
 /** The database and the engine start side by side: neither needs the other, and each takes a while. */
-async function openBoth(config: DevConfig, ending: Ending) {
+async function openBoth(config: DevConfig, endings: Ending[]) {
   const [opened, decided] = await Promise.allSettled([
     openStore(config),
     openDecider({
@@ -139,8 +122,8 @@ async function openBoth(config: DevConfig, ending: Ending) {
       clock: systemClock,
     }),
   ])
-  if (opened.status === 'fulfilled') ending.push(opened.value.close)
-  if (decided.status === 'fulfilled') ending.push(decided.value.engine.stop)
+  if (opened.status === 'fulfilled') endings.push(opened.value.close)
+  if (decided.status === 'fulfilled') endings.push(decided.value.engine.stop)
   if (opened.status === 'rejected') throw opened.reason
   if (decided.status === 'rejected') throw decided.reason
   return { store: opened.value, decider: decided.value }

@@ -6,6 +6,8 @@ import { dirname, join } from 'node:path'
 import { KeysError, readSecret, writeNew } from './secret-file.ts'
 
 export const CREDENTIAL_KEYS_FILE = 'credentials.key'
+/** The variable that may hold the keys in its place. */
+export const CREDENTIAL_KEYS_SETTING = 'CEDARGATE_CREDENTIAL_KEYS'
 export const KEK_BYTES = 32
 
 /** `id` says nothing about the key: the first 16 hex digits of a SHA-256 of it. */

@@ -12,7 +12,14 @@ import {
 } from 'node:crypto'
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { CREDENTIAL_KEYS_FILE, type Kek, newKeyLine, parseKeks, readKekFile } from './key-file.ts'
+import {
+  CREDENTIAL_KEYS_FILE,
+  CREDENTIAL_KEYS_SETTING,
+  type Kek,
+  newKeyLine,
+  parseKeks,
+  readKekFile,
+} from './key-file.ts'
 import { KeysError, readSecret, writeNew } from './secret-file.ts'
 import { createVault, DATA_KEY_BYTES, type Vault } from './vault.ts'
 
@@ -84,7 +91,7 @@ function kekSource(directory: string, given: string | undefined): KekSource {
       read: () => readKekFile(directory),
     }
   }
-  const source = 'CEDARGATE_CREDENTIAL_KEYS'
+  const source = CREDENTIAL_KEYS_SETTING
   const keks = parseKeks(given, source)
   return { source, read: async () => keks }
 }

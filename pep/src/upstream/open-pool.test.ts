@@ -58,7 +58,7 @@ beforeAll(async () => {
     at('metadata', 'http://169.254.169.254/mcp', { private: true }),
     at('metadata-sse', 'http://[fe80::1]/mcp', { ...sse, private: true }),
     at('secret', `http://who:s3cret-pa55@127.0.0.1:${port}/mcp`),
-    at('own', 'http://169.254.169.254:${PORT}/mcp', own),
+    at('own', 'http://10.0.0.5:${PORT}/mcp', own),
   ])
   pep = await startTestPep({ pdp: pdp.port, sql: countingSql(), lookup, log })
   loggedAtStart = logged.join('')
@@ -103,11 +103,9 @@ describe('a server', () => {
     expect(logged.join('')).not.toContain('s3cret')
   }) // biome-ignore format: a table
 
-  test('that the PEP starts is not looked for at an address that is never dialled', async () => {
+  test('that the PEP starts is spoken to on this machine alone', async () => {
     expect(await call('own')).toContain('upstream_unavailable')
-    expect(loggedAtStart).toMatch(
-      /169\.254\.169\.254:\d+ leads to an address that is never dialled.*"server":"own"/,
-    )
+    expect(loggedAtStart).toMatch(/10\.0\.0\.5:\d+ is not on this machine.*"server":"own"/)
   })
 })
 

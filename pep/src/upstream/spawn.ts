@@ -4,6 +4,7 @@ import type { ChildProcess } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Pool } from 'undici'
 import { DialRefused, serverRules } from '../../../schemas/dial.ts'
+import { isLoopbackUrl } from '../../../schemas/hosts.ts'
 import type { Upstream } from '../../../schemas/pep-api.ts'
 import { GatewayError } from '../gateway-error.ts'
 import {
@@ -49,12 +50,12 @@ export function openSpawnedServer(
 
   const runOnce = async (): Promise<void> => {
     const port = await freePort()
+    const url = urlOf(upstream, ports.surroundings, port)
     child = await startServer(upstream, ports.surroundings, { port })
     if (upstream.credential === undefined) logOutput(child, id, ports.log)
     else discardOutput(child)
     const gone = exitOf(child)
     try {
-      const url = urlOf(upstream, ports.surroundings, port)
       await answering({ url, rules: serverRules(upstream, url) }, gone, stopping.signal)
       current = connect(url)
       if (hasStarted) ports.onRestarted(id)
@@ -103,8 +104,12 @@ export function openSpawnedServer(
   }
 }
 
+/** Throws DialRefused for another machine: what is started here is spoken to here. */
 function urlOf(upstream: Upstream, { env }: Surroundings, port: number): URL {
-  return new URL(expandOrThrow(upstream.id, upstream.url ?? '', { ...env, PORT: String(port) }))
+  const text = expandOrThrow(upstream.id, upstream.url ?? '', { ...env, PORT: String(port) })
+  const url = new URL(text)
+  if (isLoopbackUrl(text)) return url
+  throw new DialRefused(`${url.host} is not on this machine, and a server with a \`command\` is`)
 }
 
 /**

@@ -64,8 +64,8 @@ type CameBack = {
 }
 
 /**
- * Exchanges the code, once. Rejects with OauthError for an error that came back instead of a code, and with the library's
- * error, which may hold what was answered, for all else.
+ * Exchanges the code, once. Rejects with OauthError for an error that came back instead of a code and for an answer that is not
+ * this server's, and with the library's error, which may hold what was answered, for all else.
  */
 export async function exchangeCode(
   at: Server,
@@ -75,6 +75,7 @@ export async function exchangeCode(
   const { state: expectedState, verifier: pkceCodeVerifier } = pending
   const url = new URL(redirectUri)
   url.search = query
+  assertFrom(at.metadata, url.searchParams)
   const checks = {
     expectedState,
     pkceCodeVerifier,
@@ -87,6 +88,18 @@ export async function exchangeCode(
     throw error
   }
 }
+
+/** As the library checks it again (RFC 9207), in words for whoever reads the page: nothing of the query is in them. */
+function assertFrom(metadata: Server['metadata'], answer: URLSearchParams): void {
+  const { issuer, authorization_response_iss_parameter_supported: isAlwaysSaid } = metadata
+  const said = answer.get('iss')
+  if (said === null && isAlwaysSaid === true)
+    throw new OauthError(`the answer does not say who sent it (\`iss\`), though ${issuer} always says so; ${UNUSED}`)
+  if (said !== null && said !== issuer)
+    throw new OauthError(`the answer says that another authorization server than ${issuer} sent it (\`iss\`), so ${UNUSED}`)
+} // biome-ignore format: long lines
+
+const UNUSED = 'its code was not used; open the link anew'
 
 /** What it said in the person's browser, as text on one line. */
 function saidBy(issuer: string, said: AuthorizationResponseError): OauthError {
