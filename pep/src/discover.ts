@@ -168,13 +168,15 @@ async function lookOnce(all: Discovering, server: string, entry: Known): Promise
   }
 }
 
-async function lookAs(all: Discovering, as: Inbound, entry: Known): Promise<void> {
+/** Whether it was allowed. */
+async function lookAs(all: Discovering, as: Inbound, entry: Known): Promise<boolean> {
   const { ports, known, teller } = all
   const { server, grant } = as
   try {
     const gathering = teller.gather(server)
     const seen = await lookAt(ports, server, gathering, as)
-    if (typeof seen === 'string' || known.get(server) !== entry || grant === null) return
+    if (typeof seen === 'string') return false
+    if (known.get(server) !== entry || grant === null) return true
     entry.variants.forget(grant)
     for (const [tool, sha256] of seen.definitions)
       entry.variants.show(grant, tool, sha256, entry.definitions.get(tool) ?? null)
@@ -183,6 +185,7 @@ async function lookAs(all: Discovering, as: Inbound, entry: Known): Promise<void
   } catch (error) {
     ports.log.debug({ server, err: error }, 'the tools of a server could not be listed as a caller')
   }
+  return true
 }
 
 /** Nobody but a person can have a credential of this server. */

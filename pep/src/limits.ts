@@ -118,6 +118,8 @@ export const DISCOVERY_TOOLS_MAX = TOOLS_MAX
 export const CALLER_LOOK_INTERVAL_MS = 5 * 60_000
 export const CALLER_LOOKS_AT_ONCE_MAX = 16
 export const CALLERS_LOOKED_FOR_MAX = 16_384
+/** How long nobody looks again for a caller who was denied it: they may have connected their account since. */
+export const CALLER_DENIED_COOLDOWN_MS = 1_000
 /** Characters of definitions that fingerprints are remembered by, of one server. */
 export const FINGERPRINTS_LENGTH_MAX = 8 * 1024 * 1024
 /**

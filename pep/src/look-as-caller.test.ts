@@ -6,6 +6,7 @@ import { afterEach, expect, test } from 'vitest'
 import type { Upstream } from '../../schemas/pep-api.ts'
 import { readDefinition } from './definition.ts'
 import {
+  CALLER_DENIED_COOLDOWN_MS,
   CALLER_LOOK_INTERVAL_MS,
   CALLER_LOOKS_AT_ONCE_MAX,
   DISCOVERY_COOLDOWN_MS,
@@ -197,8 +198,23 @@ test('who may not look is decided without a fingerprint, and asked for again onl
   await call(3)
   await call(3)
   expect([looks(3), decidedBy()]).toEqual([1, null])
+  skewMs += CALLER_DENIED_COOLDOWN_MS
+  await call(3)
+  await call(3)
+  expect([looks(3), decidedBy()]).toEqual([2, null])
   expect(logged.filter(({ level }) => level > 30)).toEqual([])
 })
+
+test('who connected their account since a look was denied is looked for again, long before another look is due', async () => {
+  const { pdp, call, looks, decidedBy } = await start(PERSONAL, () => ({ deny: 'credential_unavailable' }))
+  await call(1)
+  expect([looks(1), decidedBy()]).toEqual([1, null])
+  pdp.rule = byToken
+  expect(CALLER_DENIED_COOLDOWN_MS).toBeLessThan(DISCOVERY_COOLDOWN_MS / 2)
+  skewMs += CALLER_DENIED_COOLDOWN_MS
+  await call(1)
+  expect([looks(1), decidedBy()]).toEqual([2, sha256Of(1)])
+}) // biome-ignore format: long
 
 test('what was seen is looked at again after a while, and when the server says that it changed', async () => {
   const { server, call, decidedBy, looks } = await start(PERSONAL)

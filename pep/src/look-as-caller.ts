@@ -2,6 +2,7 @@
 // gateway's look cannot be had, or does not show what this caller has. What is seen counts for that caller alone.
 import type { Inbound } from './inbound/receive.ts'
 import {
+  CALLER_DENIED_COOLDOWN_MS,
   CALLER_LOOK_INTERVAL_MS,
   CALLER_LOOKS_AT_ONCE_MAX,
   CALLERS_LOOKED_FOR_MAX,
@@ -12,7 +13,8 @@ import type { Monotonic } from './ports.ts'
 export type CallerLooks = {
   /**
    * Looks with the token of this message, once for all that wait for the same caller. Resolves at once, without a look,
-   * within DISCOVERY_COOLDOWN_MS of the last one, and beyond CALLER_LOOKS_AT_ONCE_MAX. Never rejects.
+   * within DISCOVERY_COOLDOWN_MS of the last one (CALLER_DENIED_COOLDOWN_MS, where that was denied), and beyond
+   * CALLER_LOOKS_AT_ONCE_MAX. Never rejects.
    */
   readonly look: (as: Inbound) => Promise<void>
   /** A list of its own showed this caller what there is. */
@@ -23,18 +25,18 @@ export type CallerLooks = {
   readonly changed: () => void
 }
 
-type Caller = { lookedAt: number; looking: Promise<void> | undefined }
+type Caller = { lookedAt: number; cooldownMs: number; looking: Promise<void> | undefined }
 
-/** Of one server. `lookAs` must not reject. The callers of longest ago are forgotten beyond CALLERS_LOOKED_FOR_MAX. */
+/** Of one server. `lookAs` answers whether it was allowed to look, and must not reject. The callers of longest ago are forgotten beyond CALLERS_LOOKED_FOR_MAX. */
 export function createCallerLooks(
   monotonic: Monotonic,
-  lookAs: (as: Inbound) => Promise<void>,
+  lookAs: (as: Inbound) => Promise<boolean>,
 ): CallerLooks {
   const callers = new Map<string, Caller>()
   let changedAt = Number.NEGATIVE_INFINITY
   let underWay = 0
   const callerOf = (grant: string): Caller => {
-    const caller = callers.get(grant) ?? { lookedAt: Number.NEGATIVE_INFINITY, looking: undefined }
+    const caller = callers.get(grant) ?? neverLookedFor()
     callers.delete(grant)
     callers.set(grant, caller)
     const [oldest] = callers.keys()
@@ -43,8 +45,9 @@ export function createCallerLooks(
   }
   const begin = async (as: Inbound, caller: Caller): Promise<void> => {
     underWay += 1
-    await lookAs(as)
+    const isAllowed = await lookAs(as)
     underWay -= 1
+    caller.cooldownMs = isAllowed ? DISCOVERY_COOLDOWN_MS : CALLER_DENIED_COOLDOWN_MS
     caller.lookedAt = monotonic()
     caller.looking = undefined
   }
@@ -52,7 +55,7 @@ export function createCallerLooks(
     async look(as) {
       if (as.grant === null) return
       const caller = callerOf(as.grant)
-      const isCooling = monotonic() - caller.lookedAt < DISCOVERY_COOLDOWN_MS
+      const isCooling = monotonic() - caller.lookedAt < caller.cooldownMs
       if (caller.looking === undefined && (isCooling || underWay >= CALLER_LOOKS_AT_ONCE_MAX))
         return
       caller.looking ??= begin(as, caller)
@@ -69,5 +72,13 @@ export function createCallerLooks(
     changed() {
       changedAt = monotonic()
     },
+  }
+}
+
+function neverLookedFor(): Caller {
+  return {
+    lookedAt: Number.NEGATIVE_INFINITY,
+    cooldownMs: DISCOVERY_COOLDOWN_MS,
+    looking: undefined,
   }
 }

@@ -17,6 +17,13 @@ const FORMS: Record<string, Shown> = {
   base64url: (bytes) => bytes.toString('base64url'),
   percent: (bytes) => encodeURIComponent(bytes.toString()),
   'a query': (bytes) => new URLSearchParams({ q: bytes.toString() }).toString(),
+  'percent, slashes as they are': (bytes) =>
+    encodeURIComponent(bytes.toString()).replaceAll('%2F', '/'),
+  'percent, as in an address': (bytes) => encodeURI(bytes.toString()),
+  HTML: (bytes) => bytes.toString().replaceAll('&', '&amp;').replaceAll('"', '&quot;'),
+  'json that is safe in HTML': (bytes) =>
+    JSON.stringify(bytes.toString()).replaceAll('&', '\\u0026'),
+  'json with slashes escaped': (bytes) => JSON.stringify(bytes.toString()).replaceAll('/', '\\/'),
   'percent, all of it': (bytes) => bytes.toString('hex').replaceAll(/../g, '%$&'),
 }
 

@@ -15,6 +15,12 @@ export function formsOf(secret: string): Map<string, Buffer> {
     hex,
     HEX: hex.toUpperCase(),
     percent: encodeURIComponent(secret),
+    'percent, slashes as they are': encodeURIComponent(secret).replaceAll('%2F', '/'),
+    'percent, as in an address': encodeURI(secret),
+    HTML: html(secret, '&#39;'),
+    'HTML, as Python writes it': html(secret, '&#x27;'),
+    'json that is safe in HTML': json.replaceAll(/[&<>']/g, unicode),
+    'json with slashes escaped': json.replaceAll('/', '\\/'),
     'percent, all of it': hex.replaceAll(/../g, '%$&'),
     'PERCENT, all of it': hex.toUpperCase().replaceAll(/../g, '%$&'),
     ...Object.fromEntries(
@@ -30,6 +36,15 @@ export function formsOf(secret: string): Map<string, Buffer> {
     ...Object.entries(forms).map(([name, form]): [string, Buffer] => [name, Buffer.from(form)]),
     ...own,
   ])
+}
+
+function html(text: string, apostrophe: string): string {
+  const amp = text.replaceAll('&', '&amp;').replaceAll('"', '&quot;')
+  return amp.replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll("'", apostrophe)
+}
+
+function unicode(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
 }
 
 /** Where `before` bytes modulo three stand in front, those groups of three that hold bytes of the secret alone. */

@@ -8,15 +8,18 @@ export type Range = { readonly start: number; readonly end: number }
 export type Finder = (bytes: Uint8Array, from: number) => Range | undefined
 
 const HASH_BITS = 12
+/** Bytes of the beginning of a form that are looked at before all of it is. */
+const WINDOW_MAX = 64
 
 /** Time is that of the text, not of how many `forms` there are. Forms of one byte are not looked for. */
 export function createFinder(forms: readonly Uint8Array[]): Finder {
   const longestFirst = forms
     .filter(({ length }) => length > 1)
     .toSorted((one, other) => other.length - one.length)
-  const window = longestFirst.at(-1)?.length
-  if (window === undefined) return () => undefined
-  const skips = new Uint32Array(1 << HASH_BITS).fill(window - 1)
+  const shortest = longestFirst.at(-1)?.length
+  if (shortest === undefined) return () => undefined
+  const window = Math.min(shortest, WINDOW_MAX)
+  const skips = new Uint8Array(1 << HASH_BITS).fill(window - 1)
   const ending = new Map<number, Uint8Array[]>()
   for (const form of longestFirst) {
     for (let at = 1; at < window; at += 1) {

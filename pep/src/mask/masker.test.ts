@@ -38,8 +38,8 @@ const FORMS: { readonly name: string; readonly form: string }[] = [
   { name: 'percent twice', form: encodeURIComponent(encodeURIComponent(SECRET)) },
   { name: 'HTML', form: html(SECRET) },
   { name: 'HTML twice', form: html(html(SECRET)) },
-  { name: 'HTML in numbers', form: [...SECRET].map((one) => `&#${one.codePointAt(0)};`).join('') },
-  { name: 'HTML in hexadecimal numbers', form: [...SECRET].map((one) => `&#x${one.codePointAt(0)?.toString(16)};`).join('') },
+  { name: 'HTML in numbers', form: Array.from(SECRET, (one) => `&#${one.codePointAt(0)};`).join('') },
+  { name: 'HTML in hexadecimal numbers', form: Array.from(SECRET, (one) => `&#x${one.codePointAt(0)?.toString(16)};`).join('') },
   { name: 'JSON within that is safe in HTML', form: unicode(JSON.stringify(SECRET)) },
   { name: 'JSON within, in ASCII', form: JSON.stringify(SECRET).replaceAll(/[^ -~]/g, (one) => `\\u${one.charCodeAt(0).toString(16)}`.replace('\\ue9', '\\u00e9')) },
   { name: 'JSON within JSON', form: JSON.stringify(JSON.stringify({ authorization: SECRET })) },
@@ -123,9 +123,10 @@ test.each([
 })
 
 test('a server that says it more often than anybody would is not believed', () => {
-  const often = (count: number) => JSON.stringify(Array(count).fill(SECRET))
-  expect(maskMessage(masker, often(ECHOES_MAX))).toBe(JSON.stringify(Array(ECHOES_MAX).fill(MASK)))
-  expect(() => maskMessage(masker, often(ECHOES_MAX + 1))).toThrow(
+  const often = Array<string>(ECHOES_MAX).fill(SECRET)
+  const masked = JSON.stringify(often.map(() => MASK))
+  expect(maskMessage(masker, JSON.stringify(often))).toBe(masked)
+  expect(() => maskMessage(masker, JSON.stringify([...often, SECRET]))).toThrow(
     expect.objectContaining({ code: 'upstream_invalid' }),
   )
 })

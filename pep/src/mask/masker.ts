@@ -21,16 +21,16 @@ export type Masker = {
 
 export function createMasker(secrets: readonly string[]): Masker {
   const forms = [...new Set(secrets.flatMap(formsOf))].map((form) => Buffer.from(form))
-  const spaced = secrets.filter((secret) => secret.includes(' '))
-  const inForms = spaced.map((secret) => Buffer.from(secret.replaceAll(' ', '+')))
-  const bare = [...forms, ...inForms].map((form) => undone(form).bytes).filter(isLong)
-  const [find, findBare] = [createFinder(forms), createFinder(bare)]
-  const isInBytes = (bytes: Buffer) =>
-    find(bytes, 0) !== undefined ||
-    (hasEscapes(bytes) && findBare(undone(bytes).bytes, 0) !== undefined)
+  const find = createFinder(forms)
+  const bare = bareOf(secrets, forms)
+  const findBare = createFinder(bare)
   const rangesIn = (bytes: Buffer) => rangesOf(bytes, find, findBare)
   return {
-    isIn: (text) => isInBytes(Buffer.from(text)),
+    isIn(text) {
+      const bytes = Buffer.from(text)
+      if (find(bytes, 0) !== undefined) return true
+      return hasEscapes(bytes) && findBare(undone(bytes).bytes, 0) !== undefined
+    },
     rangesIn,
     mask(text) {
       const bytes = Buffer.from(text)
@@ -44,8 +44,13 @@ export function createMasker(secrets: readonly string[]): Masker {
   }
 }
 
-function isLong({ length }: Uint8Array): boolean {
-  return length >= CREDENTIAL_SECRET_LENGTH_MIN
+/** What is left of the forms when what their characters say is undone, as in the text that is searched for it. */
+function bareOf(secrets: readonly string[], forms: readonly Buffer[]): Uint8Array[] {
+  const spaced = secrets.filter((secret) => secret.includes(' '))
+  const inForms = spaced.map((secret) => Buffer.from(secret.replaceAll(' ', '+')))
+  const all = [...forms, ...inForms].map((form) => Buffer.from(undone(form).bytes))
+  const bare = new Map(all.map((form) => [form.toString('latin1'), form]))
+  return [...bare.values()].filter(({ length }) => length >= CREDENTIAL_SECRET_LENGTH_MIN)
 }
 
 /** Encoded forms that are shorter than a secret may be are left out: they would be found in any text. */

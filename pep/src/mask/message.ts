@@ -23,7 +23,10 @@ export function maskMessage(masker: Masker, text: string): string {
 }
 
 function unmaskable(how: string): GatewayError {
-  return new GatewayError('upstream_invalid', `the answer of the server holds its credential ${how}`)
+  return new GatewayError(
+    'upstream_invalid',
+    `the answer of the server holds its credential ${how}`,
+  )
 }
 
 const [QUOTE, BACKSLASH] = [0x22, 0x5c]

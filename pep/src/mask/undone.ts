@@ -11,7 +11,9 @@ const LETTERS = Uint8Array.from({ length: 256 }, (_, code) => {
   return escape === '\\' && 'bfnrt'.includes(letter) && letter !== '' ? codeOf(letter) : code
 })
 /** Not 0 for what may begin an escape. */
-const BEGINS = Uint8Array.from({ length: 256 }, (_, code) => Number([BACKSLASH, PERCENT, AMPERSAND].includes(code)))
+const BEGINS = Uint8Array.from({ length: 256 }, (_, code) =>
+  Number([BACKSLASH, PERCENT, AMPERSAND].includes(code)),
+)
 const NAMES = ['amp;', 'lt;', 'gt;', 'quot;', 'apos;'].map((name) => new TextEncoder().encode(name))
 const NAMED = Array.from('&<>"\'', codeOf)
 const DIGITS_MAX = 8
