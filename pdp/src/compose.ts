@@ -24,7 +24,8 @@ import { createSearch } from './decide/search.ts'
 import type { Decider } from './decider.ts'
 import type { Dialer } from './egress/dialer.ts'
 import { type Ending, endAll, openOrEnd } from './endings.ts'
-import { watchEvents } from './events.ts'
+import { type Events, watchEvents } from './events.ts'
+import type { ChangeFeed } from './identity/change-feed.ts'
 import { type Identity, openIdentity } from './identity/identity.ts'
 import type { Peps } from './identity/peps.ts'
 import type { ResolveGrants } from './identity/resolve.ts'
@@ -92,7 +93,6 @@ export async function createPdp(ports: PdpPorts): Promise<Pdp> {
 
 async function openPdp(ports: PdpPorts, endings: Ending[]): Promise<Pdp> {
   const { store, keys, clock, random, log } = ports
-  const { engine } = ports.decider
   const ring = await openKeyRing({ ...keys.keks, clock })
   const bundles = openBundles(store.sql, clock.now)
   const activation = await activate(ports, bundles)
@@ -100,7 +100,8 @@ async function openPdp(ports: PdpPorts, endings: Ending[]): Promise<Pdp> {
   const identity = whoMayCall(ports, activation)
   const { feed, peps, resolver } = identity
   endings.push(identity.lastUse.stop)
-  const ledger = await openLedger({ store, keys, engine: engine.identity, clock, random })
+  const engine = ports.decider.engine.identity
+  const ledger = await openLedger({ store, keys, engine, clock, random })
   endings.push(ledger.close)
   const metrics = createMetrics({
     ledger: ledger.stats,
@@ -110,18 +111,7 @@ async function openPdp(ports: PdpPorts, endings: Ending[]): Promise<Pdp> {
   const bundle = () => activation.active().bundle
   const current = { bundle, onFresh: metrics.countSighting }
   const catalog: Catalog = openCatalog({ sql: store.sql, clock, ...current, log })
-  const events = watchEvents({
-    prompt: store.prompt,
-    feed,
-    activated: activation.subscribe,
-    clock,
-    onFailure: logged(log, 'what changed could not be told'),
-  })
-  endings.push(
-    async () => events.stop(),
-    () => feed.stop(),
-  )
-  await feed.start()
+  const events = await startEvents(ports, { activation, feed, endings })
   const discover = openDiscover(ports)
   const targetOf = (server: string) => oauthTarget(bundle().servers, ports.env ?? {}, server)
   const oauth = { discover, targetOf }
@@ -165,6 +155,32 @@ async function openPdp(ports: PdpPorts, endings: Ending[]): Promise<Pdp> {
     resolveGrants: resolver.resolveGrants,
     stop: () => endAll(endings),
   }
+}
+
+type Heard = {
+  readonly activation: Activation
+  readonly feed: ChangeFeed
+  readonly endings: Ending[]
+}
+
+/** Order: told from the first look on. */
+async function startEvents(
+  { store, clock, log }: PdpPorts,
+  { activation, feed, endings }: Heard,
+): Promise<Events> {
+  const events = watchEvents({
+    prompt: store.prompt,
+    feed,
+    activated: activation.subscribe,
+    clock,
+    onFailure: logged(log, 'what changed could not be told'),
+  })
+  endings.push(
+    () => feed.stop(),
+    async () => events.stop(),
+  )
+  await feed.start()
+  return events
 }
 
 function whoMayCall(ports: PdpPorts, activation: Activation): Identity {

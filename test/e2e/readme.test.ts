@@ -2,6 +2,8 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { oauthUrls } from '../../pdp/src/credentials/oauth/client.ts'
+import { readLoginFile } from '../../pdp/src/identity/login-file.ts'
 import { runHere } from '../harness/in-process.ts'
 
 const root = join(import.meta.dirname, '..', '..')
@@ -35,6 +37,22 @@ test.each(commands)('%s', async (line) => {
   for (const option of words.filter((word) => word.startsWith('--')))
     expect(stdout).toMatch(new RegExp(`^ +${option}[ ,]`, 'm'))
 })
+
+test('its login file is one, with a client for browsers', () => {
+  const blocks = [...readme.matchAll(/```yaml\n([^]*?)```/g)].map(([, text]) => text ?? '')
+  const [text = '', ...others] = blocks.filter((block) => block.startsWith('issuer:'))
+  expect(others).toEqual([])
+  const { web, scope, userClaim } = readLoginFile('login.yaml', text)
+  expect(web).toEqual({ clientId: 'cedargate-web', clientSecretFile: 'web-secret' })
+  expect(scope.split(' ')).toContain(userClaim)
+})
+
+test('it names the settings and redirect URIs that connecting an account needs', () => {
+  const apart = readme.slice(readme.indexOf('## Running the services apart'))
+  const { callback } = oauthUrls('<public URL>')
+  const wanted = ['CEDARGATE_PDP_PUBLIC_URL', 'CEDARGATE_CREDENTIAL_KEYS', '<public URL>/oauth/signed-in', callback]
+  for (const word of wanted) expect(apart).toContain(`\`${word}\``)
+}) // biome-ignore format: a list
 
 test.each(typed('npm'))('%s', (line) => {
   const [, word = '', script = ''] = line.split(' ')

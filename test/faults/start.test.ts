@@ -96,19 +96,6 @@ describe('a service ends by itself', () => {
     { name: 'the file is open to others', spoil: (path: string) => chmod(path, 0o644), says: /credentials\.key has mode 0644/ },
   ] // biome-ignore format: a table
 
-  const keysOf = async (name: string): Promise<{ CEDARGATE_HOME: string; path: string }> => {
-    const CEDARGATE_HOME = join(home, name)
-    await runHere(['keys', 'create'], { CEDARGATE_HOME })
-    return { CEDARGATE_HOME, path: join(CEDARGATE_HOME, 'keys', 'credentials.key') }
-  }
-  const ended = async (words: string[], env: Record<string, string>): Promise<Ended> => {
-    const running = startCommand(words, { ...env, CEDARGATE_BUNDLE: EXAMPLE_BUNDLE })
-    const late = sleep(30_000).then(() => undefined)
-    const found = await Promise.race([running.ended, late])
-    if (found !== undefined) return found
-    await endCommand(running, 'SIGKILL')
-    throw new Error(`it did not end:\n${running.stderr().slice(0, 2_000)}`)
-  }
   test.runIf(inject('postgresUrl') === null)('dev, when nobody reads what it says: in order', async () => {
     const CEDARGATE_HOME = join(home, 'unread')
     await mkdir(CEDARGATE_HOME)
@@ -116,7 +103,7 @@ describe('a service ends by itself', () => {
     const env = { CEDARGATE_HOME, CEDARGATE_BUNDLE: EXAMPLE_BUNDLE, CEDARGATE_PDP_PORT: '0', CEDARGATE_PEP_PORT: '0' }
     const { stderr } = await runPiped(['dev'], 'true', { ...env, CEDARGATE_LOG_LEVEL: 'error' })
     expect(stderr).toMatch(/(^|\n)0\n$/)
-    expect((await readdir(CEDARGATE_HOME)).filter((name) => /^dev\./.test(name))).toEqual([])
+    expect((await readdir(CEDARGATE_HOME)).filter((name) => name.startsWith('dev.'))).toEqual([])
   }) // biome-ignore format: long
 
   const ONE_LINE = /^cedargate: .+\n(hint: .+\n)?$/
@@ -142,3 +129,17 @@ describe('a service ends by itself', () => {
     expect(code).toBe(2)
   }) // biome-ignore format: long
 })
+
+async function keysOf(name: string): Promise<{ CEDARGATE_HOME: string; path: string }> {
+  const CEDARGATE_HOME = join(home, name)
+  await runHere(['keys', 'create'], { CEDARGATE_HOME })
+  return { CEDARGATE_HOME, path: join(CEDARGATE_HOME, 'keys', 'credentials.key') }
+}
+async function ended(words: string[], env: Record<string, string>): Promise<Ended> {
+  const running = startCommand(words, { ...env, CEDARGATE_BUNDLE: EXAMPLE_BUNDLE })
+  const late = sleep(30_000).then(() => undefined)
+  const found = await Promise.race([running.ended, late])
+  if (found !== undefined) return found
+  await endCommand(running, 'SIGKILL')
+  throw new Error(`it did not end:\n${running.stderr().slice(0, 2_000)}`)
+}
