@@ -31,6 +31,12 @@ const header = (value: string): GivenSecret => ({ kind: 'header', name: 'x-key',
 const headersOf = (release: Release) =>
   'credential' in release ? (release.credential?.headers ?? null) : release.unavailable
 
+const robot = (issuer?: string) => ({
+  declared: {
+    robot: { kind: 'client_credentials', ...(issuer === undefined ? {} : { issuer }) },
+  },
+})
+
 onEachDatabase((database) => {
   const opened: TestCredentials[] = []
   afterEach(async () => {
@@ -224,11 +230,6 @@ onEachDatabase((database) => {
 
   test('a secret of a client is bound to the authorization server of the day it was set', async () => {
     const client = { kind: 'client', clientId: 'gateway', value: 'client-secret' } as const
-    const robot = (issuer?: string) => ({
-      declared: {
-        robot: { kind: 'client_credentials', ...(issuer === undefined ? {} : { issuer }) },
-      },
-    })
     const here = await open(robot())
     const { id, issuer } = await here.administration.setCredential({
       server: 'robot',

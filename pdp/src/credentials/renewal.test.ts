@@ -44,6 +44,8 @@ const robot = async (of: TestCredentials) => {
   })
 }
 
+const robotAt = (issuer: string) => ({ robot: { kind: 'client_credentials', issuer } })
+
 onEachDatabase((database) => {
   const opened: TestCredentials[] = []
   afterEach(async () => {
@@ -212,7 +214,6 @@ onEachDatabase((database) => {
     const { asked, renew } = tokens(async () => given('a-token-secret', Date.now() + HOUR))
     const here = await open({ renew })
     await robot(here)
-    const robotAt = (issuer: string) => ({ robot: { kind: 'client_credentials', issuer } })
     const meanwhile = await open({ renew, declared: robotAt('https://evil.test') })
     expect(await one(meanwhile, 'robot')).toEqual({
       unavailable: expect.stringContaining('another address'),

@@ -66,25 +66,25 @@ export function createClientFor(ports: Ports): ClientFor {
     return clientOfKept(made, issuer, at)
   }
 
-  /** INVARIANT: what an operator set goes to the authorization server that it was set for, and to no other. */
-  async function ownClient(
-    { server }: OauthTarget,
-    at: AuthorizationServer,
-    kept: ClientSecret,
-  ): Promise<OauthClient> {
-    if (kept.issuer !== at.issuer)
-      throw new OauthError(
-        `the client ${kept.clientId} of ${server} is one of ${kept.issuer}, and the authorization server is ${at.issuer} now; set the client that is registered there: ${setCommand(server)}`,
-      )
-    return clientOfKept(kept, at.issuer, at)
-  }
-
   function nobodyRegistered({ server }: OauthTarget, { issuer }: AuthorizationServer): OauthError {
     const { callback } = oauthUrls(publicUrl)
     return new OauthError(
       `${issuer} lets no client register itself; register one there with the redirect URI ${callback}, then name it as \`credential.clientId\` in the server.yaml of ${server}, or with its secret: ${setCommand(server)}`,
     )
   }
+}
+
+/** INVARIANT: what an operator set goes to the authorization server that it was set for, and to no other. */
+function ownClient(
+  { server }: OauthTarget,
+  at: AuthorizationServer,
+  kept: ClientSecret,
+): OauthClient {
+  if (kept.issuer !== at.issuer)
+    throw new OauthError(
+      `the client ${kept.clientId} of ${server} is one of ${kept.issuer}, and the authorization server is ${at.issuer} now; set the client that is registered there: ${setCommand(server)}`,
+    )
+  return clientOfKept(kept, at.issuer, at)
 }
 
 function setCommand(server: string): string {
