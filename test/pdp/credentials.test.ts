@@ -249,6 +249,11 @@ describe('a decision', () => {
     })
     expect(denied).toMatchObject({ decision: 'deny' })
     expect(denied).not.toHaveProperty('credential')
+    const params = { name: 'echo', arguments: { message: 'hi' } }
+    const message = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params })
+    const unseen = await decide({ method: 'tools/call', message, definition: null })
+    expect(unseen).toMatchObject({ decision: 'deny', code: 'unknown_tool' })
+    expect(unseen).not.toHaveProperty('credential')
     expect(await decide({ server: 'files' })).not.toHaveProperty('credential')
     const asked = await decide({
       from: 'server',
