@@ -83,7 +83,7 @@ describe('every message of a client', () => {
   })
 
   test('has exactly the promised fields', () => {
-    const fields = ['id', 'at', 'user', 'agent', 'server', 'method', 'tool', 'arguments', 'argumentsLength', 'argumentsShown', 'verdict', 'code', 'policies', 'errors', 'shadow', 'bundle', 'mode', 'outcome']
+    const fields = ['id', 'at', 'user', 'agent', 'server', 'method', 'tool', 'arguments', 'argumentsLength', 'argumentsShown', 'verdict', 'code', 'policies', 'errors', 'shadow', 'bundle', 'mode', 'credential', 'outcome']
     for (const row of rows) expect(Object.keys(row)).toEqual(fields)
   }) // biome-ignore format: a list
 
@@ -107,12 +107,14 @@ describe('every message of a client', () => {
       shadow: null,
       bundle: expect.stringMatching(/^[0-9a-f]{64}$/),
       mode: 'enforced',
+      credential: null,
       outcome: {
         result: 'forwarded',
         status: 200,
         upstreamMs: expect.any(Number),
         isError: false,
         bytes: expect.any(Number),
+        echoed: false,
       },
     })
     expect(read?.outcome?.bytes).toBeGreaterThan(20)
