@@ -24,6 +24,7 @@ const once = [
   'test/e2e/servers.test.ts',
   'test/e2e/sse.test.ts',
   'test/faults/answers.test.ts',
+  'test/pdp/connect.test.ts',
 ]
 
 export default defineConfig({
