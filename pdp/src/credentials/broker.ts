@@ -86,7 +86,8 @@ export function openBroker(ports: BrokerPorts): Broker {
       const lookUp = async (): Promise<Found | undefined> => {
         // The database is silent: nobody knows what there is now.
         const found = await find([...keys]).catch(() => undefined)
-        await openAgain(ports, found)
+        if (found !== undefined && [...found.values()].some(isUnopened))
+          await openAgain(ports, found)
         return found
       }
       const found = await lookUp()
@@ -218,14 +219,15 @@ function remember({ feed, rows, ring, clock, onFault }: BrokerPorts): Remembered
   })
 }
 
+function isUnopened({ held }: Known): boolean {
+  return held !== undefined && held.kind === undefined
+}
+
 /** Not more often than OPEN_AGAIN_MS each. */
-async function openAgain(
-  { ring, clock, onFault }: BrokerPorts,
-  found: Found | undefined,
-): Promise<void> {
-  for (const known of found?.values() ?? []) {
+async function openAgain({ ring, clock, onFault }: BrokerPorts, found: Found): Promise<void> {
+  for (const known of found.values()) {
     const { held, triedAt } = known
-    if (held === undefined || held.kind !== undefined) continue
+    if (held === undefined || !isUnopened(known)) continue
     if (clock.monotonic() - triedAt < OPEN_AGAIN_MS) continue
     known.triedAt = clock.monotonic()
     known.held = await open(ring, held.record, onFault)
