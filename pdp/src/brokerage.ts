@@ -12,8 +12,10 @@ import type { Discover, OauthTarget } from './credentials/oauth/discover.ts'
 import { OauthError } from './credentials/oauth/oauth-error.ts'
 import { createRenew } from './credentials/oauth/renew.ts'
 import type { Renew } from './credentials/renewal.ts'
+import type { Binding } from './credentials/secret.ts'
 import type { ChangeFeed } from './identity/change-feed.ts'
 import type { Metrics } from './metrics.ts'
+import { onceEach } from './once-each.ts'
 
 type Ports = {
   readonly store: { readonly sql: Sql; readonly prompt: Sql }
@@ -49,6 +51,9 @@ export function joinCredentials(
     credentials.connections.forgetClient(server, clientId)
   const serverOf = (server: string) => activation.active().bundle.servers.get(server)
   const destination = onceEach((upstream: Destined) => destinationOf(upstream, env))
+  const unboundFrom = onceEach((target: OauthTarget) =>
+    onceEach((binding: Binding) => unboundReason(binding, target)),
+  )
   const credentials = openCredentials({
     store,
     feed,
@@ -60,7 +65,7 @@ export function joinCredentials(
     linkOf: (owner) => linkTo(publicUrl, owner),
     unbound(server, binding) {
       const target = targetOf(server)
-      return target === undefined ? noTarget(server) : unboundReason(binding, target)
+      return target === undefined ? noTarget(server) : unboundFrom(target)(binding)
     },
     async issuerOf(server) {
       const target = targetOf(server)
@@ -95,14 +100,4 @@ function renewing(targetOf: TargetOf, ports: Parameters<typeof createRenew>[0]):
 
 function noTarget(server: string): string {
   return `the \`url\` of ${server} names a variable that is not set for this PDP, or its credential is another one now`
-}
-
-/** Computed once for each object: it is asked for with every decision. */
-function onceEach<Key extends object>(compute: (key: Key) => string): (key: Key) => string {
-  const known = new WeakMap<Key, string>()
-  return (key) => {
-    const found = known.get(key) ?? compute(key)
-    known.set(key, found)
-    return found
-  }
 }

@@ -8,7 +8,7 @@ import { startActivation } from './activation/activation.ts'
 import { bundleAdministration, bundleState } from './activation/state.ts'
 import { createApp } from './app.ts'
 import { joinCredentials } from './brokerage.ts'
-import type { Bundle } from './bundle/bundle.ts'
+import type { Bundle, BundleServer } from './bundle/bundle.ts'
 import { type Catalog, openCatalog } from './catalog/catalog.ts'
 import { joinConnecting } from './connecting.ts'
 import type { Credentials } from './credentials/credentials.ts'
@@ -36,6 +36,7 @@ import { listDecisions, showDecision } from './ledger/decisions.ts'
 import { fsck } from './ledger/fsck.ts'
 import { type Ledger, openLedger } from './ledger/ledger.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
+import { onceEach } from './once-each.ts'
 import { joinOperators, type OperatorPorts, type Operators } from './operators.ts'
 import { type AccessPorts, accessRoutes } from './routes/access.ts'
 import { type AdminPorts, adminRoutes } from './routes/admin.ts'
@@ -113,7 +114,11 @@ async function openPdp(ports: PdpPorts, endings: Ending[]): Promise<Pdp> {
   const catalog: Catalog = openCatalog({ sql: store.sql, clock, ...current, log })
   const events = await startEvents(ports, { activation, feed, endings })
   const discover = openDiscover(ports)
-  const targetOf = (server: string) => oauthTarget(bundle().servers, ports.env ?? {}, server)
+  const target = onceEach((of: BundleServer) => oauthTarget(of, ports.env))
+  const targetOf = (server: string) => {
+    const of = bundle().servers.get(server)
+    return of && target(of)
+  }
   const oauth = { discover, targetOf }
   const credentials = joinCredentials(ports, { ring, activation, feed, metrics, ...oauth })
   endings.push(credentials.lastRelease.stop)

@@ -4,15 +4,17 @@ import { pino } from 'pino'
 import { createPdp, type Pdp } from '../../pdp/src/compose.ts'
 import { openDecider } from '../../pdp/src/decider.ts'
 import { openDialer } from '../../pdp/src/egress/dialer.ts'
-import { loadKeys } from '../../pdp/src/keys/keys.ts'
+import { type Keys, loadKeys } from '../../pdp/src/keys/keys.ts'
 import { systemClock } from '../../pdp/src/main.ts'
 import { directorySource } from '../../pdp/src/source/directory-source.ts'
-import { openPostgres } from '../../pdp/src/store/open.ts'
+import { openPostgres, type Store } from '../../pdp/src/store/open.ts'
 import { formatToken } from '../../schemas/identifiers.ts'
 import type { DecideCall } from '../../schemas/pep-api.ts'
 
 export type InProcessPdp = {
   readonly pdp: Pdp
+  readonly store: Store
+  readonly keys: Keys
   /** Headers of an operator's request. */
   readonly operator: Readonly<Record<string, string>>
   readonly stop: () => Promise<void>
@@ -31,6 +33,7 @@ export async function openInProcessPdp({
   keys,
   database,
 }: Place): Promise<InProcessPdp> {
+  const loaded = await loadKeys(keys)
   const store = await openPostgres(database)
   await store.migrate()
   const decider = await openDecider({
@@ -43,7 +46,7 @@ export async function openInProcessPdp({
   const operator = formatToken('operator', randomBytes(32), sha256)
   const pdp = await createPdp({
     store,
-    keys: await loadKeys(keys),
+    keys: loaded,
     decider,
     operatorTokenSha256: sha256(operator),
     publicUrl: 'http://127.0.0.1:8181',
@@ -55,6 +58,8 @@ export async function openInProcessPdp({
   })
   return {
     pdp,
+    store,
+    keys: loaded,
     operator: { authorization: `Bearer ${operator}`, 'content-type': 'application/json' },
     stop: async () => {
       await pdp.stop()

@@ -14,7 +14,7 @@ import { CredentialFault } from './fault.ts'
 import { givenChange, issuerFor } from './given.ts'
 import type { StartRenewal } from './renewal.ts'
 import type { CredentialRecord, Owner, Use } from './rows.ts'
-import { type Binding, bindingOf } from './secret.ts'
+import { type Binding, bindingOf, isRenewable } from './secret.ts'
 import { incomplete } from './words.ts'
 import { type WritePorts, writeSecret } from './write.ts'
 
@@ -73,12 +73,13 @@ export function openAdministration(ports: AdministrationPorts): CredentialAdmini
           `it was set for ${record.issuer}, and the authorization server of ${record.server} is ${issuer} now; if that is right, remove it and set it anew`,
         )
       const made = await refusing(
-        writeSecret(ports, record, record.use, (before) =>
-          givenChange(ports, { before, given: secret, declaration, issuer }),
-        ),
+        writeSecret(ports, record, record.use, async (before) => {
+          if (before?.id !== id) throw overtaken()
+          return await givenChange(ports, { before, given: secret, declaration, issuer })
+        }),
       )
       if (made !== undefined) return rowOf(made)
-      throw new Refused('it was changed or removed at the same moment; look at it again')
+      throw overtaken()
     },
     async testCredential(id) {
       const record = await rows.byId(id)
@@ -95,6 +96,10 @@ export function openAdministration(ports: AdministrationPorts): CredentialAdmini
     },
     listCredentials: async (query) => (await rows.list(query)).map(rowOf),
   }
+}
+
+function overtaken(): Refused {
+  return new Refused('it was changed or removed at the same moment; look at it again')
 }
 
 /** What server.yaml wants is what may be set. Answers what it is used for. */
@@ -165,10 +170,6 @@ async function renewedNow(
       `no new access token could be had${now?.reconnect == null ? '; see the log of the PDP' : `: ${now.reconnect}`}`,
     )
   return now
-}
-
-function isRenewable({ kind }: CredentialRecord): boolean {
-  return kind === 'oauth' || kind === 'client_credentials'
 }
 
 /** Null: it could be released now. Does NOT ask the server. */

@@ -19,7 +19,7 @@ import { injectedBy } from './injected.ts'
 import type { KeyRing } from './key-ring.ts'
 import type { StartRenewal } from './renewal.ts'
 import { type CredentialRecord, type CredentialRows, type Owner, ownerKey } from './rows.ts'
-import { type Binding, bindingOf } from './secret.ts'
+import { type Binding, bindingOf, isRenewable } from './secret.ts'
 import { incomplete, WORDS } from './words.ts'
 
 /** What a call needs: the server it goes to, and the person it is for (null: nobody). */
@@ -42,8 +42,8 @@ export type BrokerPorts = {
   readonly startRenewal: StartRenewal
   /** Why a connected account is not for what server.yaml names now; undefined: it is. */
   readonly unbound: (server: string, binding: Binding) => string | undefined
-  /** Where somebody connects their account; undefined where nobody can. */
-  readonly linkOf: (need: Need) => string | undefined
+  /** Where somebody connects their account. */
+  readonly linkOf: (need: Need) => string
   /** Told of what goes out though its server refused it last; must not throw. */
   readonly onRefused: (id: string) => void
   /** Told why a credential that is there does not open; must not throw. */
@@ -168,18 +168,21 @@ function problemOf(
 ): string | undefined {
   const { server } = need
   const user = ownerOf(declaration) === 'user' ? need.user : null
-  const link = declaration.kind === 'oauth' ? linkOf({ server, user }) : undefined
+  const link = (): string | undefined =>
+    declaration.kind === 'oauth' ? linkOf({ server, user }) : undefined
   if (held === undefined)
-    return declaration.required ? WORDS.missing(need, declaration, link) : undefined
+    return declaration.required ? WORDS.missing(need, declaration, link()) : undefined
   const { record, kind, to, binding } = held
   if (kind === undefined) return WORDS.unreadable
   if (record.kind !== declaration.kind || kind !== declaration.kind) return WORDS.undeclared(need)
-  if (to !== destinationOf(need.server)) return WORDS.moved(need, link)
+  if (to !== destinationOf(server)) return WORDS.moved({ server, user }, link())
   if (declaration.kind === 'client_credentials')
-    return isOfAnother(record, declaration.issuer) ? WORDS.moved(need, link) : undefined
-  if (record.reconnect !== null) return WORDS.reconnect(record, link)
-  const why = binding === undefined ? undefined : unbound(need.server, binding)
-  if (why !== undefined) return WORDS.reconnect({ ...record, reconnect: why }, link)
+    return isOfAnother(record, declaration.issuer)
+      ? WORDS.moved({ server, user }, undefined)
+      : undefined
+  if (record.reconnect !== null) return WORDS.reconnect(record, link())
+  const why = binding === undefined ? undefined : unbound(server, binding)
+  if (why !== undefined) return WORDS.reconnect({ ...record, reconnect: why }, link())
   const lacking = incomplete(declaration, record.names)
   return lacking.length > 0 ? WORDS.incomplete(lacking) : undefined
 }
@@ -191,7 +194,7 @@ function isOfAnother({ issuer }: CredentialRecord, stated: string | undefined): 
 
 /** Static secrets are always fresh. `ageing`: good still, and not for long. */
 function freshnessOf({ record, released }: Held, now: number): 'fresh' | 'ageing' | 'expired' {
-  if (record.kind !== 'oauth' && record.kind !== 'client_credentials') return 'fresh'
+  if (!isRenewable(record)) return 'fresh'
   const leftMs = (record.expires?.getTime() ?? 0) - now
   if (released === undefined || leftMs <= 0) return 'expired'
   return leftMs < REFRESH_AHEAD_MS ? 'ageing' : 'fresh'

@@ -1,11 +1,11 @@
 // Owns keeping what an authorization server gave: the token of somebody who connected an account, and a client of ours.
 import { unseal } from './envelope.ts'
 import type { CredentialRecord, Owner } from './rows.ts'
-import type { ClientSecret, Secret } from './secret.ts'
+import type { ClientSecret, ConnectedSecret } from './secret.ts'
 import { type WritePorts, writeSecret } from './write.ts'
 
 export type Connected = Owner & {
-  readonly secret: Extract<Secret, { kind: 'oauth' }>
+  readonly secret: ConnectedSecret
   readonly issuer: string
   readonly scopes: readonly string[] | null
 }

@@ -13,7 +13,7 @@ import type { KeyRing } from './key-ring.ts'
 import { keepRefusals } from './refusals.ts'
 import { openRenewals, type Renew, type RenewalPorts } from './renewal.ts'
 import { listKeys, rewrapAll } from './rewrap.ts'
-import { type CredentialRecord, type Owner, openCredentialRows, ownerKey } from './rows.ts'
+import { type Owner, openCredentialRows, ownerKey } from './rows.ts'
 
 export type CredentialPorts = {
   readonly store: Pick<Store, 'sql' | 'prompt'>
@@ -61,7 +61,6 @@ export function openCredentials(ports: CredentialPorts): Credentials {
   const refusals = keepRefusals({ ...ports, sql })
   const onRefused = refusals.watch
   const broker = openBroker({ ...ports, rows: prompt, ring, startRenewal, onRefused })
-  const fault = (id: string, error: unknown): void => onFault({ id }, error)
   return {
     release: broker.release,
     lastRelease: keepLastRelease({ ...ports, sql }),
@@ -77,12 +76,10 @@ export function openCredentials(ports: CredentialPorts): Credentials {
     }),
     connections: openConnections(writing),
     noteOutcomes: refusals.note,
-    keys: () => listKeys({ rows, ring, onFault: fault }),
-    rewrap: () => rewrapAll({ rows, ring, onFault: fault }),
+    keys: () => listKeys({ rows, ring }),
+    rewrap: () => rewrapAll({ rows, ring, onFault }),
   }
 }
 
 /** By the clock of the database, which leases are by too. */
 const EXPIRE = `update credentials set expires = now(), retry_after = null where id = $1`
-
-export type { CredentialRecord }

@@ -46,12 +46,13 @@ type Ports = {
 
 /** Throws Refused where what is set now cannot be read, or was set for another address. */
 export async function givenChange(ports: Ports, asked: Given): Promise<Change> {
-  const { before, given } = asked
+  const { before, given, issuer } = asked
   if (given.kind === 'bearer' || given.kind === 'basic') return { secret: given }
   if (given.kind === 'client') {
     const needed = before !== undefined && given.clientId === undefined
     const held = needed ? (await open(ports, before)).secret : undefined
-    return { secret: clientOf(asked, given, held), details: { issuer: asked.issuer } }
+    if (issuer === null) throw new Error('a secret of a client belongs to an authorization server')
+    return { secret: clientOf(asked, given, held, issuer), details: { issuer } }
   }
   const { kind, name, value } = given
   const held = before?.kind === kind ? await open(ports, before) : undefined
@@ -73,9 +74,10 @@ function open({ vaulting }: Ports, it: CredentialRecord): Promise<KeptSecret> {
 }
 
 function clientOf(
-  { declaration, issuer }: Given,
+  { declaration }: Given,
   given: Extract<GivenSecret, { kind: 'client' }>,
   held: Secret | undefined,
+  issuer: string,
 ): Secret {
   const declared = declaration?.kind === 'oauth' ? declaration.clientId : undefined
   const same = held !== undefined && 'clientId' in held ? held.clientId : undefined

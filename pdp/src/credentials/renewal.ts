@@ -18,21 +18,29 @@ import {
   recordOf,
   type Written,
 } from './rows.ts'
-import type { RenewableSecret } from './secret.ts'
+import { isRenewable, type RenewableSecret } from './secret.ts'
 
 export type RenewAsk = {
   readonly secret: RenewableSecret
   readonly declaration: CredentialDeclaration
   readonly server: string
-  /** The issuer it was got at; null: none yet. */
+  /** The issuer it is of. */
   readonly issuer: string | null
   readonly signal: AbortSignal
 }
 
-/** `refused`: for good, until somebody connects or sets it anew. `why` is shown to people. */
+/**
+ * `refused`: the same question gets the same answer; an account is ended by it until somebody connects it anew. `why` is
+ * shown to people, and holds nothing secret.
+ */
 export type Renewed =
-  | { readonly kind: 'renewed'; readonly secret: RenewableSecret; readonly issuer: string; readonly scopes: readonly string[] | null }
-  | { readonly kind: 'refused'; readonly why: string } // biome-ignore format: long
+  | {
+      readonly kind: 'renewed'
+      readonly secret: RenewableSecret
+      readonly scopes: readonly string[] | null
+      readonly issuer: string
+    }
+  | { readonly kind: 'refused'; readonly why: string }
 
 /** Asks the authorization server once. Throws where it stays open whether it has answered. */
 export type Renew = (ask: RenewAsk) => Promise<Renewed>
@@ -92,58 +100,60 @@ async function renewOnce(
   const [row] = await ports.sql.query(LEASE, [of.id, of.version, lease, REFRESH_LEASE_MS])
   if (row === undefined) return watch(ports, of)
   const held = recordOf(row)
-  const renewed = await ask(ports, held, declaration)
-  if (renewed === undefined) {
+  const answer = await ask(ports, held, declaration)
+  if (answer === undefined) {
     await ports.sql.query(COOL, [held.id, lease, REFRESH_COOLDOWN_MS])
     return
   }
   // Order: a crash before this is written loses a refresh token that was used up, and costs a new connection.
-  await write(ports, held, renewed)
+  await again(() => write(ports, held, answer))
   ports.onChanged(held)
-  ports.onResult(held, renewed.kind)
+  ports.onResult(held, answer.renewed.kind)
 }
+
+/** `to`: where what it is of may be sent. */
+type Answer = { readonly renewed: Renewed; readonly to: string }
 
 /** Undefined: nobody knows what became of it. */
 async function ask(
   { vaulting, renew, onResult }: RenewalPorts,
   held: CredentialRecord,
   declaration: CredentialDeclaration,
-): Promise<Renewed | undefined> {
+): Promise<Answer | undefined> {
   try {
-    const { secret } = await unseal(vaulting.ring, held.envelope, held)
-    if (secret.kind !== 'oauth' && secret.kind !== 'client_credentials')
-      throw new Error(`a credential of kind ${secret.kind} has no token`)
+    const { secret, to } = await unseal(vaulting.ring, held.envelope, held)
+    if (!isRenewable(secret)) throw new Error(`a credential of kind ${secret.kind} has no token`)
     const signal = AbortSignal.timeout(TOKEN_REQUEST_TIMEOUT_MS)
-    return await renew({ secret, declaration, server: held.server, issuer: held.issuer, signal })
+    const { server, issuer } = held
+    return { to, renewed: await renew({ secret, declaration, server, issuer, signal }) }
   } catch (error) {
     onResult(held, 'failed', error)
     return undefined
   }
 }
 
-async function write(ports: RenewalPorts, held: CredentialRecord, renewed: Renewed): Promise<void> {
-  const { rows, sql, clock, vaulting } = ports
+/** Changes nothing twice: the statements name the version. */
+async function write(
+  { rows, sql, clock, vaulting }: RenewalPorts,
+  held: CredentialRecord,
+  { renewed, to }: Answer,
+): Promise<void> {
   if (renewed.kind === 'refused') {
-    await again(() =>
-      sql.query(RECONNECT, [held.id, held.version, renewed.why, REFRESH_COOLDOWN_MS]),
-    )
+    await sql.query(RECONNECT, [held.id, held.version, renewed.why, REFRESH_COOLDOWN_MS])
     return
   }
   const { secret, issuer, scopes } = renewed
-  const version = held.version + 1
-  const { to } = await unseal(vaulting.ring, held.envelope, held)
-  const envelope = await seal(vaulting, { to, secret }, { ...held, version })
+  const envelope = await seal(vaulting, { to, secret }, { ...held, version: held.version + 1 })
   const expires = new Date(secret.token?.expiresAt ?? 0)
   const written: Written = { kind: held.kind, names: [], envelope, issuer, scopes, expires }
-  await again(() => rows.update(held, new Date(clock.now()), written))
+  await rows.update(held, new Date(clock.now()), written)
 }
 
-async function again<Value>(work: () => Promise<Value>): Promise<Value> {
+async function again(work: () => Promise<void>): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await work()
     } catch (error) {
-      // The statement changes nothing twice: it names the version.
       if (attempt === WRITE_ATTEMPTS) throw error
       await sleep(100 * 2 ** attempt)
     }

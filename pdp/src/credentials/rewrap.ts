@@ -8,7 +8,7 @@ export type RewrapPorts = {
   readonly rows: CredentialRows
   readonly ring: KeyRing
   /** Told why one stays under its old key. */
-  readonly onFault: (id: string, error: unknown) => void
+  readonly onFault: (of: { readonly id: string }, error: unknown) => void
 }
 
 const PAGE = 100
@@ -16,7 +16,10 @@ const PAGE = 100
 const FAILED_MAX = 100
 
 /** The keys of the ring and those that wrap something. */
-export async function listKeys({ rows, ring }: RewrapPorts): Promise<CredentialKeys> {
+export async function listKeys({
+  rows,
+  ring,
+}: Pick<RewrapPorts, 'rows' | 'ring'>): Promise<CredentialKeys> {
   await ring.reload()
   const ids = await ring.ids()
   const counts = await rows.countByKek()
@@ -59,7 +62,7 @@ export async function* rewrapAll(ports: RewrapPorts): AsyncGenerator<RewrapLine>
         )
         done += 1
       } catch (error) {
-        onFault(record.id, error)
+        onFault(record, error)
         if (failed.length < FAILED_MAX) failed.push(record.id)
       }
     }

@@ -21,8 +21,8 @@ export const oauthToken = z.strictObject({
 export type OauthToken = z.infer<typeof oauthToken>
 
 /**
- * `client`: of a server whose users or operators connect accounts; `issuer` null: it was set before anybody asked the
- * server who its authorization server is. A token is only good for the client that got it, so it stands beside it.
+ * `client`: of a server whose users or operators connect accounts. A token is only good for the client that got it, so it
+ * stands beside it.
  */
 export const secret = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('header'), values: z.record(z.string(), z.string()) }),
@@ -31,7 +31,7 @@ export const secret = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('env'), values: z.record(z.string(), z.string()) }),
   z.strictObject({
     kind: z.literal('client'),
-    issuer: z.string().nullable(),
+    issuer: z.string(),
     clientId: z.string(),
     clientSecret: z.string().nullable(),
     authMethod: oauthClient.shape.authMethod.nullable(),
@@ -57,12 +57,21 @@ export type Secret = z.infer<typeof secret>
 export const keptSecret = z.strictObject({ to: z.string(), secret })
 export type KeptSecret = z.infer<typeof keptSecret>
 export type ClientSecret = Extract<Secret, { kind: 'client' }>
+export type ConnectedSecret = Extract<Secret, { kind: 'oauth' }>
+export type RenewableSecret = ConnectedSecret | Extract<Secret, { kind: 'client_credentials' }>
+
+/** Whether it holds an access token that ends. Of secrets, and of their rows. */
+export function isRenewable<Of extends { readonly kind: string }>(
+  of: Of,
+): of is Of & { readonly kind: RenewableSecret['kind'] } {
+  return of.kind === 'oauth' || of.kind === 'client_credentials'
+}
+
 /** What a connected account is for: nothing of it is secret. */
 export type Binding = {
   readonly resource: string
   readonly client: Pick<OauthClient, 'issuer' | 'clientId'>
 }
-export type RenewableSecret = Extract<Secret, { kind: 'client_credentials' | 'oauth' }>
 
 export function bindingOf(of: Secret): Binding | undefined {
   if (of.kind !== 'oauth') return undefined

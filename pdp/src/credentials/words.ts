@@ -15,7 +15,7 @@ export const WORDS = {
   moved({ server, user }: Owner, link: string | undefined): string {
     const moved = `${server} is at another address now than when its credential was set`
     if (link === undefined) return `${moved}; ${ASK}`
-    return `${moved}: ${user === null ? 'an admin opens' : 'open'} ${link} to connect it anew, then call again`
+    return `${moved}: ${anew(user, link)}`
   },
   incomplete: (names: readonly string[]) =>
     `the credential for this server lacks ${names.join(', ')}; ${ASK}`,
@@ -36,9 +36,13 @@ export const WORDS = {
     const whose = user === null ? "the gateway's account" : 'your account'
     const ended = `the connection of ${whose} for ${server} has ended (${reconnect})`
     if (link === undefined) return `${ended}; ${ASK}`
-    return `${ended}: ${user === null ? 'an admin opens' : 'open'} ${link} to connect it anew, then call again`
+    return `${ended}: ${anew(user, link)}`
   },
 } as const
+
+function anew(user: string | null, link: string): string {
+  return `${user === null ? 'an admin opens' : 'open'} ${link} to connect it anew, then call again`
+}
 
 /** Names that the declaration asks for and the credential lacks. */
 export function incomplete(declaration: CredentialDeclaration, names: readonly string[]): string[] {

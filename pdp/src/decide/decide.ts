@@ -11,6 +11,7 @@ import { denied } from '../authorize/denial.ts'
 import type { OwnAuthorizer } from '../authorize/own.ts'
 import type { Authorization, AuthorizationRequest } from '../authorize/types.ts'
 import type { Bundle } from '../bundle/bundle.ts'
+import type { Broker } from '../credentials/broker.ts'
 import type { Grant, ResolveCallers } from '../identity/grant.ts'
 import type { GrantResolver } from '../identity/resolve.ts'
 import type { Ledger } from '../ledger/ledger.ts'
@@ -29,15 +30,7 @@ export type DecidePorts = {
   readonly onUsed: (grant: string, source: string | null) => void
   readonly ledger: Ledger
   readonly clock: Clock
-  /** What calls that were allowed are sent with, in order; `unavailable`: why not, for the person at the client. */
-  readonly release: (
-    needs: readonly { readonly server: string; readonly user: string | null }[],
-  ) => Promise<
-    readonly (
-      | { readonly credential: ReleasedCredential | null }
-      | { readonly unavailable: string }
-    )[]
-  >
+  readonly release: Broker['release']
   /** Told of each credential that is released; must not throw. */
   readonly onReleased: (credential: string) => void
   /** Told of each decision; must not throw. */

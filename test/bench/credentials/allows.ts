@@ -16,8 +16,8 @@ export type Allows = {
 }
 
 export async function measureAllows(asker: Asker, { decisions, warmUp }: Plan): Promise<Allows> {
-  const decideUs: Record<Kind, number[]> = { none: [], header: [], oauth: [] }
-  const readUs: Record<Kind, number[]> = { none: [], header: [], oauth: [] }
+  const decideUs: Record<Kind, number[]> = { none: [], header: [], client: [], account: [] }
+  const readUs: Record<Kind, number[]> = { none: [], header: [], client: [], account: [] }
   for (let round = -warmUp; round < decisions; round++) {
     for (const kind of shuffled(KINDS)) {
       const call = asker.call(kind)
@@ -70,7 +70,12 @@ function percentilesOf(times: Record<Kind, number[]>): Record<Kind, Percentiles>
     p50: quantile(times[kind], 0.5),
     p99: quantile(times[kind], 0.99),
   })
-  return { none: of('none'), header: of('header'), oauth: of('oauth') }
+  return {
+    none: of('none'),
+    header: of('header'),
+    client: of('client'),
+    account: of('account'),
+  }
 }
 
 function shuffled<Value>(values: readonly Value[]): Value[] {

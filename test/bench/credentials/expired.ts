@@ -35,7 +35,7 @@ export async function measureExpired(
     const before = as.tokenRequests.length
     const began = performance.now()
     const calls = Array.from({ length: concurrent }, (_, index) =>
-      asker.decide(index % 2, asker.call('oauth')),
+      asker.decide(index % 2, asker.call('client')),
     )
     const results = (await Promise.all(calls)) as { readonly decision?: string }[]
     tookMs.push(performance.now() - began)

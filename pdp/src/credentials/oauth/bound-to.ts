@@ -1,9 +1,7 @@
 // Owns whether a token that was got before is for what server.yaml says now. Pure.
 import { checkResourceAllowed } from '@modelcontextprotocol/client'
-import type { Binding, Secret } from '../secret.ts'
+import type { Binding } from '../secret.ts'
 import type { OauthTarget } from './discover.ts'
-
-export type ConnectedSecret = Extract<Secret, { kind: 'oauth' }>
 
 /**
  * Why it is not, for an operator; undefined when it is. Asked before every use: a server.yaml with another `url` must not

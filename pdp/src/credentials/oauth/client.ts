@@ -3,19 +3,14 @@
 import { RegistrationRejectedError, registerClient } from '@modelcontextprotocol/client'
 import { isHttpsOrLoopback } from '../../../../schemas/hosts.ts'
 import { TOKEN_REQUEST_TIMEOUT_MS } from '../../../../schemas/limits.ts'
+import type { Connections } from '../connections.ts'
 import type { ClientSecret, OauthClient } from '../secret.ts'
 import { authMethodOf } from './configuration.ts'
 import { type AuthorizationServer, fetchOf, type OauthTarget } from './discover.ts'
 import { OauthError, oauthErrorOf } from './oauth-error.ts'
 
-export type ClientStore = {
-  /** What we are registered with for this server. */
-  readonly clientOf: (server: string) => Promise<ClientSecret | undefined>
-  /** In the place of what was kept before. */
-  readonly keepClient: (server: string, client: ClientSecret) => Promise<void>
-  /** Does nothing unless that client is kept, and registered itself. */
-  readonly forgetClient: (server: string, clientId: string) => Promise<void>
-}
+/** What we are registered with. */
+export type ClientStore = Pick<Connections, 'clientOf' | 'keepClient' | 'forgetClient'>
 
 /** Rejects with OauthError; its message says what to register and what to set. */
 export type ClientFor = (target: OauthTarget, at: AuthorizationServer) => Promise<OauthClient>

@@ -1,7 +1,7 @@
 // Owns what connecting an account takes and gives. Types only.
 import type { Clock } from '../../../../schemas/ports.ts'
 import type { OperatorRole } from '../../../../schemas/roles.ts'
-import type { ConnectedSecret } from './bound-to.ts'
+import type { Connected as Connection } from '../connections.ts'
 import type { ClientFor, ClientStore } from './client.ts'
 import type { Discover, OauthTarget } from './discover.ts'
 import type { IdpSignIn } from './idp-sign-in.ts'
@@ -9,15 +9,8 @@ import type { StepSeal } from './steps.ts'
 
 export type SignedInPerson = { readonly user: string; readonly roles: readonly OperatorRole[] }
 
-/** An account that somebody connected. `user` null: for the deployment. `by`: who signed in and agreed. */
-export type Connected = {
-  readonly server: string
-  readonly user: string | null
-  readonly by: string
-  readonly secret: ConnectedSecret
-  readonly issuer: string
-  readonly scopes: readonly string[] | null
-}
+/** `by`: who signed in and agreed. */
+export type Connected = Connection & { readonly by: string }
 
 export type ConnectPorts = {
   readonly publicUrl: string

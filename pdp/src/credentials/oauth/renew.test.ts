@@ -11,10 +11,11 @@ import {
 import { connectAccount, type Kept, keepClients } from '../../../../test/harness/connected.ts'
 import { notingDialer } from '../../../../test/harness/dial.ts'
 import { startProtectedServer } from '../../../../test/harness/protected-server.ts'
+import type { Renewed } from '../renewal.ts'
 import type { RenewableSecret } from '../secret.ts'
 import { type Discover, type OauthTarget, openDiscover } from './discover.ts'
 import { OauthError } from './oauth-error.ts'
-import { createRenew, type Renewed, type ToRenew } from './renew.ts'
+import { createRenew, type ToRenew } from './renew.ts'
 
 type Connected = Extract<RenewableSecret, { kind: 'oauth' }>
 const SERVER_URL = 'https://files.test/mcp'

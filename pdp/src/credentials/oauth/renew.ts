@@ -9,8 +9,9 @@ import {
 } from 'openid-client'
 import { TOKEN_REQUEST_TIMEOUT_MS } from '../../../../schemas/limits.ts'
 import type { Clock } from '../../../../schemas/ports.ts'
-import type { OauthClient, RenewableSecret } from '../secret.ts'
-import { type ConnectedSecret, unboundReason } from './bound-to.ts'
+import type { Renewed } from '../renewal.ts'
+import type { ConnectedSecret, OauthClient, RenewableSecret } from '../secret.ts'
+import { unboundReason } from './bound-to.ts'
 import type { ClientStore } from './client.ts'
 import { authMethodOf, configurationOf } from './configuration.ts'
 import type { AuthorizationServer, Discover, OauthTarget } from './discover.ts'
@@ -23,16 +24,6 @@ export type ToRenew = OauthTarget & {
   readonly issuer: string | null
   readonly signal: AbortSignal
 }
-
-/** `refused`: for good, until somebody connects or sets it anew. `why` is for an operator and holds nothing secret. */
-export type Renewed =
-  | {
-      readonly kind: 'renewed'
-      readonly secret: RenewableSecret
-      readonly scopes: readonly string[] | null
-      readonly issuer: string
-    }
-  | { readonly kind: 'refused'; readonly why: string }
 
 /** Rejects with OauthError when it is open whether the credential is good. Takes TOKEN_REQUEST_TIMEOUT_MS at most. */
 export type Renew = (asked: ToRenew) => Promise<Renewed>

@@ -4,26 +4,22 @@ import { expandVariables } from '../../../../schemas/expand.ts'
 import type { Upstream } from '../../../../schemas/pep-api.ts'
 import type { OauthTarget } from './discover.ts'
 
-type Servers = ReadonlyMap<
-  string,
-  {
-    readonly upstream: Pick<Upstream, 'url' | 'private'>
-    readonly credential: CredentialDeclaration | undefined
-  }
->
+type Declared = {
+  readonly upstream: Pick<Upstream, 'id' | 'url' | 'private'>
+  readonly credential: CredentialDeclaration | undefined
+}
 
 /**
- * Undefined: there is no such server, its credential is no OAuth one, or its `url` names a variable that is not set here.
- * `env`: of the PDP; its PEP expands the same.
+ * Undefined: its credential is no OAuth one, or its `url` names a variable that is not set here. `env`: of the PDP; its PEP
+ * expands the same.
  */
 export function oauthTarget(
-  servers: Servers,
+  { upstream, credential: declaration }: Declared,
   env: Readonly<Record<string, string | undefined>>,
-  server: string,
 ): OauthTarget | undefined {
-  const { upstream, credential: declaration } = servers.get(server) ?? {}
   if (declaration?.kind !== 'oauth' && declaration?.kind !== 'client_credentials') return undefined
-  const url = expandVariables(upstream?.url ?? '', env)
+  const url = expandVariables(upstream.url ?? '', env)
   if (!url.ok || !URL.canParse(url.value)) return undefined
-  return { server, serverUrl: url.value, private: upstream?.private === true, declaration }
+  const { id: server, private: isPrivate } = upstream
+  return { server, serverUrl: url.value, private: isPrivate === true, declaration }
 }
