@@ -27,6 +27,9 @@ const once = [
   'test/pdp/connect.test.ts',
 ]
 
+/** A loaded machine is late, not wrong: what promises a second measures it. */
+const expect = { poll: { timeout: 10_000 } }
+
 export default defineConfig({
   test: {
     projects: [
@@ -34,6 +37,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['{schemas,pdp,pep,cli}/**/*.test.ts', ...guards],
+          expect,
           testTimeout: 20_000,
           maxWorkers: 2,
         },
@@ -44,6 +48,7 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: [...guards, ...(database === 'pglite' ? [] : once)],
           globalSetup: ['test/harness/database.ts'],
+          expect,
           testTimeout: 60_000,
           hookTimeout: 60_000,
           // What kills processes under load and holds a second against the clock does it here, alone.

@@ -131,7 +131,7 @@ describe('in this checkout', () => {
       await expect.poll(() => existsSync(join(home, 'dev.json')), { timeout: 60_000 }).toBe(true)
       process.kill(target === 'npm' ? group : -group, signal)
       await result
-      await expect.poll(() => isAlive(-group), { timeout: 10_000 }).toBe(false)
+      await expect.poll(() => isAlive(-group)).toBe(false)
       expect(existsSync(join(home, 'dev.json'))).toBe(false)
     },
     90_000,

@@ -162,7 +162,7 @@ const activeBundle = async () => (await bundleRows()).find((row) => row.active)?
 const activeAfter = async (text: string): Promise<string> => {
   const before = await activeBundle()
   await save(text)
-  await expect.poll(activeBundle, { timeout: 10_000 }).not.toBe(before)
+  await expect.poll(activeBundle).not.toBe(before)
   return activeBundle()
 }
 const bundlesSay = async () => (await run('bundles', 'ls')).stderr
@@ -221,11 +221,11 @@ describe('bundles', () => {
   test('what the source holds and is refused is said', async () => {
     const before = await activeBundle()
     await save('@id("cli/new") permit (principal');
-    await expect.poll(bundlesSay, { timeout: 10_000 }).toContain('cedar/cli.cedar:1:')
+    await expect.poll(bundlesSay).toContain('cedar/cli.cedar:1:')
     expect(await bundlesSay()).toContain('the source holds another one that is refused')
     expect(await activeBundle()).toBe(before)
     await rm(join(bundle, 'cedar/cli.cedar'))
-    await expect.poll(bundlesSay, { timeout: 10_000 }).not.toContain('refused')
+    await expect.poll(bundlesSay).not.toContain('refused')
   })
 
   test.each([

@@ -242,7 +242,7 @@ describe.runIf(inject('postgresUrl') !== null)('operators of `cedargate pdp`', (
   test('by a code on another device', async () => {
     const running = startHere(['login', '--device', '--url', url], homeOf('device'))
     const complete = /^or {4}(http\S+)$/m
-    await expect.poll(running.stderr, { timeout: 10_000 }).toMatch(complete)
+    await expect.poll(running.stderr).toMatch(complete)
     await idp.approveDevice('auditor', complete.exec(running.stderr())?.[1] ?? '')
     expect(await running.ended).toMatchObject({ code: 0 })
     expect(await rolesOf('device')).toEqual(['auditor'])

@@ -119,7 +119,7 @@ describe.runIf(inject('postgresUrl') !== null)('several PDPs on one PostgreSQL',
     return fetch(`${url}/pep/v1/decide`, { ...init, headers }).then(answersOf, () => ['no answer'])
   } // biome-ignore format: long lines
   const soon = async (url: string, token: string, want: string): Promise<void> => {
-    await expect.poll(async () => (await ask(url, token))[0], { timeout: 10_000 }).toBe(want)
+    await expect.poll(async () => (await ask(url, token))[0]).toBe(want)
   }
 
   test('24 revocations under load: the last allow of any PDP, and nobody else is refused', async () => {
@@ -226,7 +226,7 @@ describe.runIf(inject('postgresUrl') !== null)('several PDPs on one PostgreSQL',
         const { status } = await fetch(`${urls.cut}/pep/v1/events`, { headers, signal: leave.signal })
         leave.abort()
         return status
-      }, { timeout: 10_000 })
+      })
       .toBe(200)
   }) // biome-ignore format: long lines
 })
