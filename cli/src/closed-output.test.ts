@@ -1,19 +1,13 @@
 // A command whose reader goes before the end, as `head` does: it ends without a word, by the code of SIGPIPE.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { runPiped } from '../../test/harness/command.ts'
-import { type FakeGateway, startFakeGateway } from './testing.ts'
-
-const AT = '2026-11-23T08:00:00.000Z'
-const ROW = {
-  id: '01990000-0000-7000-8000-000000000001', server: 'files', user: null, kind: 'env', names: ['TOKEN'], version: 1,
-  state: 'ok', issuer: null, scopes: null, expiresAt: null, createdAt: AT, updatedAt: AT, lastUsedAt: null, key: 'k1',
-} // biome-ignore format: a row
+import { CREDENTIAL, type FakeGateway, startFakeGateway } from './testing.ts'
 
 let gateway: FakeGateway
 let env: Record<string, string>
 beforeAll(async () => {
   gateway = await startFakeGateway()
-  const credentials = Array.from({ length: 2_000 }, () => ROW)
+  const credentials = Array.from({ length: 2_000 }, () => CREDENTIAL)
   gateway.answer({ on: 'GET /admin/v1/credentials?limit=200', answers: { credentials } })
   env = { CEDARGATE_URL: gateway.url, CEDARGATE_TOKEN: 'cgs_mine' }
 })

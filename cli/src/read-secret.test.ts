@@ -3,21 +3,16 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { credentialRequest } from '../../schemas/credentials-api.ts'
 import { type Running, runCommandWith, startOnTerminal } from '../../test/harness/command.ts'
-import { type FakeGateway, startFakeGateway } from './testing.ts'
+import { CREDENTIAL, type FakeGateway, startFakeGateway } from './testing.ts'
 
 const SECRET = 'hunter2-canary'
 const WORDS = ['credentials', 'set', '--server', 'files', '--env', 'TOKEN', '--stdin']
-const AT = '2026-11-23T08:00:00.000Z'
-const ROW = {
-  id: '01990000-0000-7000-8000-000000000001', server: 'files', user: null, kind: 'env', names: ['TOKEN'], version: 1,
-  state: 'ok', issuer: null, scopes: null, expiresAt: null, createdAt: AT, updatedAt: AT, lastUsedAt: null, key: 'k1',
-} // biome-ignore format: a row
 
 let gateway: FakeGateway
 let env: Record<string, string>
 beforeAll(async () => {
   gateway = await startFakeGateway()
-  gateway.answer({ on: 'PUT /admin/v1/credentials', takes: credentialRequest, answers: ROW })
+  gateway.answer({ on: 'PUT /admin/v1/credentials', takes: credentialRequest, answers: CREDENTIAL })
   env = { CEDARGATE_URL: gateway.url, CEDARGATE_TOKEN: 'cgs_mine' }
 })
 afterAll(() => gateway.close())
@@ -54,7 +49,7 @@ describe.runIf(process.platform === 'linux')('from a terminal', () => {
     const { ended } = await typed(`${SECRET}X\u007f\r`)
     const { code, stdout } = await ended
     expect({ code, sent: sent() }).toEqual({ code: 0, sent: [SECRET] })
-    expect(stdout).toMatch(/^secret \(not shown\): \r\ncredential \S+ version 1 .*\r\n$/)
+    expect(stdout).toMatch(/^secret \(not shown\): \r\ncredential \S+ version 3 .*\r\n$/)
   })
 
   test.each([

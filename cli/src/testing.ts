@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { z } from 'zod'
+import type { CredentialRow } from '../../schemas/credentials-api.ts'
 import { parseJson } from './parse-json.ts'
 
 /** One request it answers: what its body must be, and what comes back. */
@@ -20,6 +21,25 @@ export type Route = {
   readonly end?: false
 }
 export type Asked = { readonly on: string; readonly bearer: string | undefined; body: unknown }
+
+const AT = '2026-11-23T08:00:00.000Z'
+/** What the admin API says of a credential. */
+export const CREDENTIAL: CredentialRow = {
+  id: '01990000-0000-7000-8000-000000000001',
+  server: 'files',
+  user: null,
+  kind: 'header',
+  names: ['x-api-key'],
+  version: 3,
+  state: 'ok',
+  issuer: null,
+  scopes: null,
+  expiresAt: null,
+  createdAt: AT,
+  updatedAt: AT,
+  lastUsedAt: null,
+  key: 'k1',
+}
 
 export type FakeGateway = {
   readonly url: string

@@ -1,6 +1,7 @@
 // Owns the credential room of one PDP for tests: the real one over a real database, with an authorization server in the
 // test's hands.
 import { randomBytes } from 'node:crypto'
+import { afterEach } from 'vitest'
 import type { Release } from '../../pdp/src/credentials/broker.ts'
 import { type Credentials, openCredentials } from '../../pdp/src/credentials/credentials.ts'
 import { openKeyRing } from '../../pdp/src/credentials/key-ring.ts'
@@ -40,7 +41,7 @@ export function newKek(): Kek {
 export const sharedKek = newKek()
 
 /** Two of them on one store are two PDPs of one deployment. */
-export async function openTestCredentials(
+async function openTestCredentials(
   store: Store,
   {
     declared,
@@ -73,6 +74,31 @@ export async function openTestCredentials(
     onFailure: (error) => faults.push(String(error)),
   })
   return { ...credentials, results, faults, stop: () => feed.stop() }
+}
+
+/**
+ * Opens them with these declarations and more, and ends them after each test, with all that they kept. Of a suite of
+ * `onEachDatabase`.
+ */
+export function credentialsOf(
+  declared: TestCredentialOptions['declared'],
+  store: () => Store,
+): (options?: Partial<TestCredentialOptions>) => Promise<TestCredentials> {
+  const opened: TestCredentials[] = []
+  afterEach(async () => {
+    await Promise.all(opened.splice(0).map(({ stop }) => stop()))
+    await store().sql.query('delete from credentials')
+  })
+  return async (options) => {
+    const here = await openTestCredentials(store(), { declared, ...options })
+    opened.push(here)
+    return here
+  }
+}
+
+/** What a call goes with, and null without; or why it may not go. */
+export function headersOf(release: Release): Readonly<Record<string, string>> | string | null {
+  return 'credential' in release ? (release.credential?.headers ?? null) : release.unavailable
 }
 
 /** What one call of this server for this person is sent with. */

@@ -7,27 +7,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { credentialRequest, rotateRequest } from '../../../schemas/credentials-api.ts'
 import type { Ended } from '../../../test/harness/command.ts'
 import { runHere } from '../../../test/harness/in-process.ts'
-import { type FakeGateway, type Route, startFakeGateway } from '../testing.ts'
+import { CREDENTIAL, type FakeGateway, type Route, startFakeGateway } from '../testing.ts'
 
-const ID = '01990000-0000-7000-8000-000000000001'
-const AT = '2026-11-23T08:00:00.000Z'
+const { id: ID, createdAt: AT } = CREDENTIAL
 const SECRET = 'hunter2-canary'
-const ROW = {
-  id: ID,
-  server: 'files',
-  user: null,
-  kind: 'header',
-  names: ['x-api-key'],
-  version: 3,
-  state: 'ok',
-  issuer: null,
-  scopes: null,
-  expiresAt: null,
-  createdAt: AT,
-  updatedAt: AT,
-  lastUsedAt: null,
-  key: 'k1',
-}
 const TESTED = { id: ID, server: 'files', user: 'carol', version: 3, ok: true, problem: null }
 const LINK = { url: 'https://pdp.example.com/connect/files', server: 'files', user: 'carol' }
 
@@ -56,7 +39,7 @@ const run = (...words: string[]): Promise<Ended> =>
   )
 
 type Case = { words: string; route: Route; sends?: unknown; says: RegExp }
-const set = (words: string, body: object, says: RegExp, answers: object = ROW): Case => ({
+const set = (words: string, body: object, says: RegExp, answers: object = CREDENTIAL): Case => ({
   words: `credentials set --server files ${words}`,
   route: { on: 'PUT /admin/v1/credentials', takes: credentialRequest, answers },
   sends: { server: 'files', user: null, ...body },
@@ -67,25 +50,25 @@ const LIST = 'GET /admin/v1/credentials?limit='
 describe('what a command asks, and what it says', () => {
   test.each<Case>([
     set('--header X-Api-Key --file @secret', { secret: { kind: 'header', name: 'x-api-key', value: SECRET } }, /^credential \S+1 version 3 for server files: header x-api-key of the deployment\n$/),
-    set('--env TOKEN --file @lines --user carol', { user: 'carol', secret: { kind: 'env', name: 'TOKEN', value: 'two\nlines\n' } }, /: env A, B of user carol\n$/, { ...ROW, user: 'carol', kind: 'env', names: ['A', 'B'] }),
-    set('--bearer --file @secret', { secret: { kind: 'bearer', value: SECRET } }, /: bearer of the deployment\n\|not used: servers\/files\/server\.yaml asks for another credential, or none\n$/, { ...ROW, kind: 'bearer', names: [], state: 'undeclared' }),
-    set('--basic --file @basic', { secret: { kind: 'basic', value: 'carol:password9' } }, /: basic of/, { ...ROW, kind: 'basic', names: [] }),
-    set('--client --file @secret', { secret: { kind: 'client', value: SECRET } }, /: client of/, { ...ROW, kind: 'client', names: [] }),
-    set('--client our-id --file @secret', { secret: { kind: 'client', clientId: 'our-id', value: SECRET } }, /\|ended: set it anew\n$/, { ...ROW, kind: 'client', names: [], state: 'reconnect' }),
+    set('--env TOKEN --file @lines --user carol', { user: 'carol', secret: { kind: 'env', name: 'TOKEN', value: 'two\nlines\n' } }, /: env A, B of user carol\n$/, { ...CREDENTIAL, user: 'carol', kind: 'env', names: ['A', 'B'] }),
+    set('--bearer --file @secret', { secret: { kind: 'bearer', value: SECRET } }, /: bearer of the deployment\n\|not used: servers\/files\/server\.yaml asks for another credential, or none\n$/, { ...CREDENTIAL, kind: 'bearer', names: [], state: 'undeclared' }),
+    set('--basic --file @basic', { secret: { kind: 'basic', value: 'carol:password9' } }, /: basic of/, { ...CREDENTIAL, kind: 'basic', names: [] }),
+    set('--client --file @secret', { secret: { kind: 'client', value: SECRET } }, /: client of/, { ...CREDENTIAL, kind: 'client', names: [] }),
+    set('--client our-id --file @secret', { secret: { kind: 'client', clientId: 'our-id', value: SECRET } }, /\|ended: set it anew\n$/, { ...CREDENTIAL, kind: 'client', names: [], state: 'reconnect' }),
     {
       words: 'credentials ls',
-      route: { on: `${LIST}200`, answers: { credentials: [ROW] } },
+      route: { on: `${LIST}200`, answers: { credentials: [CREDENTIAL] } },
       says: /^ID +SERVER +USER +KIND +NAMES +VERSION +STATE +EXPIRES +LAST USED\n\S+ +files +header +x-api-key +3 +ok +never\n$/,
     },
     {
       words: `credentials ls --server files --user carol --limit 1 --after ${ID}`,
-      route: { on: `${LIST}1&server=files&user=carol&after=${ID}`, answers: { credentials: [{ ...ROW, user: 'carol', lastUsedAt: AT, expiresAt: AT }] } },
+      route: { on: `${LIST}1&server=files&user=carol&after=${ID}`, answers: { credentials: [{ ...CREDENTIAL, user: 'carol', lastUsedAt: AT, expiresAt: AT }] } },
       says: new RegExp(`carol +header .* ${AT} +${AT}\\n\\|more: --after ${ID}\\n$`),
     },
     { words: 'credentials ls --user nobody', route: { on: `${LIST}200&user=nobody`, answers: { credentials: [] } }, says: /^no credentials match\n$/ },
     { words: 'credentials ls', route: { on: `${LIST}200`, answers: { credentials: [] } }, says: /^no credentials yet; see/ },
     { words: `credentials test ${ID}`, route: { on: `POST /admin/v1/credentials/${ID}/test`, answers: TESTED }, sends: {}, says: /^credential \S+1 version 3 for server files of user carol is ok\n$/ },
-    { words: `credentials rotate ${ID}`, route: { on: `POST /admin/v1/credentials/${ID}/rotate`, takes: rotateRequest, answers: { ...ROW, kind: 'oauth', names: [], user: 'carol', state: 'reconnect' } }, sends: {}, says: /: oauth of user carol\n\|ended: run `cedargate credentials connect --server files --user carol`\n$/ },
+    { words: `credentials rotate ${ID}`, route: { on: `POST /admin/v1/credentials/${ID}/rotate`, takes: rotateRequest, answers: { ...CREDENTIAL, kind: 'oauth', names: [], user: 'carol', state: 'reconnect' } }, sends: {}, says: /: oauth of user carol\n\|ended: run `cedargate credentials connect --server files --user carol`\n$/ },
     { words: `credentials rm ${ID}`, route: { on: `DELETE /admin/v1/credentials/${ID}`, answers: { id: ID, server: 'files', user: null } }, says: /^credential \S+1 for server files of the deployment is removed\n$/ },
     { words: 'credentials connect --server files --user carol --no-wait', route: { on: 'GET /admin/v1/credentials/link?server=files&user=carol', answers: LINK }, says: /^https:\/\/pdp\.example\.com\/connect\/files\n$/ },
   ])('cedargate $words', async ({ words, route, sends, says }) => {
@@ -115,8 +98,8 @@ test('a credential that cannot be used: exit 3, and why', async () => {
 describe('rotate takes the place of what is there', () => {
   const rotating = (row: object, ...before: object[]): Route[] => [
     ...(before.length === 0 ? [] : [{ on: `${LIST}1000`, answers: { credentials: before } }]),
-    { on: `${LIST}1000${before.length === 0 ? '' : `&after=${OTHER}`}`, answers: { credentials: [{ ...ROW, ...row }] } },
-    { on: `POST /admin/v1/credentials/${ID}/rotate`, takes: rotateRequest, answers: { ...ROW, ...row, version: 4 } },
+    { on: `${LIST}1000${before.length === 0 ? '' : `&after=${OTHER}`}`, answers: { credentials: [{ ...CREDENTIAL, ...row }] } },
+    { on: `POST /admin/v1/credentials/${ID}/rotate`, takes: rotateRequest, answers: { ...CREDENTIAL, ...row, version: 4 } },
   ] // biome-ignore format: long lines
   const OTHER = '01990000-0000-7000-8000-000000000000'
   const TWO = { names: ['x-a', 'x-b'] }
@@ -134,7 +117,7 @@ describe('rotate takes the place of what is there', () => {
   }) // biome-ignore format: a table
 
   test('on the second page', async () => {
-    const page = Array.from({ length: 1_000 }, () => ({ ...ROW, id: OTHER, kind: 'oauth' }))
+    const page = Array.from({ length: 1_000 }, () => ({ ...CREDENTIAL, id: OTHER, kind: 'oauth' }))
     gateway.answer(...rotating({}, ...page))
     expect(await run('credentials', 'rotate', ID, '--file', '@secret')).toMatchObject({ code: 0 })
   })
@@ -203,7 +186,7 @@ describe('what does not fit together: exit 2, nothing is asked, and no secret is
 test('a file that others can read is warned of, and used', async () => {
   await writeFile(at('open'), SECRET)
   await chmod(at('open'), 0o640)
-  gateway.answer({ on: 'PUT /admin/v1/credentials', takes: credentialRequest, answers: ROW })
+  gateway.answer({ on: 'PUT /admin/v1/credentials', takes: credentialRequest, answers: CREDENTIAL })
   const { code, stderr } = await run('credentials', 'set', '--server', 'files', '--bearer', '--file', '@open') // biome-ignore format: long
   expect(code).toBe(0)
   expect(stderr).toBe(`warning: ${at('open')} has mode 0640, others can read it; run \`chmod 600 ${at('open')}\`\n`) // biome-ignore format: long
@@ -213,7 +196,7 @@ const rowsOf = (...credentials: object[]): Route => ({ on: `${LIST}1000&server=f
 
 describe('connect', () => {
   const ASK = { on: 'GET /admin/v1/credentials/link?server=files&user=carol', answers: LINK }
-  const OAUTH = { ...ROW, user: 'carol', kind: 'oauth', names: [] }
+  const OAUTH = { ...CREDENTIAL, user: 'carol', kind: 'oauth', names: [] }
   const words = ['connect', '--server', 'files', '--user', 'carol', '--no-browser']
 
   test.each([
@@ -221,7 +204,7 @@ describe('connect', () => {
     { name: 'a newer one', before: [OAUTH], after: { ...OAUTH, version: 4 } },
     { name: 'one that was to be connected anew', before: [{ ...OAUTH, state: 'reconnect' }], after: OAUTH },
   ])('waits for $name', async ({ before, after }) => {
-    const others = [{ ...ROW, kind: 'client', names: [] }]
+    const others = [{ ...CREDENTIAL, kind: 'client', names: [] }]
     gateway.answer(ASK, rowsOf(...others, ...before))
     const waiting = run('credentials', ...words, '--format', 'json')
     const looked = () => gateway.asked.filter(({ on }) => on.includes('limit=')).length

@@ -1,18 +1,16 @@
 // The broker on both databases: whose credential goes out, when none does, and that a token is fetched once.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import type { GivenSecret } from '../../../schemas/credentials-api.ts'
 import { GRANT_AGE_MS_MAX } from '../../../schemas/limits.ts'
 import {
+  credentialsOf,
+  headersOf,
   newKek,
   releaseOne as one,
-  openTestCredentials,
   sharedKek,
-  type TestCredentialOptions,
-  type TestCredentials,
 } from '../../../test/harness/credentials.ts'
 import { onEachDatabase } from '../../../test/harness/each-database.ts'
-import type { Release } from './broker.ts'
 
 const HEADER = { kind: 'header', names: ['x-key'] }
 const DECLARED = {
@@ -28,9 +26,6 @@ const DECLARED = {
 }
 const header = (value: string): GivenSecret => ({ kind: 'header', name: 'x-key', value })
 
-const headersOf = (release: Release) =>
-  'credential' in release ? (release.credential?.headers ?? null) : release.unavailable
-
 const robot = (issuer?: string) => ({
   declared: {
     robot: { kind: 'client_credentials', ...(issuer === undefined ? {} : { issuer }) },
@@ -38,15 +33,7 @@ const robot = (issuer?: string) => ({
 })
 
 onEachDatabase((database) => {
-  const opened: TestCredentials[] = []
-  afterEach(async () => {
-    await Promise.all(opened.splice(0).map(({ stop }) => stop()))
-  })
-  const open = async (options: Partial<TestCredentialOptions> = {}) => {
-    const here = await openTestCredentials(database().store, { declared: DECLARED, ...options })
-    opened.push(here)
-    return here
-  }
+  const open = credentialsOf(DECLARED, () => database().store)
   const user = async (name: string): Promise<string> => {
     await database().store.sql.query(
       `insert into users (id, teams, created) values ($1, '{}', now()) on conflict do nothing`,
@@ -54,8 +41,6 @@ onEachDatabase((database) => {
     )
     return name
   }
-  const clean = () => database().store.sql.query('delete from credentials')
-  afterEach(clean)
 
   test('what is declared by nobody needs nothing', async () => {
     expect(await one(await open(), 'undeclared')).toEqual({ credential: null })
@@ -313,7 +298,7 @@ onEachDatabase((database) => {
         secret: header('again-secret'),
       }),
     ).resolves.toMatchObject({ version: 2 })
-    await clean()
+    await database().store.sql.query('delete from credentials')
     await expect(
       here.administration.setCredential({
         server: 'mine',

@@ -1,15 +1,14 @@
 // Access tokens on both databases: fetched once for all that wait, kept, and never asked for again and again.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { CREDENTIAL_WAIT_MS, GRANT_AGE_MS_MAX } from '../../../schemas/limits.ts'
 import {
+  credentialsOf,
+  headersOf,
   releaseOne as one,
-  openTestCredentials,
-  type TestCredentialOptions,
   type TestCredentials,
 } from '../../../test/harness/credentials.ts'
 import { onEachDatabase } from '../../../test/harness/each-database.ts'
-import type { Release } from './broker.ts'
 import type { Renew, Renewed } from './renewal.ts'
 import type { RenewableSecret } from './secret.ts'
 
@@ -17,8 +16,6 @@ const DECLARED = {
   robot: { kind: 'client_credentials' },
   account: { kind: 'oauth', per: 'deployment' },
 }
-const headersOf = (release: Release) =>
-  'credential' in release ? (release.credential?.headers ?? null) : release.unavailable
 const HOUR = 3_600_000
 const tokens = (answer: (asked: RenewableSecret, count: number) => Promise<Renewed>) => {
   const asked: RenewableSecret[] = []
@@ -47,17 +44,7 @@ const robot = async (of: TestCredentials) => {
 const robotAt = (issuer: string) => ({ robot: { kind: 'client_credentials', issuer } })
 
 onEachDatabase((database) => {
-  const opened: TestCredentials[] = []
-  afterEach(async () => {
-    await Promise.all(opened.splice(0).map(({ stop }) => stop()))
-  })
-  const open = async (options: Partial<TestCredentialOptions> = {}) => {
-    const here = await openTestCredentials(database().store, { declared: DECLARED, ...options })
-    opened.push(here)
-    return here
-  }
-  const clean = () => database().store.sql.query('delete from credentials')
-  afterEach(clean)
+  const open = credentialsOf(DECLARED, () => database().store)
 
   test('500 calls at two PDPs fetch one token', async () => {
     const { asked, renew } = tokens(async (_, count) => {
