@@ -35,8 +35,11 @@ afterEach(async () => {
   await Promise.all(stops.map((stop) => stop()))
   stops = []
 })
+/** A loaded machine is late: only what is about time says another. */
+const LONG_MS = 10_000
+
 async function started(settings: Partial<Parameters<typeof startEngine>[0]> = {}): Promise<Engine> {
-  const engine = await startEngine({ workers: 1, ...settings })
+  const engine = await startEngine({ workers: 1, timeoutMs: LONG_MS, ...settings })
   stops.push(() => engine.stop())
   return engine
 }
@@ -68,7 +71,7 @@ describe('generations', () => {
   })
 
   test('what is under way is answered by the generation it was asked of', async () => {
-    const engine = await started({ timeoutMs: 3_000 })
+    const engine = await started()
     const shut = { 'a/shut': 'forbid(principal, action, resource);' }
     await engine.activate(generation('open', {}))
     const before = Array.from({ length: 100 }, () => engine.evaluate([song('open')]))
@@ -125,7 +128,7 @@ describe('poison', () => {
     { name: 'texts', poisons: malformed, throws: 1_200, replaced: 10 },
   ])('2,000 poisonous $name allow nothing and leave it deciding correctly', async (row) => {
     const { poisons, throws, replaced } = row
-    const engine = await started({ workers: 1, timeoutMs: 5_000 })
+    const engine = await started()
     await engine.activate(generation('a', {}))
     for (let round = 0; round < 20; round++) {
       const batch = Array.from({ length: 100 }, (_, index) => ({
