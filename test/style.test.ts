@@ -25,7 +25,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'pdp/src/bundle/': ['canonicalize', 'yaml', 'zod', 'node:crypto', 'node:fs', 'node:path', 'node:worker_threads', 'schemas/', 'pdp/src/authorize/', 'pdp/src/catalog/', 'pdp/src/engine/', 'pdp/src/threads/', 'pdp/src/bundle/'],
   'pdp/src/identity/': ['jose', 'node:crypto', 'zod', 'schemas/', 'pdp/src/bundle/findings.ts', 'pdp/src/bundle/yaml.ts', 'pdp/src/egress/bounded.ts', 'pdp/src/identity/'],
   'pdp/src/egress/': ['undici', 'schemas/', 'pdp/src/egress/'],
-  'pdp/src/keys/': ['node:crypto', 'node:fs', 'node:path', 'schemas/', 'pdp/src/keys/'],
+  'pdp/src/keys/': ['node:crypto', 'node:fs', 'node:path', 'schemas/', 'pdp/src/store/lock-file.ts', 'pdp/src/keys/'],
   'pdp/src/ledger/': ['node:crypto', 'node:timers', 'schemas/', 'pdp/src/keys/', 'pdp/src/ledger/'],
   'pdp/src/routes/': ['hono', 'node:crypto', 'prom-client', 'rate-limiter-flexible', 'raw-body', 'zod', 'node:http', 'node:timers', 'schemas/', 'pdp/src/credentials/oauth/connect-refused.ts', 'pdp/src/identity/refused.ts', 'pdp/src/routes/'],
   'pdp/src/source/': ['node:child_process', 'node:crypto', 'node:fs', 'node:path', 'node:timers', 'schemas/', 'pdp/src/bundle/', 'pdp/src/source/'],

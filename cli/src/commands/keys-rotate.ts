@@ -88,16 +88,19 @@ function said({ io, format }: Rewrapping, { key, done, total }: RewrapLine): voi
 
 async function dropKey(rotation: Rotation, id: string): Promise<void> {
   const { io, format, file, directory, path } = rotation
+  await file.dropKey(directory, id, () => assertUnused(rotation, id)).catch(rethrow)
+  if (format === 'json') return io.out(JSON.stringify({ dropped: id }, null, 2))
+  io.err(`key ${id} is no longer in ${path}; on every other host that has it, run this too, and copy no file for it`)
+} // biome-ignore format: long lines
+
+async function assertUnused(rotation: Rotation, id: string): Promise<void> {
   const { keys } = await requireSameKeys(rotation)
   const credentials = keys.find((key) => key.id === id)?.credentials ?? 0
-  if (credentials > 0)
-    throw new CommandError(`key ${id} encrypts ${credentials} credentials`, {
-      exit: EXIT.invalid,
-      hint: `${AGAIN} encrypts them with the current key`,
-    })
-  await file.dropKey(directory, id).catch(rethrow)
-  if (format === 'json') return io.out(JSON.stringify({ dropped: id }, null, 2))
-  io.err(`key ${id} is no longer in ${path}; take it from every other PDP too`)
+  if (credentials === 0) return
+  throw new CommandError(`key ${id} encrypts ${credentials} credentials`, {
+    exit: EXIT.invalid,
+    hint: `${AGAIN} encrypts them with the current key`,
+  })
 }
 
 /** What the gateway says of its keys. Throws CommandError where it has them not from this file: another's would be changed. */

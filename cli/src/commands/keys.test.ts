@@ -180,7 +180,7 @@ describe('rotate --drop', () => {
     const { id } = await useNewKey(directory)
     const { id: old } = await stageKey(directory)
     gateway.answer(...sameFile())
-    expect(await run('rotate', '--drop', old)).toEqual({ code: 0, stdout: '', stderr: `key ${old} is no longer in ${path}; take it from every other PDP too\n` })
+    expect(await run('rotate', '--drop', old)).toEqual({ code: 0, stdout: '', stderr: `key ${old} is no longer in ${path}; on every other host that has it, run this too, and copy no file for it\n` })
     expect(await idsOf()).toEqual([id])
     const { id: again } = await stageKey(directory)
     expect(JSON.parse((await run('rotate', '--drop', again, '--format', 'json')).stdout)).toEqual({ dropped: again })

@@ -51,7 +51,7 @@ test('one process at a time: a second is refused and takes nothing from the firs
   await expect(openHome(path)).rejects.toThrow(
     expect.objectContaining({
       name: 'CommandError',
-      message: `CEDARGATE_HOME ${path} is taken: process ${process.pid} is using it; stop that one first`,
+      message: `CEDARGATE_HOME ${path} is taken: process ${process.pid} is using it; let it end, or stop it`,
       hint: expect.stringContaining('CEDARGATE_HOME'),
     }),
   )

@@ -1,5 +1,4 @@
-// Owns the promise that one process at a time uses a directory. PGlite does not lock, and two would
-// corrupt it.
+// Owns the promise that one process at a time uses a directory, or changes a file. Never waits.
 import { randomUUID } from 'node:crypto'
 import { link, readFile, unlink, writeFile } from 'node:fs/promises'
 
@@ -37,19 +36,19 @@ async function takes(own: string, path: string): Promise<boolean> {
 
 /**
  * INVARIANT: a lock is removed by its holder, or by whoever holds the takeover beside it and has
- * then read that the holder is gone. Order: a crash in here leaves the takeover behind, and the
- * next start says which file to remove.
+ * then read that the holder is gone. Order: a crash in here leaves the takeover behind, and whoever
+ * comes next is told which file to remove.
  */
 async function takeOver(own: string, path: string): Promise<void> {
   await assertStale(path)
   const takeover = `${path}.takeover`
   if (!(await takes(own, takeover))) {
-    throw new Error(`another process is just starting on it; if none is, remove ${takeover}`)
+    throw new Error(`another process is just taking it; if none is, remove ${takeover}`)
   }
   try {
     await assertStale(path)
     await unlink(path).catch(ignoreAbsent)
-    if (!(await takes(own, path))) throw new Error('another process has just started on it')
+    if (!(await takes(own, path))) throw new Error('another process has just taken it')
   } finally {
     await unlink(takeover)
   }
@@ -59,7 +58,7 @@ async function assertStale(path: string): Promise<void> {
   const holder = /^(\d+) (\S*)\n$/.exec((await readFile(path, 'utf8').catch(ignoreAbsent)) ?? '')
   const pid = Number(holder?.[1])
   if (holder !== null && isRunning(pid) && (await startOf(pid)) === holder[2]) {
-    throw new Error(`process ${pid} is using it; stop that one first`)
+    throw new Error(`process ${pid} is using it; let it end, or stop it`)
   }
 }
 
