@@ -7,7 +7,7 @@ import { type Credentials, openCredentials } from '../../pdp/src/credentials/cre
 import { openKeyRing } from '../../pdp/src/credentials/key-ring.ts'
 import type { Renew } from '../../pdp/src/credentials/renewal.ts'
 import { openChangeFeed } from '../../pdp/src/identity/change-feed.ts'
-import { type Kek, newKeyLine, parseKeks } from '../../pdp/src/keys/key-file.ts'
+import { type Kek, newKeyLine, parseKeks, readKekFile } from '../../pdp/src/keys/key-file.ts'
 import { systemClock } from '../../pdp/src/main.ts'
 import type { Store } from '../../pdp/src/store/open.ts'
 import { type CredentialDeclaration, credentialDeclaration } from '../../schemas/credentials.ts'
@@ -23,6 +23,8 @@ export type TestCredentialOptions = {
   /** By server, as server.yaml says it. */
   readonly declared: Readonly<Record<string, object>>
   readonly keks?: Kek[]
+  /** Where their file is, instead. */
+  readonly keyDirectory?: string | undefined
   readonly renew?: Renew
   /** The authorization server of every server. */
   readonly issuerOf?: string
@@ -46,6 +48,7 @@ async function openTestCredentials(
   {
     declared,
     keks = [sharedKek],
+    keyDirectory,
     renew = refuse,
     clock = systemClock,
     destinations = {},
@@ -54,12 +57,13 @@ async function openTestCredentials(
 ): Promise<TestCredentials> {
   const feed = openChangeFeed({ store, clock, onFailure: () => {} })
   await feed.start()
+  const read = async () => (keyDirectory === undefined ? keks : readKekFile(keyDirectory))
   const results: string[] = []
   const faults: string[] = []
   const credentials = openCredentials({
     store,
     feed,
-    ring: await openKeyRing({ source: 'the test', read: async () => keks, clock }),
+    ring: await openKeyRing({ source: 'the test', read, clock }),
     clock,
     random: (bytes) => randomBytes(bytes),
     declarationOf: (server) => declarationOf(declared[server]),

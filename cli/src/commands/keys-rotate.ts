@@ -138,9 +138,10 @@ One PDP, or several that read one file:
 PDPs on several hosts: first give all of them a key that nothing is encrypted with yet.
   cedargate keys rotate --stage           then copy the file to each
   cedargate keys rotate --use <id>        then copy it again
-The old key is kept until
+The old key is kept until, on each host,
   cedargate keys rotate --drop <id>
 Keys in CEDARGATE_CREDENTIAL_KEYS are changed there: put a new one first (openssl rand -base64 32), restart every PDP with
 new and old, all with the same, and then
   cedargate keys rotate --rewrap
-Of several PDPs those that are not restarted yet cannot read what the others encrypt: put it last and restart all, before.`
+Of several PDPs those that are not restarted yet cannot read what the others encrypt: put it last and restart all, before.
+Take the old one out when all run with the new one first, and \`cedargate keys ls\` says that it encrypts 0.`

@@ -87,7 +87,7 @@ export function openBroker(ports: BrokerPorts): Broker {
         // The database is silent: nobody knows what there is now.
         const found = await find([...keys]).catch(() => undefined)
         if (found !== undefined && [...found.values()].some(isUnopened))
-          await openAgain(ports, found)
+          await openAgain(ports, found).catch(() => undefined)
         return found
       }
       const found = await lookUp()
@@ -226,14 +226,17 @@ function isUnopened({ held }: Known): boolean {
   return held !== undefined && held.kind === undefined
 }
 
-/** Not more often than OPEN_AGAIN_MS each. */
-async function openAgain({ ring, clock, onFault }: BrokerPorts, found: Found): Promise<void> {
-  for (const known of found.values()) {
-    const { held, triedAt } = known
-    if (held === undefined || !isUnopened(known)) continue
-    if (clock.monotonic() - triedAt < OPEN_AGAIN_MS) continue
-    known.triedAt = clock.monotonic()
-    known.held = await open(ring, held.record, onFault)
+/** Not more often than OPEN_AGAIN_MS each. From the table: that it was wrapped anew is told nobody. */
+async function openAgain({ rows, ring, clock, onFault }: BrokerPorts, found: Found): Promise<void> {
+  const now = clock.monotonic()
+  const due = [...found.values()].filter(
+    (known) => isUnopened(known) && now - known.triedAt >= OPEN_AGAIN_MS,
+  )
+  if (due.length === 0) return
+  for (const known of due) known.triedAt = now
+  for (const record of await rows.ofKeys(due.map(({ key }) => key))) {
+    const known = found.get(ownerKey(record))
+    if (known !== undefined) known.held = await open(ring, record, onFault)
   }
 }
 

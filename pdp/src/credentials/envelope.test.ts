@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { testClock } from '../../../test/harness/ledger.ts'
 import { type Kek, newKeyLine, parseKeks } from '../keys/key-file.ts'
-import { type Envelope, rewrap, seal, unseal } from './envelope.ts'
+import { dataKeyOf, type Envelope, rewrap, seal as sealWhole, unseal } from './envelope.ts'
 import { openKeyRing } from './key-ring.ts'
 import type { KeptSecret } from './secret.ts'
 
@@ -21,6 +21,8 @@ const secret: KeptSecret = {
   to: 'https://server.test',
   secret: { kind: 'bearer', value: 'canary-of-the-envelope' },
 }
+
+const seal = async (...words: Parameters<typeof sealWhole>) => (await sealWhole(...words)).envelope
 
 test('what was sealed opens, and is nowhere to be seen', async () => {
   const ring = await ringOf([newKek()])
@@ -99,10 +101,11 @@ test('old and new keys open while it is moved; the secret is not sealed anew', a
   const before = await seal({ ring: await ringOf([old]), random }, secret, about)
   const both = await ringOf([next, old])
   expect(await unseal(both, before, about)).toEqual(secret)
-  const after = await rewrap(both, before, about)
+  const key = await dataKeyOf(both, before, about)
+  const after = await rewrap(both, { envelope: before, key }, about)
   expect(after).toEqual({ sealed: before.sealed, dataKey: expect.any(String), kek: next.id })
   expect(await unseal(await ringOf([next]), after, about)).toEqual(secret)
-  await expect(rewrap(both, before, { ...about, user: 'bob' })).rejects.toThrow(
+  await expect(dataKeyOf(both, before, { ...about, user: 'bob' })).rejects.toThrow(
     'another credential',
   )
 })

@@ -18,14 +18,12 @@ export type WrappedKey = { readonly kek: string; readonly wrapped: string }
 export type KeyRing = {
   /** Where the keys come from, for people. */
   readonly source: string
-  /** Ids of what it has; the first wraps. Rejects when they cannot be read. */
+  /** Ids of what its source has now; the first wraps. Rejects with CredentialFault when it cannot be read. */
   readonly ids: () => Promise<readonly string[]>
-  /** Under the first key. Rejects with CredentialFault when there is none. */
+  /** Under the key that is first in its source now. Rejects with CredentialFault when there is none. */
   readonly wrap: (dataKey: Uint8Array, about: About) => Promise<WrappedKey>
   /** Rejects with CredentialFault when it has not that key, or the text is not what it wrapped for `about`. */
   readonly unwrap: (key: WrappedKey, about: About) => Promise<Uint8Array>
-  /** Reads its source again. */
-  readonly reload: () => Promise<void>
 }
 
 export type KeyRingPorts = {
@@ -42,23 +40,24 @@ const RELOAD_MS = 1_000
 export async function openKeyRing({ source, read, clock }: KeyRingPorts): Promise<KeyRing> {
   let keks = (await read()) ?? []
   let readAt = clock.monotonic()
-  const reload = async (): Promise<void> => {
+  const look = async (): Promise<readonly Kek[]> => {
     readAt = clock.monotonic()
-    keks = (await read()) ?? []
+    const found = (await read().catch(unreadable)) ?? []
+    keks = found
+    return found
   }
   const find = async (id: string): Promise<Kek> => {
     const known = () => keks.find((kek) => kek.id === id)
-    if (known() === undefined && clock.monotonic() - readAt >= RELOAD_MS) await reload()
+    if (known() === undefined && clock.monotonic() - readAt >= RELOAD_MS) await look()
     const found = known()
     if (found !== undefined) return found
     throw new CredentialFault(`it is wrapped by key ${id}, which is not in ${source}`)
   }
   return {
     source,
-    ids: async () => keks.map(({ id }) => id),
-    reload,
+    ids: async () => (await look()).map(({ id }) => id),
     async wrap(dataKey, about) {
-      const [first] = keks
+      const [first] = await look()
       if (first === undefined)
         throw new CredentialFault(
           `there is no key-encryption key in ${source}; run \`cedargate keys rotate\``,
@@ -73,6 +72,12 @@ export async function openKeyRing({ source, read, clock }: KeyRingPorts): Promis
       return openJwe(wrapped, key, { kid: id, ...about })
     },
   }
+}
+
+/** What it says names the file, and no key. */
+function unreadable(cause: unknown): never {
+  const why = cause instanceof Error ? cause.message : String(cause)
+  throw new CredentialFault(`the key-encryption keys cannot be read: ${why}`, { cause })
 }
 
 /** What a JWE is about, in its protected header: authenticated, not secret. */

@@ -11,6 +11,7 @@ import {
 import type { Clock } from '../../../schemas/ports.ts'
 import { uuidV7 } from '../../../schemas/uuid.ts'
 import { seal, unseal, type Vaulting } from './envelope.ts'
+import { CredentialFault } from './fault.ts'
 import {
   CREDENTIAL_COLUMNS,
   type CredentialRecord,
@@ -19,6 +20,7 @@ import {
   type Written,
 } from './rows.ts'
 import { isRenewable, type RenewableSecret } from './secret.ts'
+import { underFirst } from './under-first.ts'
 
 export type RenewAsk = {
   readonly secret: RenewableSecret
@@ -123,6 +125,9 @@ async function ask(
   try {
     const { secret, to } = await unseal(vaulting.ring, held.envelope, held)
     if (!isRenewable(secret)) throw new Error(`a credential of kind ${secret.kind} has no token`)
+    // Order: what could not be wrapped afterwards is not asked for; a refresh token would be used up.
+    if ((await vaulting.ring.ids()).length === 0)
+      throw new CredentialFault(`there is no key-encryption key in ${vaulting.ring.source}`)
     const signal = AbortSignal.timeout(TOKEN_REQUEST_TIMEOUT_MS)
     const { server, issuer } = held
     return { to, renewed: await renew({ secret, declaration, server, issuer, signal }) }
@@ -143,10 +148,15 @@ async function write(
     return
   }
   const { secret, issuer, scopes } = renewed
-  const envelope = await seal(vaulting, { to, secret }, { ...held, version: held.version + 1 })
+  const { envelope, key } = await seal(
+    vaulting,
+    { to, secret },
+    { ...held, version: held.version + 1 },
+  )
   const expires = new Date(secret.token?.expiresAt ?? 0)
   const written: Written = { kind: held.kind, names: [], envelope, issuer, scopes, expires }
-  await rows.update(held, new Date(clock.now()), written)
+  const made = await rows.update(held, new Date(clock.now()), written)
+  if (made !== undefined) await underFirst({ rows, ring: vaulting.ring }, made, key)
 }
 
 async function again(work: () => Promise<void>): Promise<void> {

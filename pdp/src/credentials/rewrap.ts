@@ -1,8 +1,9 @@
 // Owns moving credentials from one key-encryption key to another while both work: secrets and versions stay as they are.
 import type { CredentialKeys, RewrapLine } from '../../../schemas/credentials-api.ts'
-import { rewrap } from './envelope.ts'
+import { dataKeyOf } from './envelope.ts'
 import type { KeyRing } from './key-ring.ts'
 import type { CredentialRows } from './rows.ts'
+import { underFirst } from './under-first.ts'
 
 export type RewrapPorts = {
   readonly rows: CredentialRows
@@ -20,7 +21,6 @@ export async function listKeys({
   rows,
   ring,
 }: Pick<RewrapPorts, 'rows' | 'ring'>): Promise<CredentialKeys> {
-  await ring.reload()
   const ids = await ring.ids()
   const counts = await rows.countByKek()
   const countOf = (id: string) => counts.find((count) => count.id === id)?.credentials ?? 0
@@ -54,12 +54,7 @@ export async function* rewrapAll(ports: RewrapPorts): AsyncGenerator<RewrapLine>
     const page = await rows.notUnder(key, after, PAGE)
     for (const record of page) {
       try {
-        // Not rewrapped: somebody set it anew, which is under the first key.
-        await rows.rewrapped(
-          record.id,
-          record.envelope,
-          await rewrap(ring, record.envelope, record),
-        )
+        await underFirst(ports, record, await dataKeyOf(ring, record.envelope, record))
         done += 1
       } catch (error) {
         onFault(record, error)

@@ -1,9 +1,10 @@
 // Owns putting a new secret in the place of an old one: sealed for its row, one version on, never half.
 import type { Clock, Random } from '../../../schemas/ports.ts'
 import { uuidV7 } from '../../../schemas/uuid.ts'
-import { seal, type Vaulting } from './envelope.ts'
+import { type Sealed, seal, type Vaulting } from './envelope.ts'
 import type { CredentialRecord, CredentialRows, Owner, Use, Written } from './rows.ts'
 import type { Secret } from './secret.ts'
+import { underFirst } from './under-first.ts'
 
 export type WritePorts = {
   readonly rows: CredentialRows
@@ -35,18 +36,22 @@ export async function writeSecret(
   use: Use,
   change: (before: CredentialRecord | undefined) => Promise<Change>,
 ): Promise<CredentialRecord | undefined> {
-  const { rows, clock, random, onChanged } = ports
+  const { rows, vaulting, clock, random, onChanged } = ports
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
     const before = await rows.of(owner, use)
     const changed = await change(before)
     const now = clock.now()
     const id = before?.id ?? uuidV7(now, 0, random(8))
-    const written = await sealed(ports, { id, owner, version: (before?.version ?? 0) + 1 }, changed)
+    const { written, key } = await sealed(
+      ports,
+      { id, owner, version: (before?.version ?? 0) + 1 },
+      changed,
+    )
     const made =
       before === undefined
         ? await rows.insert(id, owner, use, new Date(now), written).finally(() => onChanged(owner))
         : await rows.update(before, new Date(now), written).finally(() => onChanged(owner))
-    if (made !== undefined) return made
+    if (made !== undefined) return await underFirst({ rows, ring: vaulting.ring }, made, key)
   }
   return undefined
 }
@@ -55,10 +60,10 @@ async function sealed(
   { vaulting, destinationOf }: WritePorts,
   { id, owner, version }: { readonly id: string; readonly owner: Owner; readonly version: number },
   { secret, details = {} }: Change,
-): Promise<Written> {
+): Promise<{ readonly written: Written } & Pick<Sealed, 'key'>> {
   const { server, user } = owner
   const kept = { to: destinationOf(server), secret }
-  const envelope = await seal(vaulting, kept, { id, server, user, version })
+  const { envelope, key } = await seal(vaulting, kept, { id, server, user, version })
   const names = 'values' in secret ? Object.keys(secret.values).toSorted() : []
-  return { kind: secret.kind, names, envelope, ...details }
+  return { written: { kind: secret.kind, names, envelope, ...details }, key }
 }
