@@ -91,9 +91,9 @@ export function joinCredentials(
 
 function renewing(targetOf: TargetOf, ports: Parameters<typeof createRenew>[0]): Renew {
   const renew = createRenew(ports)
-  return async function renewFor({ secret, server, issuer, signal }) {
+  return async function renewFor({ secret, server, signal }) {
     const target = targetOf(server)
-    if (target !== undefined) return await renew({ ...target, secret, issuer, signal })
+    if (target !== undefined) return await renew({ ...target, secret, signal })
     throw new OauthError(noTarget(server))
   }
 }

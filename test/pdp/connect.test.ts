@@ -1,7 +1,7 @@
 // Somebody connects an account: through a real identity provider, the pages of a real PDP and a real authorization server.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { CONNECT_LIFETIME_MS } from '../../schemas/limits.ts'
-import { AS_CLIENT } from '../harness/authorization-server.ts'
+import { AS_CLIENT, startAuthorizationServer } from '../harness/authorization-server.ts'
 import { type Connecting, PDP_URL, startConnecting } from '../harness/connecting.ts'
 import { startProtectedServer } from '../harness/protected-server.ts'
 
@@ -247,6 +247,23 @@ describe('the token of a connected account', () => {
     expect(set.status).toBe(200)
     const { row } = await order('POST', `/${String(set.row['id'])}/rotate`, {})
     expect(row).toMatchObject({ version: 2, state: 'ok', issuer: it.as.issuer })
+  })
+
+  test('of the gateway itself, and its secret, go to nobody else, whatever table and bundle say', async () => {
+    await it.declare('everything', { kind: 'client_credentials' })
+    const secret = { kind: 'client', clientId: AS_CLIENT.id, value: AS_CLIENT.secret }
+    const { row } = await order('PUT', '', { server: 'everything', user: null, secret })
+    const evil = await startAuthorizationServer()
+    const { sql } = it.pdp.store
+    await sql.query('update credentials set issuer = $1, version = version', [evil.issuer])
+    await it.declare('everything', { kind: 'client_credentials', issuer: evil.issuer })
+    expect(await it.sentWith('everything')).toContain('is at another address now')
+    for (const body of [{}, { secret }])
+      expect(await order('POST', `/${String(row['id'])}/rotate`, body)).toMatchObject({
+        status: 400,
+      })
+    expect(evil.tokenRequests).toEqual([])
+    await evil.stop()
   })
 })
 

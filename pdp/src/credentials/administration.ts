@@ -11,7 +11,7 @@ import type {
 import { Refused } from '../identity/refused.ts'
 import { unseal } from './envelope.ts'
 import { CredentialFault } from './fault.ts'
-import { givenChange, issuerFor } from './given.ts'
+import { assertSameIssuer, givenChange, issuerFor } from './given.ts'
 import type { StartRenewal } from './renewal.ts'
 import type { CredentialRecord, Owner, Use } from './rows.ts'
 import { type Binding, bindingOf, isRenewable } from './secret.ts'
@@ -68,13 +68,10 @@ export function openAdministration(ports: AdministrationPorts): CredentialAdmini
       checkReplaces(record, secret)
       const declaration = declarationOf(record.server)
       const issuer = await issuerFor(ports, record.server, secret)
-      if (issuer !== null && issuer !== record.issuer)
-        throw new Refused(
-          `it was set for ${record.issuer}, and the authorization server of ${record.server} is ${issuer} now; if that is right, remove it and set it anew`,
-        )
       const made = await refusing(
         writeSecret(ports, record, record.use, async (before) => {
           if (before?.id !== id) throw overtaken()
+          if (issuer !== null) await assertSameIssuer(ports, before, issuer)
           return await givenChange(ports, { before, given: secret, declaration, issuer })
         }),
       )

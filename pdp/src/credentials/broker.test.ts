@@ -1,4 +1,5 @@
 // The broker on both databases: whose credential goes out, when none does, and that a token is fetched once.
+import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import type { GivenSecret } from '../../../schemas/credentials-api.ts'
@@ -11,6 +12,9 @@ import {
   sharedKek,
 } from '../../../test/harness/credentials.ts'
 import { onEachDatabase } from '../../../test/harness/each-database.ts'
+import { systemClock } from '../main.ts'
+import { seal } from './envelope.ts'
+import { openKeyRing } from './key-ring.ts'
 
 const HEADER = { kind: 'header', names: ['x-key'] }
 const DECLARED = {
@@ -222,14 +226,43 @@ onEachDatabase((database) => {
       secret: client,
     })
     expect(issuer).toBe('https://as.test')
-    const later = await open({ ...robot('https://evil.test'), issuerOf: 'https://evil.test' })
+    const evil = { ...robot('https://evil.test'), issuerOf: 'https://evil.test' }
+    const later = await open(evil)
+    await database().store.sql.query(`update credentials set issuer = 'https://evil.test'`)
     await expect(later.administration.rotateCredential(id, { secret: client })).rejects.toThrow(
-      'is https://evil.test now',
+      'it was set for https://as.test, and the authorization server of robot is https://evil.test now',
     )
+    expect(headersOf(await one(await open(evil), 'robot'))).toContain('is at another address now')
     await expect(
       here.administration.rotateCredential(id, { secret: client }),
     ).resolves.toMatchObject({ version: 2, issuer })
   })
+
+  test('a secret of a client that an earlier release sealed without its issuer is set anew', async () => {
+    const here = await open(robot())
+    const client = { kind: 'client', clientId: 'gateway', value: 'client-secret' } as const
+    const set = () =>
+      here.administration.setCredential({ server: 'robot', user: null, secret: client })
+    const { id } = await set()
+    const ring = await openKeyRing({ source: 'a test', read: async () => [sharedKek], clock: systemClock })
+    const of = { id, server: 'robot', user: null, version: 1 }
+    const { value: clientSecret } = client
+    const old = { kind: 'client_credentials', clientId: 'gateway', clientSecret, token: null }
+    const kept = { to: 'https://server.test', secret: old as never }
+    const { envelope } = await seal({ ring, random: randomBytes }, kept, of)
+    await database().store.sql.query('update credentials set sealed = $1, data_key = $2', [
+      envelope.sealed,
+      envelope.dataKey,
+    ])
+    await sleep(GRANT_AGE_MS_MAX)
+    expect(headersOf(await one(here, 'robot'))).toContain('cannot decrypt')
+    const says = 'it was written by another release: set or connect it anew'
+    expect(here.faults.join()).toContain(says)
+    expect(await here.administration.testCredential(id)).toMatchObject({ ok: false, problem: says })
+    await expect(here.administration.rotateCredential(id, { secret: client })).rejects.toThrow(says)
+    expect(await set()).toMatchObject({ id, version: 2 })
+    expect(headersOf(await one(here, 'robot'))).toContain('could not renew')
+  }) // biome-ignore format: short
 
   test('a server at another address does not get what was set for the first one', async () => {
     const [here, later] = [

@@ -19,7 +19,7 @@ import { injectedBy } from './injected.ts'
 import type { KeyRing } from './key-ring.ts'
 import type { StartRenewal } from './renewal.ts'
 import { type CredentialRecord, type CredentialRows, type Owner, ownerKey } from './rows.ts'
-import { type Binding, bindingOf, isRenewable } from './secret.ts'
+import { type Binding, bindingOf, isRenewable, issuerOf } from './secret.ts'
 import { incomplete, WORDS } from './words.ts'
 
 /** What a call needs: the server it goes to, and the person it is for (null: nobody). */
@@ -64,6 +64,8 @@ type Held = {
   readonly released: ReleasedCredential | undefined
   /** Of a connected account. */
   readonly binding: Binding | undefined
+  /** The authorization server it may go to. */
+  readonly issuer: string | undefined
 }
 /** `triedAt`, monotonic: what does not open is tried again, for its key may come later. */
 type Known = { readonly key: string; held: Held | undefined; triedAt: number }
@@ -177,7 +179,7 @@ function problemOf(
   if (record.kind !== declaration.kind || kind !== declaration.kind) return WORDS.undeclared(need)
   if (to !== destinationOf(server)) return WORDS.moved({ server, user }, link())
   if (declaration.kind === 'client_credentials')
-    return isOfAnother(record, declaration.issuer)
+    return isOfAnother(held, declaration.issuer)
       ? WORDS.moved({ server, user }, undefined)
       : undefined
   if (record.reconnect !== null) return WORDS.reconnect(record, link())
@@ -188,8 +190,8 @@ function problemOf(
 }
 
 /** Client credentials go to the authorization server that they were set for. */
-function isOfAnother({ issuer }: CredentialRecord, stated: string | undefined): boolean {
-  return issuer === null || (stated !== undefined && stated !== issuer)
+function isOfAnother({ issuer }: Held, stated: string | undefined): boolean {
+  return stated !== undefined && stated !== issuer
 }
 
 /** Static secrets are always fresh. `ageing`: good still, and not for long. */
@@ -250,10 +252,18 @@ async function open(
     const injected = injectedBy(secret)
     const { id, version } = record
     const released = injected && Object.freeze({ id, version, ...injected })
-    return { record, kind: secret.kind, to, released, binding: bindingOf(secret) }
+    const [binding, issuer] = [bindingOf(secret), issuerOf(secret)]
+    return { record, kind: secret.kind, to, released, binding, issuer }
   } catch (error) {
     onFault(record, error)
-    return { record, kind: undefined, to: '', released: undefined, binding: undefined }
+    return {
+      record,
+      kind: undefined,
+      to: '',
+      released: undefined,
+      binding: undefined,
+      issuer: undefined,
+    }
   }
 }
 

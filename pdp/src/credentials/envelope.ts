@@ -52,7 +52,7 @@ export async function unseal(
   const plaintext = await openJwe(envelope.sealed, key, { ...whose, version })
   const read = keptSecret.safeParse(JSON.parse(Buffer.from(plaintext).toString('utf8')))
   if (read.success) return read.data
-  throw new CredentialFault('it was written by another release')
+  throw new CredentialFault('it was written by another release: set or connect it anew')
 }
 
 /** Rejects with CredentialFault when the key is not there, or it was wrapped for another credential. */

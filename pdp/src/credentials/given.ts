@@ -5,7 +5,7 @@ import type { GivenSecret } from '../../../schemas/credentials-api.ts'
 import { Refused } from '../identity/refused.ts'
 import { unseal, type Vaulting } from './envelope.ts'
 import type { CredentialRecord } from './rows.ts'
-import type { KeptSecret, Secret } from './secret.ts'
+import { issuerOf, type KeptSecret, type Secret } from './secret.ts'
 import type { Change } from './write.ts'
 
 type IssuerPorts = {
@@ -31,6 +31,19 @@ export async function issuerFor(
     const fix = isStated ? '' : `; state \`credential.issuer\` in the server.yaml of ${server}`
     throw new Refused(`its authorization server cannot be used: ${why}${fix}`, { cause })
   })
+}
+
+/** Throws Refused where it was set for another one, or cannot be read. */
+export async function assertSameIssuer(
+  ports: Ports,
+  it: CredentialRecord,
+  issuer: string,
+): Promise<void> {
+  const before = issuerOf((await open(ports, it)).secret)
+  if (before !== issuer)
+    throw new Refused(
+      `it was set for ${before}, and the authorization server of ${it.server} is ${issuer} now; if that is right, remove it and set it anew`,
+    )
 }
 
 type Given = {
@@ -87,6 +100,6 @@ function clientOf(
     throw new Refused(`server.yaml names the client ${declared}, not ${clientId}`)
   const clientSecret = given.value
   if (declaration?.kind === 'client_credentials')
-    return { kind: 'client_credentials', clientId, clientSecret, token: null }
+    return { kind: 'client_credentials', issuer, clientId, clientSecret, token: null }
   return { kind: 'client', issuer, clientId, clientSecret, authMethod: null, by: 'operator' }
 }

@@ -26,6 +26,7 @@ const given = (accessToken: string, expiresAt: number): Renewed => ({
   kind: 'renewed',
   secret: {
     kind: 'client_credentials',
+    issuer: 'https://as.test',
     clientId: 'gateway',
     clientSecret: 'client-secret',
     token: { accessToken, refreshToken: null, expiresAt, scope: null },

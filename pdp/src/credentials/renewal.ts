@@ -26,8 +26,6 @@ export type RenewAsk = {
   readonly secret: RenewableSecret
   readonly declaration: CredentialDeclaration
   readonly server: string
-  /** The issuer it is of. */
-  readonly issuer: string | null
   readonly signal: AbortSignal
 }
 
@@ -129,8 +127,8 @@ async function ask(
     if ((await vaulting.ring.ids()).length === 0)
       throw new CredentialFault(`there is no key-encryption key in ${vaulting.ring.source}`)
     const signal = AbortSignal.timeout(TOKEN_REQUEST_TIMEOUT_MS)
-    const { server, issuer } = held
-    return { to, renewed: await renew({ secret, declaration, server, issuer, signal }) }
+    const { server } = held
+    return { to, renewed: await renew({ secret, declaration, server, signal }) }
   } catch (error) {
     onResult(held, 'failed', error)
     return undefined

@@ -40,6 +40,7 @@ export const secret = z.discriminatedUnion('kind', [
   }),
   z.strictObject({
     kind: z.literal('client_credentials'),
+    issuer: z.string(),
     clientId: z.string(),
     clientSecret: z.string(),
     token: oauthToken.nullable(),
@@ -65,6 +66,12 @@ export function isRenewable<Of extends { readonly kind: string }>(
   of: Of,
 ): of is Of & { readonly kind: RenewableSecret['kind'] } {
   return of.kind === 'oauth' || of.kind === 'client_credentials'
+}
+
+/** The authorization server it may go to, for good: it stands beside it in the ciphertext, and the row's own word is not asked. */
+export function issuerOf(of: Secret): string | undefined {
+  if (of.kind === 'oauth') return of.client.issuer
+  return 'issuer' in of ? of.issuer : undefined
 }
 
 /** What a connected account is for: nothing of it is secret. */

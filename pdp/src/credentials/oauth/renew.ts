@@ -20,8 +20,6 @@ import { scopesOf, tokenOf } from './token.ts'
 
 export type ToRenew = OauthTarget & {
   readonly secret: RenewableSecret
-  /** The issuer that client credentials were set for. */
-  readonly issuer: string | null
   readonly signal: AbortSignal
 }
 
@@ -74,9 +72,9 @@ export function createRenew(ports: Ports): Renew {
     const { clientId, clientSecret } = secret
     const at = await orAborted(discover(targetOf(asked)), signal)
     const { issuer, metadata, resource, scopes } = at
-    if (asked.issuer !== issuer)
+    if (secret.issuer !== issuer)
       throw new OauthError(
-        `it was set for ${asked.issuer}, and the authorization server is ${issuer} now`,
+        `it was set for ${secret.issuer}, and the authorization server is ${issuer} now`,
       )
     const authMethod = authMethodOf(metadata, clientSecret)
     const client = { issuer, clientId, clientSecret, authMethod }
