@@ -150,8 +150,10 @@ export const TOKEN_REQUEST_TIMEOUT_MS = 10_000
 export const REFRESH_LEASE_MS = 15_000
 /** After a token could not be fetched, and nobody knows why: how soon it is tried again, by the next call. */
 export const REFRESH_COOLDOWN_MS = 30_000
-/** An access token that ends sooner is renewed while it is still used; one without an end is used for so long. */
+/** An access token that ends sooner is renewed while it is still used; of a short one this share of its life, if that is less. */
 export const REFRESH_AHEAD_MS = 60_000
+export const REFRESH_AHEAD_SHARE = 0.2
+/** How long an access token without an end is used. */
 export const TOKEN_LIFETIME_DEFAULT_MS = 60 * 60_000
 /** Of a metadata document or a token answer of an authorization server. */
 export const OAUTH_ANSWER_BYTES_MAX = 256 * 1024

@@ -21,6 +21,7 @@ beforeEach(async () => {
   it.shiftMs = 0
   it.as.lie = {}
   it.as.fault = undefined
+  it.as.lifetimeSeconds = 300
   await it.forget()
   await it.declare('everything')
 })
@@ -247,6 +248,18 @@ describe('the token of a connected account', () => {
     expect(set.status).toBe(200)
     const { row } = await order('POST', `/${String(set.row['id'])}/rotate`, {})
     expect(row).toMatchObject({ version: 2, state: 'ok', issuer: it.as.issuer })
+  })
+
+  test('that lives for a minute is not fetched for each call', async () => {
+    it.as.lifetimeSeconds = 60
+    await it.declare('everything', { kind: 'client_credentials' })
+    const secret = { kind: 'client', clientId: AS_CLIENT.id, value: AS_CLIENT.secret }
+    await order('PUT', '', { server: 'everything', user: null, secret })
+    it.as.tokenRequests.length = 0
+    const sent = new Set<string>()
+    for (let call = 0; call < 40; call++) sent.add(await it.sentWith('everything'))
+    expect([...sent]).toEqual([expect.stringMatching(/^Bearer /)])
+    expect(it.as.tokenRequests.length).toBe(1)
   })
 
   test('of the gateway itself, and its secret, go to nobody else, whatever table and bundle say', async () => {

@@ -10,6 +10,7 @@ import {
   CREDENTIAL_WAIT_MS,
   CREDENTIALS_REMEMBERED_MAX,
   REFRESH_AHEAD_MS,
+  REFRESH_AHEAD_SHARE,
 } from '../../../schemas/limits.ts'
 import type { Clock } from '../../../schemas/ports.ts'
 import type { ChangeFeed } from '../identity/change-feed.ts'
@@ -197,9 +198,12 @@ function isOfAnother({ issuer }: Held, stated: string | undefined): boolean {
 /** Static secrets are always fresh. `ageing`: good still, and not for long. */
 function freshnessOf({ record, released }: Held, now: number): 'fresh' | 'ageing' | 'expired' {
   if (!isRenewable(record)) return 'fresh'
-  const leftMs = (record.expires?.getTime() ?? 0) - now
+  const expiresAt = record.expires?.getTime() ?? 0
+  const leftMs = expiresAt - now
   if (released === undefined || leftMs <= 0) return 'expired'
-  return leftMs < REFRESH_AHEAD_MS ? 'ageing' : 'fresh'
+  const lifetimeMs = expiresAt - record.updated.getTime()
+  const aheadMs = Math.min(REFRESH_AHEAD_MS, lifetimeMs * REFRESH_AHEAD_SHARE)
+  return leftMs < aheadMs ? 'ageing' : 'fresh'
 }
 
 /** Also that there is none: an optional credential that nobody set must cost no look-up. */

@@ -1,7 +1,11 @@
 // Access tokens on both databases: fetched once for all that wait, kept, and never asked for again and again.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { CREDENTIAL_WAIT_MS, GRANT_AGE_MS_MAX } from '../../../schemas/limits.ts'
+import {
+  CREDENTIAL_WAIT_MS,
+  GRANT_AGE_MS_MAX,
+  REFRESH_AHEAD_SHARE,
+} from '../../../schemas/limits.ts'
 import {
   credentialsOf,
   headersOf,
@@ -73,13 +77,16 @@ onEachDatabase((database) => {
 
   test('one that ends soon is used and renewed meanwhile; one that has ended is waited for', async () => {
     const { asked, renew } = tokens(async (_, count) =>
-      given(`token-${count}-secret`, Date.now() + (count === 1 ? 30_000 : HOUR)),
+      given(`token-${count}-secret`, Date.now() + HOUR),
     )
     const here = await open({ renew })
     await robot(here)
     expect(headersOf(await one(here, 'robot'))).toEqual({
       authorization: 'Bearer token-1-secret',
     })
+    const soon = `update credentials set expires = now() + interval '30 seconds', updated = now() - interval '1 hour'`
+    await database().store.sql.query(soon)
+    await sleep(GRANT_AGE_MS_MAX)
     expect(headersOf(await one(here, 'robot'))).toEqual({
       authorization: 'Bearer token-1-secret',
     })
@@ -88,6 +95,30 @@ onEachDatabase((database) => {
     expect(headersOf(await one(here, 'robot'))).toEqual({
       authorization: 'Bearer token-2-secret',
     })
+    expect(asked).toHaveLength(2)
+  })
+
+  test('a token of a minute is fetched once for 40 calls, until a fifth of its life is left', async () => {
+    let now = Date.now()
+    const clock = { now: () => now, monotonic: () => performance.now() }
+    const { asked, renew } = tokens(async (_, count) =>
+      given(`token-${count}-secret`, now + 60_000),
+    )
+    const here = await open({ renew, clock })
+    await robot(here)
+    await one(here, 'robot')
+    now += 60_000 * (1 - REFRESH_AHEAD_SHARE)
+    for (let call = 0; call < 40; call++) {
+      const said = headersOf(await one(here, 'robot'))
+      expect(said).toEqual({ authorization: 'Bearer token-1-secret' })
+      await sleep(10)
+    }
+    expect(asked).toHaveLength(1)
+    now += 1
+    await one(here, 'robot')
+    await expect
+      .poll(async () => headersOf(await one(here, 'robot')))
+      .toEqual({ authorization: 'Bearer token-2-secret' })
     expect(asked).toHaveLength(2)
   })
 
