@@ -81,6 +81,11 @@ export function printFields(io: Terminal, format: Format, fields: object): void 
   }
 }
 
+/** What goes to stderr through it shows the same wherever its words are from: a server may have chosen some of an error's. */
+export function withPrintableErrors(io: Terminal): Terminal {
+  return { ...io, err: (text) => io.err(text.split('\n').map(printable).join('\n')) }
+}
+
 /** Text that came from a client or a server: control, bidi and line-breaking characters made visible. */
 export function printable(text: string): string {
   return text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (char) => {

@@ -7,6 +7,12 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { SETTINGS } from '../../schemas/settings.ts'
 import { runHere as run } from '../../test/harness/in-process.ts'
+import { readConfig } from './config.ts'
+import { runProgram } from './program.ts'
+import { startFakeGateway } from './testing.ts'
+
+const HOSTILE = '\u001b]0;owned\u0007\u001b[2J\u009b31m\r\u202e'
+const SHOWN = String.raw`\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m\u{d}\u{202e}`
 
 describe('--help', () => {
   test.each<{ words: string[]; names: string[] }>([
@@ -197,6 +203,29 @@ describe('the gateway it talks to', () => {
     expect(stderr).toMatch(says)
     expect(stderr).not.toContain('    at ')
   }) // biome-ignore format: long lines
+
+  test('a refusal with words that a server chose moves no cursor and sets no title', async () => {
+    const gateway = await startFakeGateway()
+    const message = `its authorization server ${HOSTILE} cannot be used`
+    gateway.answer({ on: 'GET /admin/v1/acts?limit=20', status: 400, answers: { message } })
+    const { code, stderr } = await run(['acts', 'ls', '--limit', '20'], { CEDARGATE_URL: gateway.url, CEDARGATE_TOKEN: 'cgo' })
+    await gateway.close()
+    expect({ code, stderr }).toEqual({ code: 2, stderr: `cedargate: its authorization server ${SHOWN} cannot be used\n` })
+  }) // biome-ignore format: long lines
+
+  test.each([
+    { name: 'an error that is no word of ours', words: ['--version'], code: 1 },
+    { name: 'an argument', words: [`grants${HOSTILE}`], code: 2 },
+  ])('$name does not either', async ({ words, code }) => {
+    const said: string[] = []
+    const out = () => {
+      throw new Error(HOSTILE)
+    }
+    const io = { out, err: (text: string) => void said.push(text) }
+    expect(await runProgram(words, readConfig({}), io, '0.0.0')).toBe(code)
+    expect(said.join('\n')).toContain(SHOWN)
+    expect(said.join('\n')).not.toMatch(/[^\n\P{Cc}]/u)
+  })
 
   test('a check that is cut off is no check: exit 2', async () => {
     const { code, stderr } = await run(['ledger', 'fsck'], { CEDARGATE_URL: url, CEDARGATE_TOKEN: 'cgo' })

@@ -20,15 +20,16 @@ import { addTools } from './commands/tools.ts'
 import { addUsers } from './commands/users.ts'
 import type { CliConfig } from './config.ts'
 import { CommandError } from './errors.ts'
-import type { Terminal } from './output.ts'
+import { type Terminal, withPrintableErrors } from './output.ts'
 
 /** Runs one command line (without `node` and the script) and answers the exit code of DESIGN §7. */
 export async function runProgram(
   words: readonly string[],
   config: CliConfig,
-  io: Terminal,
+  terminal: Terminal,
   version: string,
 ): Promise<ExitCode> {
+  const io = withPrintableErrors(terminal)
   const program = createProgram({ config, io, admin: () => connectAdmin(config) }, version)
   try {
     await program.parseAsync(words, { from: 'user' })
