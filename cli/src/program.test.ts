@@ -14,6 +14,10 @@ import { startFakeGateway } from './testing.ts'
 const HOSTILE = '\u001b]0;owned\u0007\u001b[2J\u009b31m\r\u202e'
 const SHOWN = String.raw`\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m\u{d}\u{202e}`
 
+const failing = (): never => {
+  throw new Error(HOSTILE)
+}
+
 describe('--help', () => {
   test.each<{ words: string[]; names: string[] }>([
     { words: [], names: ['dev', 'pdp', 'pep', 'login', 'logout', 'whoami', 'grants', 'users', 'agents', 'acts', 'peps', 'decisions', 'ledger', 'tools', 'policy', 'bundles', 'credentials', 'keys', 'db', 'CEDARGATE_URL', 'CEDARGATE_TOKEN', 'Exit codes: 0 ok, 1 internal, 2 usage'] },
@@ -218,10 +222,7 @@ describe('the gateway it talks to', () => {
     { name: 'an argument', words: [`grants${HOSTILE}`], code: 2 },
   ])('$name does not either', async ({ words, code }) => {
     const said: string[] = []
-    const out = () => {
-      throw new Error(HOSTILE)
-    }
-    const io = { out, err: (text: string) => void said.push(text) }
+    const io = { out: failing, err: (text: string) => void said.push(text) }
     expect(await runProgram(words, readConfig({}), io, '0.0.0')).toBe(code)
     expect(said.join('\n')).toContain(SHOWN)
     expect(said.join('\n')).not.toMatch(/[^\n\P{Cc}]/u)

@@ -20,7 +20,7 @@ import { injectedBy } from './injected.ts'
 import type { KeyRing } from './key-ring.ts'
 import type { StartRenewal } from './renewal.ts'
 import { type CredentialRecord, type CredentialRows, type Owner, ownerKey } from './rows.ts'
-import { type Binding, bindingOf, isRenewable, issuerOf } from './secret.ts'
+import { type Binding, bindingOf, isRenewable, sealedIssuer } from './secret.ts'
 import { incomplete, WORDS } from './words.ts'
 
 /** What a call needs: the server it goes to, and the person it is for (null: nobody). */
@@ -256,7 +256,7 @@ async function open(
     const injected = injectedBy(secret)
     const { id, version } = record
     const released = injected && Object.freeze({ id, version, ...injected })
-    const [binding, issuer] = [bindingOf(secret), issuerOf(secret)]
+    const [binding, issuer] = [bindingOf(secret), sealedIssuer(secret)]
     return { record, kind: secret.kind, to, released, binding, issuer }
   } catch (error) {
     onFault(record, error)

@@ -5,7 +5,7 @@ import type { GivenSecret } from '../../../schemas/credentials-api.ts'
 import { Refused } from '../identity/refused.ts'
 import { unseal, type Vaulting } from './envelope.ts'
 import type { CredentialRecord } from './rows.ts'
-import { issuerOf, type KeptSecret, type Secret } from './secret.ts'
+import { type KeptSecret, type Secret, sealedIssuer } from './secret.ts'
 import type { Change } from './write.ts'
 
 type IssuerPorts = {
@@ -39,7 +39,7 @@ export async function assertSameIssuer(
   it: CredentialRecord,
   issuer: string,
 ): Promise<void> {
-  const before = issuerOf((await open(ports, it)).secret)
+  const before = sealedIssuer((await open(ports, it)).secret)
   if (before !== issuer)
     throw new Refused(
       `it was set for ${before}, and the authorization server of ${it.server} is ${issuer} now; if that is right, remove it and set it anew`,

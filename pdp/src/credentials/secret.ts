@@ -69,7 +69,7 @@ export function isRenewable<Of extends { readonly kind: string }>(
 }
 
 /** The authorization server it may go to, for good: it stands beside it in the ciphertext, and the row's own word is not asked. */
-export function issuerOf(of: Secret): string | undefined {
+export function sealedIssuer(of: Secret): string | undefined {
   if (of.kind === 'oauth') return of.client.issuer
   return 'issuer' in of ? of.issuer : undefined
 }
