@@ -151,8 +151,13 @@ export const CHANNEL_LOSSES_MS = 60_000
 export const CHANNEL_REOPEN_TIMEOUT_MS = 20_000
 /** HTTP+SSE: until the stream is open and has named its endpoint. */
 export const SSE_OPEN_TIMEOUT_MS = 10_000
-/** Versions of its credential that one stream (HTTP+SSE) was sent and that are masked in what it says; older ones are over. */
+/**
+ * What was sent to one server and is masked in what it says: versions of one credential, and credentials of one caller,
+ * each the last ones; characters of all of them; and callers. Beyond, a message is masked with what it was asked with.
+ */
 export const CREDENTIALS_MASKED_MAX = 8
+export const CREDENTIALS_USED_LENGTH_MAX = 512 * 1024
+export const CREDENTIAL_CALLERS_MAX = 16_384
 /** Bytes that wait for a child to read them; more is refused. */
 export const CHILD_UNREAD_BYTES_MAX = 16 * 1024 * 1024
 /** Characters of what a child said last on stderr, for the log when it ends unasked. */
