@@ -152,10 +152,11 @@ export const CHANNEL_REOPEN_TIMEOUT_MS = 20_000
 /** HTTP+SSE: until the stream is open and has named its endpoint. */
 export const SSE_OPEN_TIMEOUT_MS = 10_000
 /**
- * What was sent to one server and is masked in what it says: versions of one credential, and credentials of one caller,
- * each the last ones; characters of all of them; and callers. Beyond, a message is masked with what it was asked with.
+ * What was sent to one server and is masked in what it says: the last versions of one credential, and the last credentials
+ * of one caller; characters of all of them; and callers. Beyond, what a message was asked with is masked in its answer.
  */
-export const CREDENTIALS_MASKED_MAX = 8
+export const CREDENTIAL_VERSIONS_MASKED_MAX = 8
+export const CALLER_CREDENTIALS_MASKED_MAX = 2
 export const CREDENTIALS_USED_LENGTH_MAX = 512 * 1024
 export const CREDENTIAL_CALLERS_MAX = 16_384
 /** Bytes that wait for a child to read them; more is refused. */

@@ -3,7 +3,7 @@
 import { ECHOES_MAX, SERVER_MESSAGE_BYTES_MAX } from '../limits.ts'
 import { unusable } from '../passage/server-message.ts'
 import { createSseReader, type SseEvent, withData } from '../sse.ts'
-import type { Masker } from './masker.ts'
+import { type Masker, withMasks } from './masker.ts'
 import { maskMessage } from './message.ts'
 
 /** Each throws upstream_invalid where a credential cannot be masked. */
@@ -44,13 +44,13 @@ function isInEvent(masker: Masker, { raw, data }: SseEvent): boolean {
 }
 
 function maskEvent(masker: Masker, event: SseEvent): SseEvent {
-  if (masker.rangesIn(event.raw).length > ECHOES_MAX)
-    throw unusable('an event holds its credential too often')
   if (event.id !== undefined && masker.isIn(event.id))
     throw unusable('the id of an event holds its credential')
   const data = event.data === undefined ? undefined : maskMessage(masker, event.data)
-  const masked = masker.mask(withData(event, data).toString('utf8'))
-  const [read] = createSseReader(SERVER_MESSAGE_BYTES_MAX).push(Buffer.from(masked))
+  const spelled = withData(event, data)
+  const ranges = masker.rangesIn(spelled)
+  if (ranges.length > ECHOES_MAX) throw unusable('an event holds its credential too often')
+  const [read] = createSseReader(SERVER_MESSAGE_BYTES_MAX).push(withMasks(spelled, ranges))
   if (read === undefined || isInEvent(masker, read))
     throw unusable('an event holds its credential where it cannot be masked')
   return read

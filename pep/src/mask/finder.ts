@@ -40,7 +40,7 @@ export function createFinder(all: readonly Uint8Array[]): Finder {
       return isFound
     },
     rangesIn(bytes) {
-      const ranges: Range[] = []
+      const ranges: { start: number; end: number }[] = []
       search(bytes, (start, end) => {
         add(ranges, start, end)
         return ranges.length > ECHOES_MAX
@@ -59,7 +59,13 @@ export function createFinder(all: readonly Uint8Array[]): Finder {
 }
 
 /** `ranges` are in order and apart, and stay so. */
-function add(ranges: Range[], start: number, end: number): void {
+function add(ranges: { start: number; end: number }[], start: number, end: number): void {
+  const open = ranges.at(-1)
+  // As of a secret that repeats itself: no range for each of its ends.
+  if (open !== undefined && open.start <= start && start < open.end) {
+    open.end = end
+    return
+  }
   let first = start
   for (let last = ranges.at(-1); last !== undefined && last.end > start; last = ranges.at(-1)) {
     first = Math.min(first, last.start)

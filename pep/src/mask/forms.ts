@@ -1,6 +1,7 @@
 // Owns the forms in which servers write a secret without meaning to hide it. Pure.
 import { CREDENTIAL_SECRET_LENGTH_MIN } from '../../../schemas/limits.ts'
-import { undone, unwrapped } from './undone.ts'
+import { undone } from './undone.ts'
+import { unwrapped } from './unwrapped.ts'
 
 /** What is searched for in a text and in what was made of it. */
 export type Forms = {

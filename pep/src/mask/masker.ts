@@ -2,7 +2,8 @@
 // without meaning to hide them. Pure; never keeps a text it looked at. Does NOT find what somebody meant to hide.
 import { createFinder, type Range } from './finder.ts'
 import { type Forms, formsOf } from './forms.ts'
-import { hasEscapes, hasLines, lastEscapes, undone, unwrapped, wrappedAt } from './undone.ts'
+import { hasEscapes, lastEscapes, undone } from './undone.ts'
+import { hasLines, unwrapped, wrappedAt } from './unwrapped.ts'
 
 /** What stands in the place of a secret. */
 export const MASK = '[credential masked by Cedargate]'
@@ -61,7 +62,7 @@ export function maskerOf(all: readonly Forms[]): Masker {
     mask(text) {
       const bytes = Buffer.from(text)
       const ranges = rangesIn(bytes)
-      return ranges.length === 0 ? text : withMasks(bytes, ranges)
+      return ranges.length === 0 ? text : withMasks(bytes, ranges).toString()
     },
     begunAt(bytes) {
       const from = Math.max(bytes.length - lengthMax, 0)
@@ -87,12 +88,12 @@ export function apart(ranges: readonly Range[]): Range[] {
 
 const MASK_BYTES = Buffer.from(MASK)
 
-function withMasks(bytes: Buffer, ranges: readonly Range[]): string {
+export function withMasks(bytes: Buffer, ranges: readonly Range[]): Buffer {
   const parts: Buffer[] = []
   let from = 0
   for (const { start, end } of ranges) {
     parts.push(bytes.subarray(from, start), MASK_BYTES)
     from = end
   }
-  return Buffer.concat([...parts, bytes.subarray(from)]).toString()
+  return Buffer.concat([...parts, bytes.subarray(from)])
 }

@@ -1,6 +1,5 @@
 // Owns undoing what writers of JSON, of addresses and of HTML do to characters, to any depth and in any mixture, so that a
-// text can be searched; and what wraps lines. Pure. Never answers the text itself: backslashes are gone, and some characters
-// come out alike.
+// text can be searched. Pure. Never answers the text itself: backslashes are gone, and some characters come out alike.
 
 const codeOf = (character: string) => character.charCodeAt(0)
 const [BACKSLASH, PERCENT, AMPERSAND, SEMICOLON] = [0x5c, 0x25, 0x26, 0x3b]
@@ -17,10 +16,6 @@ const BEGINS = Uint8Array.from({ length: 256 }, (_, code) =>
 /** Not 0 for what an escape is made of, also one whose own characters are escaped. */
 const IN_ESCAPE = Uint8Array.from({ length: 256 }, (_, code) =>
   Number(/[\\%&#;\da-z]/i.test(String.fromCharCode(code))),
-)
-/** Not 0 for all but line ends, what is left of them when they were escaped, and spaces. */
-const IN_LINE = Uint8Array.from({ length: 256 }, (_, code) =>
-  Number(!'\r\nrn '.includes(String.fromCharCode(code))),
 )
 /** Not 0 for what neither begins an escape nor comes out as another character. */
 const IS_PLAIN = Uint8Array.from({ length: 256 }, (_, code) =>
@@ -46,44 +41,12 @@ export function hasEscapes(source: Buffer): boolean {
   return [BACKSLASH, PERCENT, AMPERSAND].some((one) => source.includes(one))
 }
 
-/** Where the last characters of `source` begin, of which nobody knows what they say before more comes; its length where none do. */
+/** Where the escapes at its end begin: what they say is known when more has come. Its length where there are none. */
 export function lastEscapes(source: Uint8Array): number {
   let first = source.length
   for (let at = first - 1; at >= 0 && IN_ESCAPE[source[at] as number] !== 0; at -= 1)
     if (BEGINS[source[at] as number] !== 0) first = at
   return first
-}
-
-export function hasLines(source: Buffer): boolean {
-  return source.includes('\n') || source.includes('\r')
-}
-
-/**
- * Without what wraps lines, escaped or not. The letters that an escaped line end leaves are taken out wherever they are, so
- * that what is searched for must be without them too.
- */
-export function unwrapped(source: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(source.length)
-  let length = 0
-  for (let at = 0; at < source.length; at += 1) {
-    const byte = source[at] as number
-    bytes[length] = byte
-    length += IN_LINE[byte] as number
-  }
-  return bytes.subarray(0, length)
-}
-
-/** Where in `source` the characters are that are at these places, in order, of what `unwrapped` made of it. */
-export function wrappedAt(source: Uint8Array, places: readonly number[]): number[] {
-  let [at, seen] = [0, 0]
-  return places.map((place) => {
-    for (; at < source.length; at += 1) {
-      const isKept = IN_LINE[source[at] as number] !== 0
-      if (isKept && seen === place) break
-      seen += Number(isKept)
-    }
-    return at
-  })
 }
 
 /** `source` is UTF-8. Read from its end, so that an escape whose own characters are escaped is undone too; linear. */

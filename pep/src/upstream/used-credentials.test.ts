@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import { Credential } from '../credential.ts'
 import {
   CREDENTIAL_CALLERS_MAX,
-  CREDENTIALS_MASKED_MAX,
+  CREDENTIAL_VERSIONS_MASKED_MAX,
   CREDENTIALS_USED_LENGTH_MAX,
 } from '../limits.ts'
 import { bearer } from '../testing.ts'
@@ -65,7 +65,7 @@ test('what a message was asked with is masked, however much was sent since', () 
   const all = used()
   const own = credential(SHARED, 1)
   all.use('a', own)
-  for (let version = 2; version <= CREDENTIALS_MASKED_MAX + 1; version += 1)
+  for (let version = 2; version <= CREDENTIAL_VERSIONS_MASKED_MAX + 1; version += 1)
     all.use('a', credential(SHARED, version))
   expect(isMasked(all, 'a', secret(SHARED, 1))).toBe(false)
   expect(isMasked(all, 'a', secret(SHARED, 2))).toBe(true)

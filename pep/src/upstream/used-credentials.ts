@@ -2,8 +2,9 @@
 // sent masked in what another gets, unless it is a version of the same credential.
 import type { Credential } from '../credential.ts'
 import {
+  CALLER_CREDENTIALS_MASKED_MAX,
   CREDENTIAL_CALLERS_MAX,
-  CREDENTIALS_MASKED_MAX,
+  CREDENTIAL_VERSIONS_MASKED_MAX,
   CREDENTIALS_USED_LENGTH_MAX,
 } from '../limits.ts'
 import { type Masker, maskerOf } from '../mask/masker.ts'
@@ -35,7 +36,7 @@ export function createUsedCredentials(): UsedCredentials {
     versions.masker = undefined
     length += credential.length - (known?.length ?? 0)
     versions.all.set(version, credential)
-    length -= dropFirst(versions.all, CREDENTIALS_MASKED_MAX)?.length ?? 0
+    length -= dropFirst(versions.all, CREDENTIAL_VERSIONS_MASKED_MAX)?.length ?? 0
     while (length > CREDENTIALS_USED_LENGTH_MAX && byId.size > 1) {
       const forgotten = dropFirst(byId, byId.size - 1)?.all.values() ?? []
       for (const one of forgotten) length -= one.length
@@ -50,7 +51,7 @@ export function createUsedCredentials(): UsedCredentials {
       add(credential)
       const ids = idsOf.get(caller) ?? new Map<string, true>()
       putLast(ids, credential.id, true)
-      dropFirst(ids, CREDENTIALS_MASKED_MAX)
+      dropFirst(ids, CALLER_CREDENTIALS_MASKED_MAX)
       putLast(idsOf, caller, ids)
       dropFirst(idsOf, CREDENTIAL_CALLERS_MAX)
     },
