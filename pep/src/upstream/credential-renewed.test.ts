@@ -72,6 +72,9 @@ beforeEach(async () => {
   }
 }) // biome-ignore format: an event
 
+const echoedOf = (version: number) =>
+  pdp.outcomes.find((one) => one.credential?.version === version)?.credential?.echoed
+
 /** What the stream said until the server ended it. */
 async function listen(): Promise<() => Promise<string>> {
   const { body } = await request(url, {
@@ -108,8 +111,6 @@ test('on the stream of a long answer, whose outcome is flagged', async () => {
   expect(text).toContain(MASK)
   expect(shownIn(text, NEW)).toEqual([])
   await until(() => pdp.outcomes.length === 2)
-  const echoedOf = (version: number) =>
-    pdp.outcomes.find((one) => one.credential?.version === version)?.credential?.echoed
   expect([1, 2].map(echoedOf)).toEqual([true, false])
 })
 
