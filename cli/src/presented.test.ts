@@ -114,9 +114,16 @@ test('a server on stdio gets it in its environment', async () => {
 }) // biome-ignore format: long lines
 
 describe('a server that shows the secret again', () => {
-  test('in a tool: no lock is written', async () => {
-    upstream.tools = [{ ...TOOL, description: `key: ${SECRET}` }]
-    const { code, stderr } = await run('lock web --bearer --file @secret')
+  test.each([
+    { name: 'as it is', said: SECRET, words: '--bearer --file @secret' },
+    { name: 'in base64', said: Buffer.from(`Bearer ${SECRET}`).toString('base64'), words: '--bearer --file @secret' },
+    { name: 'in lines of base64', said: Buffer.from(`Authorization: Bearer ${SECRET}`).toString('base64').replaceAll(/.{24}/g, '$&\n'), words: '--bearer --file @secret' },
+    { name: 'in hex', said: Buffer.from(SECRET).toString('hex'), words: '--header X-Api-Key --file @secret' },
+    { name: 'as in an address', said: Array.from(SECRET, (one) => `%${one.charCodeAt(0).toString(16)}`).join(''), words: '--bearer --file @secret' },
+    { name: 'of a pair the password', said: BASIC.slice(BASIC.indexOf(':') + 1), words: '--basic --file @basic' },
+  ])('in a tool, $name: no lock is written', async ({ said, words }) => {
+    upstream.tools = [{ ...TOOL, description: `key: ${said}` }]
+    const { code, stderr } = await run(`lock web ${words}`)
     expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringMatching(/its tools hold the secret: they cannot be reviewed/) })
     expect(await readdir(join(bundle, 'servers/web'))).toEqual(['server.yaml'])
   }) // biome-ignore format: long lines

@@ -2,6 +2,8 @@
 // committed. Never keeps one.
 import { injectedBy } from '../../pdp/src/credentials/injected.ts'
 import type { Secret } from '../../pdp/src/credentials/secret.ts'
+import { textsIn } from '../../pep/src/credential.ts'
+import { createMasker } from '../../pep/src/mask/masker.ts'
 import type { ServerFile } from '../../schemas/bundle.ts'
 import type { ReleasedCredential } from '../../schemas/credentials.ts'
 import type { GivenSecret } from '../../schemas/credentials-api.ts'
@@ -33,15 +35,13 @@ function secretOf(given: GivenSecret): Secret {
 
 /** The tools as they are. Throws CommandError where one of them holds a secret. */
 export function withoutSecrets(live: LiveTools, presented: Presented): LiveTools {
-  for (const { definition } of live.values())
-    if (holdsSecret(JSON.stringify(definition), presented))
-      throw new CommandError('its tools hold the secret: they cannot be reviewed in a lock')
+  const texts = [...live.values()].map(({ definition }) => JSON.stringify(definition))
+  if (holdsSecret(texts.join('\n'), presented))
+    throw new CommandError('its tools hold the secret: they cannot be reviewed in a lock')
   return live
 }
 
-/** Whether it stands in a text, as it is or in JSON. Does NOT find it encoded otherwise. */
-export function holdsSecret(text: string, { secrets }: Presented): boolean {
-  return secrets.some(
-    (secret) => text.includes(secret) || text.includes(JSON.stringify(secret).slice(1, -1)),
-  )
+/** In any form that the PEP masks. */
+export function holdsSecret(text: string, presented: Presented): boolean {
+  return createMasker(textsIn(presented)).isIn(text)
 }

@@ -8,7 +8,8 @@ import {
   type ReleasedCredential,
 } from '../../schemas/credentials.ts'
 import { CREDENTIAL_NAMES_MAX, CREDENTIAL_SECRET_LENGTH_MIN } from '../../schemas/limits.ts'
-import { createMasker, type Masker } from './mask/masker.ts'
+import { type Forms, formsOf } from './mask/forms.ts'
+import { type Masker, maskerOf } from './mask/masker.ts'
 
 /** JSON, pino and `util.inspect` see id and version alone. */
 export class Credential {
@@ -35,8 +36,24 @@ export class Credential {
 
   /** Finds it in what the server says. */
   masker(): Masker {
-    this.#masker ??= createMasker(textsOf(this.#released))
+    this.#masker ??= maskerOf([this.forms()])
     return this.#masker
+  }
+
+  /** What to find of it. */
+  forms(): Forms {
+    return formsOf(textsIn(this.#released))
+  }
+
+  /** Whether it has the same secrets, whatever the versions say: a restored database counts them anew. */
+  isSame(other: Credential): boolean {
+    const [own, others] = [this.#released.secrets, other.#released.secrets]
+    return own.length === others.length && own.every((one, index) => one === others[index])
+  }
+
+  /** Characters of its secrets. */
+  get length(): number {
+    return this.#released.secrets.reduce((sum, { length }) => sum + length, 0)
   }
 }
 
@@ -77,7 +94,10 @@ function isKnown(text: string, secrets: ReadonlySet<string>): boolean {
 }
 
 /** What must not come back: the secrets, and what of a header is one that was set with its scheme. */
-function textsOf({ headers, secrets }: ReleasedCredential): string[] {
+export function textsIn({
+  headers,
+  secrets,
+}: Pick<ReleasedCredential, 'headers' | 'secrets'>): string[] {
   const within = Object.entries(headers).flatMap(([name, text]) => {
     const [, secret = ''] = (name.endsWith('authorization') ? ANY_SCHEME : SCHEMED).exec(text) ?? []
     const pair = /^basic /i.test(text) ? Buffer.from(secret, 'base64').toString() : ''

@@ -151,8 +151,14 @@ export const CHANNEL_LOSSES_MS = 60_000
 export const CHANNEL_REOPEN_TIMEOUT_MS = 20_000
 /** HTTP+SSE: until the stream is open and has named its endpoint. */
 export const SSE_OPEN_TIMEOUT_MS = 10_000
-/** Versions of its credential that one stream (HTTP+SSE) was sent and that are masked in what it says; older ones are over. */
-export const CREDENTIALS_MASKED_MAX = 8
+/**
+ * What was sent to one server and is masked in what it says: the last versions of one credential, and the last credentials
+ * of one caller; characters of all of them; and callers. Beyond, what a message was asked with is masked in its answer.
+ */
+export const CREDENTIAL_VERSIONS_MASKED_MAX = 8
+export const CALLER_CREDENTIALS_MASKED_MAX = 2
+export const CREDENTIALS_USED_LENGTH_MAX = 512 * 1024
+export const CREDENTIAL_CALLERS_MAX = 16_384
 /** Bytes that wait for a child to read them; more is refused. */
 export const CHILD_UNREAD_BYTES_MAX = 16 * 1024 * 1024
 /** Characters of what a child said last on stderr, for the log when it ends unasked. */

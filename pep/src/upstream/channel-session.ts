@@ -96,10 +96,11 @@ export class ChannelSession {
   /** Opens the channel. Rejects with GatewayError. */
   static async open(options: SessionOptions): Promise<ChannelSession> {
     const session = new ChannelSession(options)
-    const { kind, monotonic, credential } = options
+    const { kind, monotonic, credential, grant: caller } = options
     session.#channel = await KeptChannel.open({
       ...kind,
       monotonic,
+      caller,
       credential,
       onMessage: (message, isMasked) => session.#fromServer(message, isMasked),
       onLost: (why) => session.#lose(why),

@@ -24,6 +24,8 @@ export type ChannelPorts = {
    * as a response of its id that holds nothing. Must not throw.
    */
   readonly onMessage: (message: JsonObject, isMasked: boolean) => void
+  /** Whose it is. */
+  readonly caller: string | null
   /** What the channel is opened with; of a child, what its environment holds. */
   readonly credential: Credential | undefined
 }

@@ -50,7 +50,10 @@ function overChild(
   )
   const { send } = speakLines(child, {
     onMessage,
-    mask: answerMask(credential, () => undefined),
+    mask: answerMask(
+      () => (credential === undefined ? [] : [credential.masker()]),
+      () => undefined,
+    ),
     onNoise: (line) => onNoise(`${line}\n`),
     onOverflow: () => {
       log.warn({ server }, 'a message of the server is too long; ending it')

@@ -20,6 +20,7 @@ export async function connectChannel(
   const asked = new Map<unknown, (message: JsonObject) => void>()
   let refuse: ((id: string | number) => void) | undefined
   const channel = await open({
+    caller: initialize.grant,
     credential,
     onMessage(message, isMasked) {
       if (isMasked) onEchoed()

@@ -10,12 +10,14 @@ import { type AnswerMask, answerMask } from '../mask/answer-mask.ts'
 import type { Opened } from '../record/record.ts'
 import { createSseReader } from '../sse.ts'
 import type { Connection } from './upstream.ts'
+import type { UsedCredentials } from './used-credentials.ts'
 
 const MODERN = '2026-07-28'
 
 export type Target = {
   readonly pool: Pool
   readonly path: string
+  readonly used: UsedCredentials
   /** An answer held the credential; it was masked. */
   readonly onEchoed: () => void
 }
@@ -34,9 +36,12 @@ type Reply = {
 export async function connectHttp(target: Target, opened: Opened): Promise<Connection> {
   const { pool, path } = target
   const { inbound, credential } = opened
-  const mask = answerMask(credential, target.onEchoed)
-  const exchange: Exchange = (text, headers) =>
-    post(target, text, { ...headers, ...credential?.headers() }, mask)
+  const { grant } = inbound
+  const mask = answerMask(() => target.used.maskersFor(grant, credential), target.onEchoed)
+  const exchange: Exchange = (text, headers) => {
+    target.used.use(grant, credential)
+    return post(target, text, { ...headers, ...credential?.headers() }, mask)
+  }
   const { status, session, message } = await exchange(inbound.text, {})
   const initialized = resultOf(message)
   if (initialized === undefined && status >= 500) throw unusable(`it answered ${status}`)
@@ -90,7 +95,7 @@ async function post(
   { pool, path }: Target,
   body: string,
   own: Record<string, string>,
-  mask: AnswerMask | undefined,
+  mask: AnswerMask,
 ): Promise<Reply> {
   const headers = {
     'content-type': 'application/json',
@@ -103,7 +108,7 @@ async function post(
     const session = response.headers['mcp-session-id']
     const type = String(response.headers['content-type'] ?? '')
     const chunks = response.body as AsyncIterable<Buffer>
-    if (typeof session === 'string' && mask?.isIn(session) === true)
+    if (typeof session === 'string' && mask.isIn(session))
       throw unusable('its session id holds its credential')
     return {
       status: response.statusCode,
@@ -121,12 +126,12 @@ async function post(
 /** The first response on the stream; what the server asks or tells before it is nobody's. */
 async function readEvents(
   chunks: AsyncIterable<Buffer>,
-  mask: AnswerMask | undefined,
+  mask: AnswerMask,
 ): Promise<JsonObject | undefined> {
   const reader = createSseReader(SERVER_MESSAGE_BYTES_MAX)
   for await (const chunk of chunks) {
     for (const event of reader.push(chunk)) {
-      const { data } = mask === undefined ? event : mask.event(event)
+      const { data } = mask.event(event)
       const message = data === undefined || data === '' ? undefined : asObject(data)
       if (message !== undefined && ('result' in message || 'error' in message)) return message
     }
@@ -136,7 +141,7 @@ async function readEvents(
 
 async function readJson(
   chunks: AsyncIterable<Buffer>,
-  mask: AnswerMask | undefined,
+  mask: AnswerMask,
 ): Promise<JsonObject | undefined> {
   const gathered = createGathered()
   for await (const chunk of chunks) {
@@ -144,7 +149,7 @@ async function readJson(
     if (gathered.length() > SERVER_MESSAGE_BYTES_MAX) throw unusable('it is too long')
   }
   const text = gathered.take().toString('utf8')
-  return asObject(mask === undefined ? text : mask.message(text))
+  return asObject(mask.message(text))
 }
 
 function asObject(text: string): JsonObject | undefined {

@@ -28,6 +28,8 @@ import {
 
 const ONE = 'canary-one-0123456789'
 const TWO = 'canary-two-0123456789'
+/** By tool. */
+const SAID: Readonly<Record<string, string>> = { one: ONE, two: TWO }
 const INITIALIZE = {
   id: 0,
   method: 'initialize',
@@ -110,7 +112,7 @@ function echoing(): Server {
   server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: [] }))
   server.setRequestHandler(CallToolRequestSchema, ({ params }, { requestInfo }) => {
     const { authorization = 'none' } = requestInfo?.headers ?? {}
-    const of = params.name === 'one' ? ONE : JSON.stringify(authorization)
+    const of = SAID[params.name] ?? JSON.stringify(authorization)
     return { content: [{ type: 'text' as const, text: Buffer.from(of).toString('base64') + of }] }
   })
   return server
@@ -153,6 +155,17 @@ test('a new version goes with the next message, on the same stream; both are mas
   expect((await call('headers')).text).toContain('none')
   expect(sent.at(-1)?.headers).not.toHaveProperty('authorization')
   expect(streams()).toHaveLength(before)
+})
+
+test('a version that went with another session is masked in what this one says', async () => {
+  credential = bearer(ONE)
+  const call = await open()
+  credential = bearer(TWO, { version: 2 })
+  await (await open())('headers')
+  credential = bearer(ONE)
+  const { text } = await call('two')
+  expect(text).toContain(MASK)
+  expect(shownIn(text, TWO)).toEqual([])
 })
 
 test('401, to the stream and to a message: the PDP is told', async () => {

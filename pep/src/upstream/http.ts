@@ -26,6 +26,7 @@ import { connectHttp } from './connect-http.ts'
 import { type HttpTarget, openPool } from './open-pool.ts'
 import { faultOf, isLasting, streamAnswer } from './stream-answer.ts'
 import type { Sending, UpstreamServer } from './upstream.ts'
+import { createUsedCredentials } from './used-credentials.ts'
 
 export type HttpPorts = {
   readonly monotonic: Monotonic
@@ -44,7 +45,7 @@ type Exchange = {
   readonly response: Dispatcher.ResponseData
   /** Sends the server an answer to its own request. */
   readonly tellServer: (text: string) => void
-  readonly mask: AnswerMask | undefined
+  readonly mask: AnswerMask
 }
 
 /** Connections are opened as they are needed. */
@@ -55,14 +56,20 @@ export function openHttpServer(id: string, target: HttpTarget, ports: HttpPorts)
   const lasting = openPool(target, STREAM_CONNECTIONS_MAX)
   const path = `${url.pathname}${url.search}`
   const teller = createTeller(pool, path, ports.log)
+  const used = createUsedCredentials()
   return {
     id,
     async forward(call, sending) {
       const opened = call.open(ports.monotonic())
+      const { inbound, credential } = opened
+      used.use(inbound.grant, credential)
       const response = await send({ pool, lasting }, path, opened, sending)
-      const tellServer = (text: string) => teller(opened, text)
-      const mask = answerMask(opened.credential, sending.onEchoed)
-      const { inbound } = opened
+      const tellServer = (text: string) => {
+        used.use(inbound.grant, credential)
+        teller(opened, text)
+      }
+      const maskers = () => used.maskersFor(inbound.grant, credential)
+      const mask = answerMask(maskers, sending.onEchoed)
       try {
         return await shape({ inbound, call, sending, response, tellServer, mask }, ports)
       } catch (error) {
@@ -75,7 +82,10 @@ export function openHttpServer(id: string, target: HttpTarget, ports: HttpPorts)
       }
     },
     connect: (call) =>
-      connectHttp({ pool, path, onEchoed: () => ports.onEchoed(id) }, call.open(ports.monotonic())),
+      connectHttp(
+        { pool, path, used, onEchoed: () => ports.onEchoed(id) },
+        call.open(ports.monotonic()),
+      ),
     end: () => undefined,
     async stop() {
       await Promise.all([pool.destroy(), lasting.destroy()])
@@ -187,7 +197,7 @@ async function withoutMessage(exchange: Exchange, head: Head): Promise<Answer> {
 async function shapeJson(exchange: Exchange, head: Head, streams: Streams): Promise<Answer> {
   const { inbound, sending, response, tellServer, mask } = exchange
   const read = await readText(response.body, SERVER_MESSAGE_BYTES_MAX)
-  const text = mask === undefined ? read : mask.message(read)
+  const text = mask.message(read)
   // As `streams.add` refuses an event stream that begins when its grant is gone.
   if (streams.isRevoked(inbound.grant))
     throw new GatewayError('unauthenticated', 'the grant was revoked meanwhile')
@@ -224,13 +234,13 @@ function responseHeaders(
   for (const name of PASSED) {
     const value = response.headers[name]
     if (typeof value !== 'string' || !/^[\t\x20-\x7e]*$/.test(value)) continue
-    if (mask?.isIn(value) !== true) headers[name] = value
+    if (!mask.isIn(value)) headers[name] = value
   }
   const cached = headers['cache-control']
   if (cached !== undefined && SHARING.test(cached)) headers['cache-control'] = 'no-store'
   const session = response.headers['mcp-session-id']
   if (typeof session === 'string' && inbound.era === 'legacy' && inbound.grant !== null) {
-    if (mask?.isIn(session) === true) throw invalid('its session id holds its credential')
+    if (mask.isIn(session)) throw invalid('its session id holds its credential')
     const { server, grant } = inbound
     headers['mcp-session-id'] = bindings.bind('session', { server, grant }, session)
   }

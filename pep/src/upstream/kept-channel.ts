@@ -15,6 +15,8 @@ export type KeptChannelPorts = {
   readonly monotonic: Monotonic
   /** What the server says, but for its answers to being greeted again. */
   readonly onMessage: ChannelPorts['onMessage']
+  /** As of a channel. */
+  readonly caller: ChannelPorts['caller']
   /** Of whom the first channel is for. */
   readonly credential: Credential | undefined
   /** A child has the credential of its environment until it ends. */
@@ -125,7 +127,7 @@ export class KeptChannel {
   #connect(receiver: Receiver, credential: Credential | undefined): Promise<Channel> {
     this.#credential = credential && { id: credential.id, version: credential.version }
     const onMessage: Receiver['take'] = (message, isMasked) => receiver.take(message, isMasked)
-    return this.#ports.open({ onMessage, credential })
+    return this.#ports.open({ onMessage, caller: this.#ports.caller, credential })
   }
 
   /** Ends a child that has another credential than its session; that is no loss of it. */

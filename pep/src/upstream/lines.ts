@@ -13,7 +13,7 @@ export type Lines = {
 
 export type LinesPorts = {
   readonly onMessage: ChannelPorts['onMessage']
-  readonly mask: AnswerMask | undefined
+  readonly mask: AnswerMask
   /** A line that is no JSON object, as it came; the child goes on. */
   readonly onNoise: (line: string) => void
   /** A line grew beyond SERVER_MESSAGE_BYTES_MAX: nothing after it can be trusted. */
@@ -40,7 +40,7 @@ export function speakLines({ stdin, stdout }: ChildProcess, ports: LinesPorts): 
 
 function deliver(line: string, { onMessage, onNoise, mask }: LinesPorts): void {
   if (line.trim() === '') return
-  const read = readMasked(line, mask === undefined ? [] : [mask])
+  const read = readMasked(line, mask)
   if (read === undefined) onNoise(line)
   else onMessage(read.message, read.isMasked)
 }
@@ -48,10 +48,10 @@ function deliver(line: string, { onMessage, onNoise, mask }: LinesPorts): void {
 /** The JSON object that `text` is, as `ChannelPorts.onMessage` has it; undefined where it is none. */
 export function readMasked(
   text: string,
-  masks: readonly AnswerMask[],
+  mask: AnswerMask,
 ): { readonly message: JsonObject; readonly isMasked: boolean } | undefined {
   try {
-    const masked = masks.reduce((so, mask) => mask.message(so), text)
+    const masked = mask.message(text)
     const message = readObject(masked)
     return message && { message, isMasked: masked !== text }
   } catch {

@@ -5,26 +5,27 @@ import type { Dispatcher, Pool } from 'undici'
 import type { Credential } from '../credential.ts'
 import { GatewayError, type GatewayErrorOptions } from '../gateway-error.ts'
 import {
-  CREDENTIALS_MASKED_MAX,
   SERVER_MESSAGE_BYTES_MAX,
   SSE_OPEN_TIMEOUT_MS,
   UPSTREAM_CONNECTIONS_MAX,
 } from '../limits.ts'
-import { type AnswerMask, answerMask } from '../mask/answer-mask.ts'
+import { answerMask } from '../mask/answer-mask.ts'
 import type { Log } from '../ports.ts'
 import { createSseReader, type SseEvent } from '../sse.ts'
 import type { Channel, ChannelKind, ChannelPorts } from './channel.ts'
 import { readMasked } from './lines.ts'
 import { type HttpTarget, openPool } from './open-pool.ts'
 import { faultOf } from './stream-answer.ts'
+import { createUsedCredentials, type UsedCredentials } from './used-credentials.ts'
 
 /** `at` is the stream. */
 export function sseChannels(server: string, at: HttpTarget, log: Log): ChannelKind {
   const { url } = at
   const pool = openPool(at, UPSTREAM_CONNECTIONS_MAX)
+  const used = createUsedCredentials()
   return {
     isOwn: false,
-    open: (ports) => openStream({ server, url, log, pool }, ports),
+    open: (ports) => openStream({ server, url, log, pool, used }, ports),
     stop: () => pool.destroy(),
   }
 }
@@ -34,13 +35,23 @@ type Target = {
   readonly url: URL
   readonly log: Log
   readonly pool: Pool
+  readonly used: UsedCredentials
 }
 
 async function openStream(
   target: Target,
-  { onMessage, credential: first }: ChannelPorts,
+  { onMessage, caller, credential: first }: ChannelPorts,
 ): Promise<Channel> {
-  const used = createUsed(first)
+  let last = first
+  const use = (credential: Credential | undefined): void => {
+    last = credential
+    target.used.use(caller, credential)
+  }
+  use(first)
+  const mask = answerMask(
+    () => target.used.maskersFor(caller, last),
+    () => undefined,
+  )
   const closing = new AbortController()
   const endpoint = Promise.withResolvers<string>()
   const late = setTimeout(() => {
@@ -49,7 +60,7 @@ async function openStream(
   }, SSE_OPEN_TIMEOUT_MS)
   const take = ({ type, data }: SseEvent) => {
     if (type === 'endpoint') endpoint.resolve(endpointIn(data ?? '', target.url))
-    const read = type === 'message' ? readMasked(data ?? '', used.masks()) : undefined
+    const read = type === 'message' ? readMasked(data ?? '', mask) : undefined
     if (read !== undefined) onMessage(read.message, read.isMasked)
     else if (type === 'message') target.log.debug({ server: target.server }, 'not a message')
   }
@@ -70,8 +81,8 @@ async function openStream(
   try {
     const path = await endpoint.promise
     const sendNow = (text: string) =>
-      send({ pool: target.pool, path, signal: closing.signal }, text, used.last())
-    return { gone, close, send: sendNow, use: used.use }
+      send({ pool: target.pool, path, signal: closing.signal }, text, last)
+    return { gone, close, send: sendNow, use }
   } catch (error) {
     await close()
     throw error
@@ -102,22 +113,6 @@ async function readStream(
   } finally {
     body.on('error', () => undefined).destroy()
   }
-}
-
-/** The credentials that one stream was spoken to with: the last is sent, and CREDENTIALS_MASKED_MAX of them are masked. */
-function createUsed(first: Credential | undefined) {
-  let last: Credential | undefined
-  const masks = new Map<string, AnswerMask>()
-  const use = (credential: Credential | undefined): void => {
-    last = credential
-    const mask = answerMask(credential, () => undefined)
-    if (credential === undefined || mask === undefined) return
-    masks.set(`${credential.id} ${credential.version}`, mask)
-    const [oldest] = masks.keys()
-    if (masks.size > CREDENTIALS_MASKED_MAX && oldest !== undefined) masks.delete(oldest)
-  }
-  use(first)
-  return { use, last: () => last, masks: () => [...masks.values()] }
 }
 
 function checkStream(status: number, headers: Dispatcher.ResponseData['headers']): void {

@@ -9,6 +9,7 @@ import { GatewayError } from '../gateway-error.ts'
 import { createBindings } from '../inbound/bindings.ts'
 import type { Inbound } from '../inbound/receive.ts'
 import { ANSWER_CLOSE_MS, ANSWER_STREAM_BYTES_MAX, ANSWER_STREAM_MS_MAX } from '../limits.ts'
+import { answerMask } from '../mask/answer-mask.ts'
 import { createPassage } from '../passage/passage.ts'
 import { createStreams } from '../streams.ts'
 import { faultOf, streamAnswer } from './stream-answer.ts'
@@ -38,6 +39,11 @@ beforeEach(() => {
 })
 afterEach(() => vi.useRealTimers())
 
+const NO_MASK = answerMask(
+  () => [],
+  () => undefined,
+)
+
 function opened(inbound: Inbound): { readonly stream: PassThrough; readonly streamed: Streamed } {
   const stream = new PassThrough()
   stream.on('error', () => undefined)
@@ -59,7 +65,7 @@ function opened(inbound: Inbound): { readonly stream: PassThrough; readonly stre
   }
   const streams = createStreams(Date.now)
   streams.watched(true)
-  const of = { inbound, sending, status: 200, stream, tellServer: () => undefined, mask: undefined }
+  const of = { inbound, sending, status: 200, stream, tellServer: () => undefined, mask: NO_MASK }
   return { stream, streamed: streamAnswer(of, streams) }
 }
 /** What relay does with the end of it. */

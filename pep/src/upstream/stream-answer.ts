@@ -23,8 +23,7 @@ export type StreamOf = {
   readonly status: number
   readonly stream: Readable
   readonly tellServer: TellServer
-  /** Of what it was asked with. */
-  readonly mask: AnswerMask | undefined
+  readonly mask: AnswerMask
 }
 
 /** Whether the client opened it to be told of what happens. */
