@@ -3,10 +3,12 @@
 import { z } from 'zod'
 import { type CredentialDeclaration, credentialDeclaration, ownerOf } from './credentials.ts'
 import { durationSetting } from './duration.ts'
+import { variablesIn } from './expand.ts'
 import { isHttpsOrLoopback, isLoopbackUrl } from './hosts.ts'
 import { OWN_AGENT, serverId, sha256Hex, subjectId } from './identifiers.ts'
 import { TOOL_NAME_LENGTH_MAX } from './limits.ts'
 import type { Upstream } from './pep-api.ts'
+import { covers } from './resource.ts'
 import { SCOPES, scopes } from './scopes.ts'
 
 /** `ssh-ed25519 AAAA…` as in an allowed-signers file, or the 40 or 64 hex digits of an OpenPGP key. */
@@ -223,11 +225,21 @@ export const serverFile = z
   .refine((file) => [undefined, 'env'].includes(file.credential?.kind) || file.url !== undefined, {
     error: 'this kind of `credential` needs a `url`; a stdio server takes `kind: env`',
   })
+  .refine(({ credential, url = '' }) => variablesIn(url).length > 0 || isForUrl(credential, url), {
+    error:
+      '`credential.resource` must cover `url`: the same origin, at or above its path; tokens for another server do not go to this one',
+  })
 export type ServerFile = z.infer<typeof serverFile>
 
 /** The PEP judges it again with what its variables hold: `127.0.0.${…}` may be anywhere. */
 function isLocal(url: string): boolean {
   return isLoopbackUrl(url.replaceAll(/\$\{[^}]*\}/g, '1'))
+}
+
+/** Where a url has variables, the PDP judges it once they are expanded. */
+function isForUrl(credential: CredentialDeclaration | undefined, url: string): boolean {
+  if (credential === undefined || !('resource' in credential)) return true
+  return credential.resource === undefined || covers(credential.resource, url)
 }
 
 export const RISKS = ['read', 'write', 'destructive'] as const

@@ -65,14 +65,16 @@ const required = z.boolean().default(true)
 const url = z.string().max(512).refine(isHttpsOrLoopback, {
   error: 'must be an https URL, or http on loopback',
 })
-const scopes = z
+export const oauthScopes = z
   .array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/, { error: 'must be an OAuth scope' }))
   .max(64)
 
 const oauth = {
   /** Default: as the server's own metadata says (RFC 9728). */
   issuer: url.optional().describe('the authorization server, exactly as it names itself'),
-  scopes: scopes.optional().describe('what is asked for; default: what the server says it needs'),
+  scopes: oauthScopes
+    .optional()
+    .describe('what is asked for; default: what the server says it needs'),
   resource: url
     .optional()
     .describe(

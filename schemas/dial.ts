@@ -25,10 +25,19 @@ export type DialRules = {
   readonly lookup?: Lookup | undefined
 }
 
-/** Its message names the host and the setting, never the address that the host leads to. */
+/**
+ * Its message names the host and the setting, never the address that the host leads to. `why`: the same without the host,
+ * for where somebody else chose it.
+ */
 export class DialRefused extends Error {
   readonly code = 'ERR_DIAL_REFUSED'
   override readonly name = 'DialRefused'
+  readonly why: string
+
+  constructor(message: string, why = message) {
+    super(message)
+    this.why = why
+  }
 }
 
 const PRIVATE: ReadonlySet<string> = new Set([
@@ -98,10 +107,11 @@ export function urlRefusal(
     return new DialRefused('only https URLs, and http ones, are dialled')
   }
   if (url.username !== '' || url.password !== '') {
-    return new DialRefused(`a URL with a user name or a password is not dialled: ${host}`)
+    const why = 'a URL with a user name or a password is not dialled'
+    return new DialRefused(`${why}: ${host}`, why)
   }
   if (protocol === 'http:' && !mayBePrivate) {
-    return new DialRefused(`${host} is not dialled over http; use https, or ${setting}`)
+    return ofHost(host, `is not dialled over http; use https, or ${setting}`)
   }
   return kindRefusal(host, literalKind(url), { mayBePrivate, setting })
 }
@@ -121,7 +131,7 @@ export function guardedLookup(rules: DialRules): LookupFunction {
       const [first] = found ?? []
       if (refused !== undefined) callback(refused, [])
       else if (options.all === true) callback(null, found)
-      else if (first === undefined) callback(new DialRefused(`${hostname} leads nowhere`), [])
+      else if (first === undefined) callback(ofHost(hostname, 'leads nowhere'), [])
       else callback(null, first.address, first.family)
     })
   }
@@ -138,10 +148,15 @@ function kindRefusal(
   { mayBePrivate, setting }: DialRules,
 ): DialRefused | undefined {
   if (kind === 'never') {
-    return new DialRefused(
-      `${host} leads to an address that is never dialled: link-local, reserved, or of a cloud's metadata`,
+    return ofHost(
+      host,
+      "leads to an address that is never dialled: link-local, reserved, or of a cloud's metadata",
     )
   }
   if (kind !== 'private' || mayBePrivate) return undefined
-  return new DialRefused(`${host} leads to a private address, which wants ${setting}`)
+  return ofHost(host, `leads to a private address, which wants ${setting}`)
+}
+
+function ofHost(host: string, why: string): DialRefused {
+  return new DialRefused(`${host} ${why}`, `it ${why}`)
 }

@@ -161,5 +161,7 @@ export const OAUTH_ANSWER_BYTES_MAX = 256 * 1024
 export const CONNECT_LIFETIME_MS = 10 * 60_000
 /** How long what an authorization server says of itself is used without asking again. */
 export const OAUTH_METADATA_AGE_MS_MAX = 60_000
+/** After it could not be had: how long nobody asks again. */
+export const OAUTH_FAILURE_AGE_MS_MAX = 1_000
 /** Answers to connecting an account that a PDP remembers, so that each is taken once. */
 export const CONNECTS_REMEMBERED_MAX = 16_384

@@ -5,16 +5,16 @@ import type { Clock, Random } from '../../schemas/ports.ts'
 import type { Connections } from './credentials/connections.ts'
 import { clientDocument, createClientFor } from './credentials/oauth/client.ts'
 import { createConnect } from './credentials/oauth/connect.ts'
-import type { ConnectPorts, SignedInPerson } from './credentials/oauth/connect-ports.ts'
+import type { ConnectPorts } from './credentials/oauth/connect-ports.ts'
 import { ConnectRefused } from './credentials/oauth/connect-refused.ts'
 import type { Discover } from './credentials/oauth/discover.ts'
 import { type IdpSignIn, openIdpSignIn } from './credentials/oauth/idp-sign-in.ts'
 import { openStepSeal } from './credentials/oauth/steps.ts'
 import type { Dialer } from './egress/dialer.ts'
 import { userOf } from './identity/claims.ts'
-import { openHasGrant } from './identity/has-grant.ts'
 import { createLogin } from './identity/login.ts'
 import type { LoginFile } from './identity/login-file.ts'
+import { isKeeper, openMayConnect } from './identity/may-connect.ts'
 import type { SignIn } from './identity/sign-in.ts'
 import type { TokenVerifier } from './identity/verify-jwt.ts'
 import type { Keys } from './keys/keys.ts'
@@ -54,14 +54,15 @@ export function joinConnecting(joined: Joined): GuardedRoute[] {
     random: () => Buffer.from(random(32)).toString('base64url'),
     idp: idpOf(joined),
     whoIs: whoIsOf(joined),
-    hasGrant: openHasGrant({ sql: store.sql, clock }),
+    mayConnect: openMayConnect({ sql: store.sql, clock }),
     clientFor: createClientFor({ ...connections, publicUrl }),
     forgetClient: connections.forgetClient,
     connected: recordConnected(joined),
     onFailure: (error) => log.warn({ err: error }, 'an account was not connected'),
   })
   const { failures } = joined.guard
-  return connectRoutes({ connect, publicUrl, failures, clientDocument: clientDocument(publicUrl) })
+  const documentOf = (server: string) => clientDocument(publicUrl, server)
+  return connectRoutes({ connect, publicUrl, failures, clientDocument: documentOf })
 }
 
 /** Order: recorded before it is kept, how it ended after. */
@@ -69,7 +70,7 @@ function recordConnected({ acts, connections, log }: Joined): ConnectPorts['conn
   return async function connected(done) {
     const { server, user, by, issuer, scopes } = done
     const what = { server, user, issuer, scopes }
-    const act = await acts.begin({ user: by, act: 'credentials.connect', what })
+    const act = await acts.begin({ user: by.user, act: 'credentials.connect', what })
     const end = (status: number): Promise<void> =>
       acts.end(act, status).catch((error: unknown) => {
         log.error({ err: error }, 'how an act ended was not recorded')
@@ -79,11 +80,12 @@ function recordConnected({ acts, connections, log }: Joined): ConnectPorts['conn
       throw error
     })
     await end(kept === undefined ? 403 : 201)
-    if (kept === undefined) throw new ConnectRefused(403, `${by} is offboarded`)
+    if (kept === undefined)
+      throw new ConnectRefused(403, `${by.user} may not connect it any more; nothing was kept`)
   }
 }
 
-function idpOf({ login, webClientSecret, publicUrl, dial }: Joined): IdpSignIn | undefined {
+function idpOf({ login, webClientSecret, publicUrl, dial, clock }: Joined): IdpSignIn | undefined {
   if (login === undefined) return undefined
   const { issuer, scope } = login
   const clientId = webClientOf(login)
@@ -94,7 +96,7 @@ function idpOf({ login, webClientSecret, publicUrl, dial }: Joined): IdpSignIn |
     clientSecret: webClientSecret ?? null,
     scope,
   }
-  return openIdpSignIn({ web, redirectUri: `${publicUrl}/oauth/signed-in`, dial })
+  return openIdpSignIn({ web, redirectUri: `${publicUrl}/oauth/signed-in`, dial, clock })
 }
 
 function whoIsOf({ login: file, store, verifier, signIn, log }: Joined): ConnectPorts['whoIs'] {
@@ -110,10 +112,11 @@ function whoIsOf({ login: file, store, verifier, signIn, log }: Joined): Connect
     userOf: ({ claims, subject }) => userOf(claims, file, subject),
     onRefused: (error) => log.warn({ err: error }, 'somebody could not sign in'),
   })
-  return async function whoIs(idToken): Promise<SignedInPerson> {
+  return async function whoIs(idToken) {
     const person = await login(idToken)
     if ('why' in person) throw new ConnectRefused(403, person.why, !person.known)
-    return { user: person.user, roles: [...person.roles, ...person.given] }
+    const { user, roles, idToken: at } = person
+    return { user, issuer: at.issuer, subject: at.subject, isKeeper: isKeeper(roles) }
   }
 }
 

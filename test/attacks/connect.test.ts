@@ -43,8 +43,8 @@ beforeEach(async () => {
 
 let changes = 0
 /** Each has metadata of its own: nothing of the test before is remembered. */
-const declare = (more: object): Promise<void> =>
-  it.declare('everything', { resource: `https://everything.test/${++changes}`, ...more })
+const declare = (more: object, url = 'https://everything.test/mcp'): Promise<void> =>
+  it.declare('everything', more, `${url}?${++changes}`)
 
 const LINK = '/connect/everything'
 const COOKIE = '__Host-cedargate-connect'
@@ -116,7 +116,7 @@ describe('the steps', () => {
 
   test('a cookie of another key, and one that was changed, are none', async () => {
     const other = openStepSeal(randomBytes(32), { now: Date.now })
-    const step = { server: 'everything', user: 'alice', by: 'alice', isCredentialAdmin: true, csrf: 'x', until: Date.now() + 60_000 }
+    const step = { server: 'everything', user: 'alice', by: { user: 'alice', issuer: it.idp.issuer, subject: 'alice', isKeeper: true }, csrf: 'x', until: Date.now() + 60_000 }
     const { browser } = await leaving()
     const own = browser.cookies.get(COOKIE) ?? ''
     for (const cookie of [await other.seal('consent', step), `${own.slice(0, -2)}xx`, 'x', '', 'e30.e30.e30.e30.e30']) {
@@ -214,7 +214,7 @@ describe('the pages', () => {
     const back = await browser.get(await it.idp.login('alice', started.location))
     const consent = await browser.get(back.location)
     const left = await browser.post('/oauth/consent', { csrf: csrfOf(consent) })
-    for (const page of [started, back, consent, left, await browser.get('/oauth/callback')]) {
+    for (const page of [started, back, consent, left, await browser.get('/oauth/callback/everything')]) {
       const policy = page.headers.get('content-security-policy') ?? ''
       expect(policy).toMatch(/^default-src 'none'; style-src 'sha256-[^']+'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'$/)
       expect(Object.fromEntries(page.headers)).toMatchObject({
@@ -242,14 +242,20 @@ describe('the pages', () => {
   })
 
   const SCRIPT = '"><script>alert(1)</script><!--\u202e'
-  test('what an authorization server says is shown as text', async () => {
+  test.each([
+    { error: 'access_denied', says: '(access_denied)' },
+    { error: 'the-client-secret-0123456789', says: '(it does not say why)' },
+    { error: SCRIPT, says: '(it does not say why)' },
+  ])('of why an authorization server refuses, a known code is told, and no text of its own', async ({ error, says }) => {
     const { browser, back } = await leaving()
-    const said = { code: undefined, error: 'access_denied', error_description: SCRIPT }
+    const description = 'the-client-secret-0123456789'
+    const said = { code: undefined, error, error_description: description, error_uri: `https://${description}.test` }
     const page = await browser.get(changed(back, said))
     expect(await endOf(page)).toEqual(nothing(502))
-    expect(page.text).toContain('&quot;&gt;&lt;script&gt;')
-    expect(page.text).not.toMatch(/<script|\u202e/)
-  })
+    expect(page.text).toContain(says)
+    expect(logged).toContain(says)
+    for (const text of [page.text, logged]) expect(text).not.toMatch(/the-client-secret|script>|\u202e/)
+  }) // biome-ignore format: a table
 
   test('what stands in an address that nobody was sent to is not shown at all', async () => {
     const { browser, back } = await leaving()
@@ -322,7 +328,7 @@ describe('the identity provider', () => {
     const guarded = await startConnecting({ authFailuresMax: 3 })
     const statuses: number[] = []
     for (let count = 0; count < 5; count++)
-      statuses.push((await guarded.browser().get('/oauth/callback?state=x')).status)
+      statuses.push((await guarded.browser().get('/oauth/callback/everything?state=x')).status)
     expect(statuses).toEqual([400, 400, 400, 429, 429])
     await guarded.stop()
   })
@@ -372,6 +378,6 @@ test('a client that is not known there any more is registered anew the next time
 })
 
 test('the document of our client names no other host', async () => {
-  const document = (await (await it.pdp.app.request('/oauth/client.json', { headers: { host: 'evil.test' } })).json()) as object
-  expect(document).toMatchObject({ client_id: `${PDP_URL}/oauth/client.json`, redirect_uris: [`${PDP_URL}/oauth/callback`] })
+  const document = (await (await it.pdp.app.request('/oauth/client/everything', { headers: { host: 'evil.test' } })).json()) as object
+  expect(document).toMatchObject({ client_id: `${PDP_URL}/oauth/client/everything`, redirect_uris: [`${PDP_URL}/oauth/callback/everything`] })
 }) // biome-ignore format: short

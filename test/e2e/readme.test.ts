@@ -49,7 +49,7 @@ test('its login file is one, with a client for browsers', () => {
 
 test('it names the settings and redirect URIs that connecting an account needs', () => {
   const apart = readme.slice(readme.indexOf('## Running the services apart'))
-  const { callback } = oauthUrls('<public URL>')
+  const { callback } = oauthUrls('<public URL>', '<server>')
   const wanted = ['CEDARGATE_PDP_PUBLIC_URL', 'CEDARGATE_CREDENTIAL_KEYS', '<public URL>/oauth/signed-in', callback]
   for (const word of wanted) expect(apart).toContain(`\`${word}\``)
 }) // biome-ignore format: a list

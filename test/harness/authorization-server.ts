@@ -47,7 +47,7 @@ export type AuthorizationServer = {
 export const AS_CLIENT = {
   id: 'gateway',
   secret: 'the-secret-of-the-gateway',
-  redirect: 'https://pdp.test/oauth/callback',
+  redirect: 'https://pdp.test/oauth/callback/everything',
 }
 export const AS_SCOPES = 'read write'
 

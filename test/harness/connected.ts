@@ -40,7 +40,7 @@ export async function connectAccount(
 ): Promise<Extract<RenewableSecret, { kind: 'oauth' }>> {
   const at = await ports.discover(target)
   const client = await createClientFor(ports)(target, at)
-  const { callback: redirectUri } = oauthUrls(ports.publicUrl)
+  const { callback: redirectUri } = oauthUrls(ports.publicUrl, target.server)
   const pending = newPending()
   const more = { resource: at.resource }
   const url = await authorizationUrl(at, client, pending, { redirectUri, scope: 'read', more })

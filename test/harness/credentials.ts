@@ -7,6 +7,7 @@ import { type Credentials, openCredentials } from '../../pdp/src/credentials/cre
 import { openKeyRing } from '../../pdp/src/credentials/key-ring.ts'
 import type { Renew } from '../../pdp/src/credentials/renewal.ts'
 import { openChangeFeed } from '../../pdp/src/identity/change-feed.ts'
+import type { SignedIn } from '../../pdp/src/identity/may-connect.ts'
 import { type Kek, newKeyLine, parseKeks, readKekFile } from '../../pdp/src/keys/key-file.ts'
 import { systemClock } from '../../pdp/src/main.ts'
 import type { Store } from '../../pdp/src/store/open.ts'
@@ -98,6 +99,21 @@ export function credentialsOf(
     opened.push(here)
     return here
   }
+}
+
+/** A user who signed in at an identity provider, and is a keeper by their groups unless it is said otherwise. */
+export async function signedInUser(
+  { sql }: Pick<Store, 'sql'>,
+  user: string,
+  isKeeper = true,
+): Promise<SignedIn> {
+  const link = { issuer: 'https://idp.test', subject: user }
+  await sql.query(
+    `insert into users as u (id, teams, created, issuer, subject) values ($1, '{}', now(), $2, $3)
+     on conflict (id) do update set issuer = excluded.issuer, subject = excluded.subject`,
+    [user, link.issuer, link.subject],
+  )
+  return { user, ...link, isKeeper }
 }
 
 /** What a call goes with, and null without; or why it may not go. */

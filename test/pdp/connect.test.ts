@@ -1,6 +1,6 @@
 // Somebody connects an account: through a real identity provider, the pages of a real PDP and a real authorization server.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { CONNECT_LIFETIME_MS } from '../../schemas/limits.ts'
+import { CONNECT_LIFETIME_MS, OAUTH_METADATA_AGE_MS_MAX } from '../../schemas/limits.ts'
 import { AS_CLIENT, startAuthorizationServer } from '../harness/authorization-server.ts'
 import { type Connecting, PDP_URL, startConnecting } from '../harness/connecting.ts'
 import { startProtectedServer } from '../harness/protected-server.ts'
@@ -39,13 +39,13 @@ test('a person signs in, agrees, and what they connect is kept for them', async 
   const browser = it.browser()
   const page = await browser.signIn('alice', LINK)
   const host = new URL(it.as.issuer).host
-  for (const said of ['everything.test', 'alice alone', host, 'read']) expect(page.text).toContain(said)
+  for (const said of ['https://everything.test', 'alice alone', `one at ${it.as.issuer}`, host, 'read']) expect(page.text).toContain(said)
   expect(it.as.asked).not.toContain('GET /auth')
   const url = new URL(await browser.agree(page))
   expect(Object.fromEntries(url.searchParams)).toMatchObject({
     response_type: 'code',
-    client_id: `${PDP_URL}/oauth/client.json`,
-    redirect_uri: `${PDP_URL}/oauth/callback`,
+    client_id: `${PDP_URL}/oauth/client/everything`,
+    redirect_uri: `${PDP_URL}/oauth/callback/everything`,
     code_challenge_method: 'S256',
     resource: 'https://everything.test/mcp',
     scope: 'read',
@@ -341,6 +341,7 @@ test('an identity provider that does not say that it takes PKCE is sent it all t
     response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(said))
     return 'answered'
   }
+  it.shiftMs = OAUTH_METADATA_AGE_MS_MAX
   const started = await it.browser().get(LINK)
   it.idp.fault = undefined
   expect(new URL(started.location).searchParams.get('code_challenge_method')).toBe('S256')

@@ -165,6 +165,8 @@ test.each<Wrong>([
   { name: 'an argument that may be absent', files: policy('@id("a/b") forbid(principal, action == MCP::Action::"files/write", resource) when { context.args.mode == 1 };'), want: [/unable to guarantee safety of access to optional attribute `args\.mode`/] },
   { name: 'one name derived by two kinds', files: server('url: http://x\nderive: [{ kind: path, arguments: [p], root: /, suffix: _n }, { kind: count, arguments: [p], suffix: _n_within }]\n'), want: [/`p_n_within` is derived twice/] },
   { name: 'unknown arguments allowed for no tool', files: server('url: http://x\nallowUnknown: [read, reed]\n'), want: [/^servers\/files\/server\.yaml.*no tool `reed` in the lock/] },
+  { name: 'tokens for another server', files: server('url: https://evil.test/mcp\ncredential: { kind: oauth, resource: "https://api.victim.test/" }\n'), want: [/^servers\/files\/server\.yaml.*`credential\.resource` must cover `url`/] },
+  { name: 'tokens of the gateway for a deeper path', files: server('url: https://files.test/mcp\ncredential: { kind: client_credentials, resource: "https://files.test/mcp/deeper" }\n'), want: [/`credential\.resource` must cover `url`/] },
   { name: 'a number that JavaScript would round', files: policy('@id("a/b") forbid(principal, action == MCP::Action::"files/read", resource) when { context.argsMeta.bytes > 9007199254740993 };'), want: [/a number in it is beyond/] },
   { name: 'a policy that Cedar does not survive', files: policy(`${PERMIT}@id("a/deep") permit(principal, action, resource) when { ${'('.repeat(900)}true${')'.repeat(900)} };`), want: ['cedar/p.cedar:3:1: Cedar cannot read this policy: too deeply nested'] },
   { name: 'a chain of a thousand attributes', files: policy(`@id("a/b") permit(principal, action, resource) when { context.request.method${'.a'.repeat(1_000)} };`), want: ['cedar/p.cedar:1:1: Cedar cannot read this policy: too deeply nested'] },
@@ -187,6 +189,15 @@ test('a policy that can never apply is a warning, and no more', async () => {
     },
   ])
 })
+
+test.each([
+  'url: https://files.test/mcp\ncredential: { kind: oauth, resource: "https://files.test/" }\n',
+  'url: https://${CEDARGATE_SERVER_HOST}/mcp\ncredential: { kind: oauth, resource: "https://files.test/" }\n',
+  'url: https://files.test/mcp\ncredential: { kind: oauth }\n',
+])('no fault is found in %s', async (text) => {
+  const { warnings } = await load({ ...bundleFiles(SERVERS, {}), 'servers/files/server.yaml': text })
+  expect(warnings).toEqual([])
+}) // biome-ignore format: short
 
 test.each<{ text: string; want: string[] }>([
   { text: 'url: http://tools.test/mcp\n', want: ['`url`: tools.test is not dialled over http; use https, or `private: true` in its server.yaml'] },

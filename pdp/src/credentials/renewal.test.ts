@@ -10,6 +10,7 @@ import {
   credentialsOf,
   headersOf,
   releaseOne as one,
+  signedInUser,
   type TestCredentials,
 } from '../../../test/harness/credentials.ts'
 import { onEachDatabase } from '../../../test/harness/each-database.ts'
@@ -193,10 +194,12 @@ onEachDatabase((database) => {
       return { kind: 'refused', why: 'invalid_grant' }
     }
     const here = await open({ renew })
+    const by = await signedInUser(database().store, 'keeper')
     const connect = (refreshToken: string) =>
       here.connections.connected({
         server: 'account',
         user: null,
+        by,
         issuer: 'https://as.test',
         scopes: null,
         secret: {

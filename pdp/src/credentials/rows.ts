@@ -1,6 +1,7 @@
 // Owns the table of credentials: its rows, and the statements that read and change them. Never sees a secret: what it
 // reads and writes is sealed.
 import type { Row, Sql } from '../../../schemas/database/sql.ts'
+import { type SignedIn, standing, standingParams } from '../identity/may-connect.ts'
 import type { Envelope } from './envelope.ts'
 
 /** Whose credential it is; `user` null: the deployment's. */
@@ -58,12 +59,19 @@ export function openCredentialRows(sql: Sql) {
     },
     of: ({ server, user }: Owner, use: Use) => one(OF_OWNER, [server, user ?? '', use]),
     byId: (id: string) => one(`select ${COLUMNS} from credentials where id = $1`, [id]),
-    /** Version 1; undefined when its owner has one already, or is offboarded or unknown. */
-    insert: (id: string, { server, user }: Owner, use: Use, now: Date, written: Written) =>
-      one(INSERT, [id, server, user, use, now, ...columnsOf(written)]),
-    /** The next version; undefined when `before` is not the last one any more. */
-    update: (before: Pick<CredentialRecord, 'id' | 'version'>, now: Date, written: Written) =>
-      one(UPDATE, [before.id, before.version, now, ...columnsOf(written)]),
+    /** Version 1; undefined when its owner has one already, or is offboarded or unknown, or `by` may not any more. */
+    insert: (id: string, owner: Owner, use: Use, now: Date, written: Written, by?: SignedIn) => {
+      const { server, user } = owner
+      const params = [id, server, user, use, now, ...columnsOf(written)]
+      return by === undefined
+        ? one(INSERT, params)
+        : one(INSERT_BY, [...params, ...standingParams(by, user)])
+    },
+    /** The next version; undefined when `before` is not the last one any more, or `by` may not any more. */
+    update: (before: Pick<CredentialRecord, 'id' | 'version' | 'user'>, now: Date, written: Written, by?: SignedIn) => {
+      const params = [before.id, before.version, now, ...columnsOf(written)]
+      return by === undefined ? one(UPDATE, params) : one(UPDATE_BY, [...params, ...standingParams(by, before.user)])
+    }, // biome-ignore format: long
     remove: (id: string) => one(`delete from credentials where id = $1 returning ${COLUMNS}`, [id]),
     list: (filter: { server?: string | undefined; user?: string | undefined; after?: string | undefined; limit: number }) =>
       some(LIST, [filter.server ?? null, filter.user ?? null, filter.after ?? null, filter.limit]), // biome-ignore format: long
@@ -95,17 +103,24 @@ const OF_OWNER = `select ${COLUMNS} from credentials
   where server = $1 and coalesce(user_id, '') = $2 and use = $3`
 
 /** Of nobody who is being offboarded at this moment: their row is locked. */
-const INSERT = `insert into credentials
+const insertWhere = (condition: string): string => `insert into credentials
     (id, server, user_id, use, version, created, updated, kind, names, sealed, data_key, kek, issuer, scopes, expires)
   select $1::uuid, $2, $3::text, $4, 1, $5::timestamptz, $5::timestamptz, $6, $7::text[], $8, $9, $10, $11, $12::text[], $13::timestamptz
-  where $3::text is null or exists (select from users where id = $3 and offboarded is null for share)
-  on conflict do nothing returning ${COLUMNS}`
+  where ($3::text is null or exists (select from users where id = $3 and offboarded is null for share))
+    ${condition} on conflict do nothing returning ${COLUMNS}`
 
 /** All that was said of the version before is over. */
-const UPDATE = `update credentials set version = version + 1, updated = $3, kind = $4, names = $5::text[], sealed = $6,
+const updateWhere = (
+  condition: string,
+): string => `update credentials set version = version + 1, updated = $3, kind = $4, names = $5::text[], sealed = $6,
     data_key = $7, kek = $8, issuer = $9, scopes = $10::text[], expires = $11::timestamptz, reconnect = null, refused = null,
     retry_after = null, lease_by = null, lease_until = null
-  where id = $1 and version = $2 returning ${COLUMNS}`
+  where id = $1 and version = $2 ${condition} returning ${COLUMNS}`
+
+const [INSERT, UPDATE] = [insertWhere(''), updateWhere('')]
+/** Whoever loses what they may in this moment waits for it, or it for them: their row is locked. */
+const INSERT_BY = insertWhere(`and exists (${standing(14)} for share)`)
+const UPDATE_BY = updateWhere(`and exists (${standing(12)} for share)`)
 
 const LIST = `select ${COLUMNS} from credentials c
   where ($1::text is null or server = $1) and ($2::text is null or user_id = $2)

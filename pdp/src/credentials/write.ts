@@ -1,6 +1,7 @@
 // Owns putting a new secret in the place of an old one: sealed for its row, one version on, never half.
 import type { Clock, Random } from '../../../schemas/ports.ts'
 import { uuidV7 } from '../../../schemas/uuid.ts'
+import type { SignedIn } from '../identity/may-connect.ts'
 import { type Sealed, seal, type Vaulting } from './envelope.ts'
 import type { CredentialRecord, CredentialRows, Owner, Use, Written } from './rows.ts'
 import type { Secret } from './secret.ts'
@@ -27,14 +28,16 @@ export type Change = {
 const ATTEMPTS_MAX = 3
 
 /**
- * `change` is asked with what is there now. Undefined when the owner is a user who is offboarded or unknown. Rejects with
- * what `change` does, CredentialFault where nothing can be wrapped, or the database's error: then nobody knows.
+ * `change` is asked with what is there now. Undefined when the owner is a user who is offboarded or unknown, or when `by`,
+ * where it is said, may not write it any more. Rejects with what `change` does, CredentialFault where nothing can be wrapped,
+ * or the database's error: then nobody knows.
  */
 export async function writeSecret(
   ports: WritePorts,
   owner: Owner,
   use: Use,
   change: (before: CredentialRecord | undefined) => Promise<Change>,
+  by?: SignedIn,
 ): Promise<CredentialRecord | undefined> {
   const { rows, vaulting, clock, random, onChanged } = ports
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
@@ -49,8 +52,10 @@ export async function writeSecret(
     )
     const made =
       before === undefined
-        ? await rows.insert(id, owner, use, new Date(now), written).finally(() => onChanged(owner))
-        : await rows.update(before, new Date(now), written).finally(() => onChanged(owner))
+        ? await rows
+            .insert(id, owner, use, new Date(now), written, by)
+            .finally(() => onChanged(owner))
+        : await rows.update(before, new Date(now), written, by).finally(() => onChanged(owner))
     if (made !== undefined) return await underFirst({ rows, ring: vaulting.ring }, made, key)
   }
   return undefined

@@ -3,7 +3,8 @@
 import { hash } from 'node:crypto'
 import type { Context } from 'hono'
 import { html, raw } from 'hono/html'
-import type { Connected, Consent } from '../credentials/oauth/connect-ports.ts'
+import type { Connected } from '../credentials/connections.ts'
+import type { Consent } from '../credentials/oauth/connect-ports.ts'
 
 const STYLE = `body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem;color:#1a1a1a;background:#fff}
 dt{font-weight:600;margin-top:.75rem}dd{margin:0;overflow-wrap:anywhere}button{font:inherit;padding:.5rem 1rem;margin-top:1.5rem}
@@ -41,14 +42,16 @@ export function problemPage(message: string): Part {
 }
 
 export function consentPage(consent: Consent, action: string): Part {
-  const { server, serverHost, user, by, host, scope, csrf } = consent
+  const { server, user, by, issuer, host, sentTo, scope, csrf } = consent
   return page(
     `Connect an account to ${server}`,
     html`<dl>
 <dt>You are signed in as</dt><dd>${by}</dd>
-<dt>Server</dt><dd>${server} (${serverHost})</dd>
+<dt>Server</dt><dd>${server}</dd>
 <dt>For whom</dt><dd>${user === null ? 'everybody who may use this server through the gateway' : `${user} alone`}</dd>
+<dt>Whose account it is</dt><dd>one at ${issuer}</dd>
 <dt>You will be sent to</dt><dd>${host}</dd>
+<dt>What you give there goes to</dt><dd>${sentTo}</dd>
 <dt>What the gateway asks for</dt><dd>${scope ?? 'what is given there by default'}</dd>
 </dl>
 <p>The gateway keeps the access that you give there, and uses it for calls to ${server} that its policies allow${user === null ? '' : ' to your agents'}. If you did not mean to do this, close the page.</p>

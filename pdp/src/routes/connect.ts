@@ -2,6 +2,7 @@
 // may, and none of its addresses gives anybody anything.
 import type { Context } from 'hono'
 import { connectQuery } from '../../../schemas/credentials-api.ts'
+import { serverId } from '../../../schemas/identifiers.ts'
 import type { Connect } from '../credentials/oauth/connect-ports.ts'
 import { ConnectRefused, notFromOurPage } from '../credentials/oauth/connect-refused.ts'
 import { withBody } from './body.ts'
@@ -19,9 +20,9 @@ import { stepCookie } from './step-cookie.ts'
 export type ConnectPorts = {
   readonly connect: Connect
   readonly publicUrl: string
-  readonly failures: Pick<Failures, 'count'>
-  /** Our client metadata document. */
-  readonly clientDocument: object
+  readonly failures: Pick<Failures, 'count' | 'held'>
+  /** Our client metadata document for a server. */
+  readonly clientDocument: (server: string) => object
 }
 
 const FORM_BYTES_MAX = 4 * 1024
@@ -39,8 +40,8 @@ export function connectRoutes(ports: ConnectPorts): GuardedRoute[] {
       role: 'anyone',
       handler: withBody(FORM_BYTES_MAX, paged(agree)),
     },
-    { method: 'GET', path: '/oauth/callback', role: 'anyone', handler: paged(callback) },
-    { method: 'GET', path: '/oauth/client.json', role: 'anyone', handler: document },
+    { method: 'GET', path: '/oauth/callback/:server', role: 'anyone', handler: paged(callback) },
+    { method: 'GET', path: '/oauth/client/:server', role: 'anyone', handler: paged(document) },
   ]
 
   function paged(handler: (c: Context<PdpEnv>) => Promise<Response>) {
@@ -65,6 +66,9 @@ export function connectRoutes(ports: ConnectPorts): GuardedRoute[] {
   }
 
   async function signedIn(c: Context<PdpEnv>): Promise<Response> {
+    // Order: the identity provider is asked for whoever sends a code.
+    const tooMany = await failures.held(c)
+    if (tooMany !== undefined) return tooMany
     const { cookie } = await connect.signedIn(queryOf(c), take(c))
     keep(c, cookie)
     return c.redirect(`${publicUrl}/oauth/consent`, 303)
@@ -83,12 +87,19 @@ export function connectRoutes(ports: ConnectPorts): GuardedRoute[] {
   }
 
   async function callback(c: Context<PdpEnv>): Promise<Response> {
-    return c.html(connectedPage(await connect.callback(queryOf(c), take(c))))
+    return c.html(connectedPage(await connect.callback(serverOf(c), queryOf(c), take(c))))
   }
 
-  function document(c: Context<PdpEnv>): Response {
-    return c.json(ports.clientDocument)
+  async function document(c: Context<PdpEnv>): Promise<Response> {
+    return c.json(ports.clientDocument(serverOf(c)))
   }
+}
+
+/** What stands in the path, where it may be one. */
+function serverOf(c: Context<PdpEnv>): string {
+  const read = serverId.safeParse(c.req.param('server'))
+  if (read.success) return read.data
+  throw new ConnectRefused(404, 'this address is none of the gateway')
 }
 
 /** Browsers say where a form was sent from; one that says neither is none. `Origin: null` is our own no-referrer. */

@@ -1,7 +1,7 @@
 // Owns how somebody unknown is answered: 401 with a challenge, and 429 where a source is unknown too often. Only failures
 // count, so whoever has a valid credential is never held up. Counts by the socket's address; headers say nothing of it.
 import type { Context } from 'hono'
-import { RateLimiterMemory } from 'rate-limiter-flexible'
+import { RateLimiterMemory, type RateLimiterRes } from 'rate-limiter-flexible'
 import { AUTH_FAILURES_MAX, AUTH_FAILURES_MS } from '../../../schemas/limits.ts'
 import { sourceKey } from '../../../schemas/source-key.ts'
 import type { Unauthenticated } from '../../../schemas/unreadable.ts'
@@ -9,6 +9,8 @@ import type { Unauthenticated } from '../../../schemas/unreadable.ts'
 export type Failures = {
   /** Counts one failure of whoever sent this; answers 429 when there are too many of their source. */
   readonly count: (c: Context) => Promise<Response | undefined>
+  /** Counts nothing; answers 429 where as many are of their source already: before somebody else is asked for them. */
+  readonly held: (c: Context) => Promise<Response | undefined>
   /** Counts one failure of whoever sent this, and answers it. */
   readonly refuse: (c: Context, message: string) => Promise<Response>
 }
@@ -19,24 +21,35 @@ export function countFailures(max = AUTH_FAILURES_MAX): Failures {
     points: max,
     duration: AUTH_FAILURES_MS / 1_000,
   })
-  return { count, refuse }
+  return { count, held, refuse }
 
   async function count(c: Context): Promise<Response | undefined> {
-    const source = sourceKey(addressOf(c))
-    const { consumedPoints, msBeforeNext } = await limiter.penalty(source)
-    if (consumedPoints <= max) return undefined
-    c.header('retry-after', String(Math.ceil(msBeforeNext / 1_000)))
-    const message = 'too many requests of this source failed to authenticate'
-    return c.json({ code: 'too_many_requests', message }, 429)
+    const counted = await limiter.penalty(sourceOf(c))
+    return counted.consumedPoints <= max ? undefined : tooMany(c, counted)
+  }
+
+  async function held(c: Context): Promise<Response | undefined> {
+    const counted = await limiter.get(sourceOf(c))
+    return counted === null || counted.consumedPoints < max ? undefined : tooMany(c, counted)
   }
 
   async function refuse(c: Context, message: string): Promise<Response> {
-    const tooMany = await count(c)
-    if (tooMany !== undefined) return tooMany
+    const refused = await count(c)
+    if (refused !== undefined) return refused
     const came = c.req.header('authorization') !== undefined
     c.header('www-authenticate', came ? INVALID_TOKEN : 'Bearer')
     return c.json({ code: 'unauthenticated', message }, 401)
   }
+}
+
+function tooMany(c: Context, { msBeforeNext }: RateLimiterRes): Response {
+  c.header('retry-after', String(Math.ceil(msBeforeNext / 1_000)))
+  const message = 'too many requests of this source failed to authenticate'
+  return c.json({ code: 'too_many_requests', message }, 429)
+}
+
+function sourceOf(c: Context): string {
+  return sourceKey(addressOf(c))
 }
 
 const INVALID_TOKEN = 'Bearer error="invalid_token"'

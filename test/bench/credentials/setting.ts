@@ -15,6 +15,7 @@ import {
 } from '../../../schemas/credentials-api.ts'
 import type { DecideCall } from '../../../schemas/pep-api.ts'
 import { AS_CLIENT } from '../../harness/authorization-server.ts'
+import { signedInUser } from '../../harness/credentials.ts'
 import { callOf, decideOne, type InProcessPdp, reviewedOf } from '../in-process-pdp.ts'
 
 /** `client`: client credentials; `account`: one that a person connected. */
@@ -98,6 +99,7 @@ async function connectAccount({ store, keys }: InProcessPdp, user: string, issue
   const kept = await connections.connected({
     server: 'account',
     user,
+    by: await signedInUser(store, user),
     issuer,
     scopes: null,
     secret: {

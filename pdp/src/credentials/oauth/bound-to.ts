@@ -1,5 +1,5 @@
 // Owns whether a token that was got before is for what server.yaml says now. Pure.
-import { checkResourceAllowed } from '@modelcontextprotocol/client'
+import { covers } from '../../../../schemas/resource.ts'
 import type { Binding } from '../secret.ts'
 import type { OauthTarget } from './discover.ts'
 
@@ -17,9 +17,6 @@ export function unboundReason(
     return `it is of ${client.issuer}, and server.yaml names ${issuer}`
   if (declaration.clientId !== undefined && declaration.clientId !== client.clientId)
     return `it was got by another client than server.yaml names`
-  const isFor =
-    stated === undefined
-      ? checkResourceAllowed({ requestedResource: serverUrl, configuredResource: resource })
-      : stated === resource
+  const isFor = (stated ?? resource) === resource && covers(resource, serverUrl)
   return isFor ? undefined : `it is for ${resource}, and not for what server.yaml names`
 }

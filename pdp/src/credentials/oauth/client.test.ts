@@ -67,13 +67,13 @@ test('one that an operator set needs no server.yaml, and is shown to no other is
 
 test('over https the gateway presents its metadata document', async () => {
   const client = await clientFor(HTTPS)
-  expect(client).toMatchObject({ clientId: `${HTTPS}/oauth/client.json`, authMethod: 'none' })
+  expect(client).toMatchObject({ clientId: `${HTTPS}/oauth/client/files`, authMethod: 'none' })
   expect(registrations()).toBe(0)
-  expect(clientDocument(HTTPS)).toEqual({
-    client_id: `${HTTPS}/oauth/client.json`,
+  expect(clientDocument(HTTPS, 'files')).toEqual({
+    client_id: `${HTTPS}/oauth/client/files`,
     client_uri: HTTPS,
-    client_name: 'Cedargate',
-    redirect_uris: [`${HTTPS}/oauth/callback`],
+    client_name: 'Cedargate (files)',
+    redirect_uris: [`${HTTPS}/oauth/callback/files`],
     grant_types: ['authorization_code', 'refresh_token'],
     response_types: ['code'],
     token_endpoint_auth_method: 'none',
@@ -93,7 +93,8 @@ test.each([
   const client = await clientFor(publicUrl)
   expect(JSON.parse(asked)).toMatchObject({
     application_type: type,
-    redirect_uris: [`${publicUrl}/oauth/callback`],
+    client_name: 'Cedargate (files)',
+    redirect_uris: [`${publicUrl}/oauth/callback/files`],
     token_endpoint_auth_method: 'none',
   })
   expect(kept.clients.get('files')).toEqual({ kind: 'client', by: 'registration', ...client })
@@ -113,7 +114,7 @@ test('what it registered elsewhere is not used here', async () => {
 test('where nobody can register, it says what to register and what to set', async () => {
   as.lie = { registration_endpoint: undefined }
   await expect(clientFor(LOOPBACK)).rejects.toThrow(
-    /redirect URI http:\/\/127.0.0.1:8181\/oauth\/callback.*`credential.clientId`.*cedargate credentials set --server files/,
+    /redirect URI http:\/\/127.0.0.1:8181\/oauth\/callback\/files,.*`credential.clientId`.*cedargate credentials set --server files/,
   )
 })
 

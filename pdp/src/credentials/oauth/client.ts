@@ -15,24 +15,30 @@ export type ClientStore = Pick<Connections, 'clientOf' | 'keepClient' | 'forgetC
 /** Rejects with OauthError; its message says what to register and what to set. */
 export type ClientFor = (target: OauthTarget, at: AuthorizationServer) => Promise<OauthClient>
 
-export const CLIENT_NAME = 'Cedargate'
 const GRANT_TYPES = ['authorization_code', 'refresh_token']
 
-/** Where authorization servers send people back to, and where our client metadata document stands. */
-export function oauthUrls(publicUrl: string) {
-  return { callback: `${publicUrl}/oauth/callback`, document: `${publicUrl}/oauth/client.json` }
-}
-
-/** The client metadata document (CIMD); `client_id` is its own address. */
-export function clientDocument(publicUrl: string): object {
-  const { callback, document } = oauthUrls(publicUrl)
-  return { client_id: document, client_uri: publicUrl, ...ownMetadata(callback) }
-}
-
-function ownMetadata(callback: string) {
+/**
+ * Where authorization servers send people back to, and where our client metadata document stands: each server has its own
+ * (RFC 9700 §4.4.2.2), so that what one was answered is never taken for another.
+ */
+export function oauthUrls(publicUrl: string, server: string) {
   return {
-    client_name: CLIENT_NAME,
-    redirect_uris: [callback],
+    callback: `${publicUrl}/oauth/callback/${server}`,
+    document: `${publicUrl}/oauth/client/${server}`,
+  }
+}
+
+/** The client metadata document (CIMD); `client_id` is its own address. Whether there is such a server it does not say. */
+export function clientDocument(publicUrl: string, server: string): object {
+  const { document } = oauthUrls(publicUrl, server)
+  return { client_id: document, client_uri: publicUrl, ...ownMetadata(publicUrl, server) }
+}
+
+/** Its name says which server it is for: whoever is asked to agree there reads it. */
+function ownMetadata(publicUrl: string, server: string) {
+  return {
+    client_name: `Cedargate (${server})`,
+    redirect_uris: [oauthUrls(publicUrl, server).callback],
     grant_types: GRANT_TYPES,
     response_types: ['code'],
     token_endpoint_auth_method: 'none',
@@ -53,16 +59,16 @@ export function createClientFor(ports: Ports): ClientFor {
     if (kept !== undefined && isOperators) return ownClient(target, at, kept)
     if (stated !== undefined) return publicClient(issuer, stated)
     if (metadata.client_id_metadata_document_supported === true && isHttps(publicUrl))
-      return publicClient(issuer, oauthUrls(publicUrl).document)
+      return publicClient(issuer, oauthUrls(publicUrl, server).document)
     if (kept?.by === 'registration' && kept.issuer === issuer) return clientOfKept(kept, issuer, at)
     if (metadata.registration_endpoint === undefined) throw nobodyRegistered(target, at)
-    const made = await register(publicUrl, at)
+    const made = await register(publicUrl, server, at)
     await ports.keepClient(server, made)
     return clientOfKept(made, issuer, at)
   }
 
   function nobodyRegistered({ server }: OauthTarget, { issuer }: AuthorizationServer): OauthError {
-    const { callback } = oauthUrls(publicUrl)
+    const { callback } = oauthUrls(publicUrl, server)
     return new OauthError(
       `${issuer} lets no client register itself; register one there with the redirect URI ${callback}, then name it as \`credential.clientId\` in the server.yaml of ${server}, or with its secret: ${setCommand(server)}`,
     )
@@ -100,11 +106,14 @@ function clientOfKept(
 }
 
 /** RFC 7591, as a public client: PKCE keeps its codes, and there is no secret that could end. */
-async function register(publicUrl: string, at: AuthorizationServer): Promise<ClientSecret> {
+async function register(
+  publicUrl: string,
+  server: string,
+  at: AuthorizationServer,
+): Promise<ClientSecret> {
   const { issuer, metadata, reach } = at
-  const { callback } = oauthUrls(publicUrl)
   const asked = {
-    ...ownMetadata(callback),
+    ...ownMetadata(publicUrl, server),
     application_type: isHttps(publicUrl) ? ('web' as const) : ('native' as const),
   }
   const timed: typeof reach = (url, init) =>

@@ -13,7 +13,7 @@ import {
 import type { OauthClient } from '../secret.ts'
 import { configurationOf } from './configuration.ts'
 import type { AuthorizationServer } from './discover.ts'
-import { OauthError } from './oauth-error.ts'
+import { OauthError, refusedInBrowser } from './oauth-error.ts'
 
 type Server = Pick<AuthorizationServer, 'metadata' | 'reach'>
 type Client = Omit<OauthClient, 'issuer'>
@@ -84,7 +84,8 @@ export async function exchangeCode(
   try {
     return await authorizationCodeGrant(configurationOf(at, client), url, checks, { ...more })
   } catch (error) {
-    if (error instanceof AuthorizationResponseError) throw saidBy(at.metadata.issuer, error)
+    if (error instanceof AuthorizationResponseError)
+      throw refusedInBrowser(at.metadata.issuer, error.error)
     throw error
   }
 }
@@ -100,13 +101,3 @@ function assertFrom(metadata: Server['metadata'], answer: URLSearchParams): void
 } // biome-ignore format: long lines
 
 const UNUSED = 'its code was not used; open the link anew'
-
-/** What it said in the person's browser, as text on one line. */
-function saidBy(issuer: string, said: AuthorizationResponseError): OauthError {
-  const { error, error_description: description = '' } = said
-  const text = description === '' ? error : `${error}: ${description}`
-  const printable = text.replaceAll(/[\p{C}\p{Zl}\p{Zp}]+/gu, ' ').slice(0, SAID_LENGTH_MAX)
-  return new OauthError(`${issuer} says: ${printable}`)
-}
-
-const SAID_LENGTH_MAX = 300

@@ -1,16 +1,11 @@
 // Owns what connecting an account takes and gives. Types only.
 import type { Clock } from '../../../../schemas/ports.ts'
-import type { OperatorRole } from '../../../../schemas/roles.ts'
-import type { Connected as Connection } from '../connections.ts'
+import type { MayConnect, SignedIn } from '../../identity/may-connect.ts'
+import type { Connected } from '../connections.ts'
 import type { ClientFor, ClientStore } from './client.ts'
 import type { Discover, OauthTarget } from './discover.ts'
 import type { IdpSignIn } from './idp-sign-in.ts'
 import type { StepSeal } from './steps.ts'
-
-export type SignedInPerson = { readonly user: string; readonly roles: readonly OperatorRole[] }
-
-/** `by`: who signed in and agreed. */
-export type Connected = Connection & { readonly by: string }
 
 export type ConnectPorts = {
   readonly publicUrl: string
@@ -21,10 +16,10 @@ export type ConnectPorts = {
   /** Undefined: there is no login file. */
   readonly idp: IdpSignIn | undefined
   /** Whose ID token that is here, its signature checked. Rejects with ConnectRefused. */
-  readonly whoIs: (idToken: string) => Promise<SignedInPerson>
+  readonly whoIs: (idToken: string) => Promise<SignedIn>
   /** Of the bundle that decides now; undefined: no such server, or none with an OAuth credential. */
   readonly targetOf: (server: string) => OauthTarget | undefined
-  readonly hasGrant: (user: string, server: string) => Promise<boolean>
+  readonly mayConnect: MayConnect
   readonly discover: Discover
   readonly clientFor: ClientFor
   readonly forgetClient: ClientStore['forgetClient']
@@ -38,11 +33,14 @@ export type ConnectPorts = {
 type Next = { readonly cookie: string }
 export type Consent = {
   readonly server: string
-  readonly serverHost: string
   readonly user: string | null
+  /** A user id. */
   readonly by: string
+  readonly issuer: string
   /** Of the authorization endpoint. */
   readonly host: string
+  /** The origin of the server: what is given goes there, with every call. */
+  readonly sentTo: string
   /** What is asked for there; null: nothing by name. */
   readonly scope: string | null
   readonly csrf: string
@@ -57,7 +55,9 @@ export type Connect = {
     csrf: string | undefined,
     cookie: string | undefined,
   ) => Promise<Next & { readonly url: string; readonly host: string }>
+  /** `server`: whose redirect URI they came back to. */
   readonly callback: (
+    server: string,
     query: string,
     cookie: string | undefined,
   ) => Promise<Pick<Connected, 'server' | 'user' | 'issuer'>>

@@ -19,6 +19,12 @@ export function tooOld(): ConnectRefused {
   return new ConnectRefused(400, why, true)
 }
 
+export function ofAnotherServer(): ConnectRefused {
+  const why =
+    'this answer came to the address of another server than the one that was to be connected, so its code was not used; open the link anew'
+  return new ConnectRefused(400, why, true)
+}
+
 export function notFromOurPage(): ConnectRefused {
   return new ConnectRefused(403, 'this was not sent from the page of the gateway', true)
 }

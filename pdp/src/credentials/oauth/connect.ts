@@ -2,11 +2,12 @@
 // steps; who may go on at each is said in connect-gate.ts. Knows no HTML and no header.
 import { ResponseBodyError } from 'openid-client'
 import { CONNECT_LIFETIME_MS } from '../../../../schemas/limits.ts'
+import type { Connected } from '../connections.ts'
 import { oauthUrls } from './client.ts'
 import { authorizationUrl, exchangeCode, newPending } from './code-flow.ts'
 import { type ConnectGate, openConnectGate } from './connect-gate.ts'
-import type { Connect, Connected, ConnectPorts } from './connect-ports.ts'
-import { ConnectRefused, notFromOurPage, tooOld } from './connect-refused.ts'
+import type { Connect, ConnectPorts } from './connect-ports.ts'
+import { ConnectRefused, notFromOurPage, ofAnotherServer, tooOld } from './connect-refused.ts'
 import type { AuthorizationServer, OauthTarget } from './discover.ts'
 import type { IdpSignIn } from './idp-sign-in.ts'
 import { OauthError, oauthErrorOf } from './oauth-error.ts'
@@ -30,13 +31,12 @@ function signingIn(ports: ConnectPorts, gate: ConnectGate): Pick<Connect, 'start
     async signedIn(query, cookie) {
       const { server, user: named, pending, until } = await stepOf(seal, 'signIn', cookie)
       gate.takeOnce(query, pending)
-      const idToken = await gate.orRefused(idpOf(ports).finish(query, pending))
-      const { user: by, roles } = await ports.whoIs(idToken)
-      if (named !== null && named !== by) throw somebodyElse(named, by)
-      const isCredentialAdmin = roles.some((one) => one === 'admin' || one === 'credential-admin')
+      const idToken = await gate.orRefused(idpOf(ports).finish(query, pending), true)
+      const by = await ports.whoIs(idToken)
+      if (named !== null && named !== by.user) throw somebodyElse(named, by.user)
       const declaration = ports.targetOf(server)?.declaration
       const isShared = declaration?.kind === 'oauth' && declaration.per === 'deployment'
-      const connection = { server, user: isShared ? null : by, by, isCredentialAdmin }
+      const connection = { server, user: isShared ? null : by.user, by }
       await gate.targetFor(connection)
       return { cookie: await seal.seal('consent', { ...connection, csrf: ports.random(), until }) }
     },
@@ -45,16 +45,16 @@ function signingIn(ports: ConnectPorts, gate: ConnectGate): Pick<Connect, 'start
 
 function agreeing(ports: ConnectPorts, gate: ConnectGate): Pick<Connect, 'consent' | 'agree'> {
   const { seal } = ports
-  const { callback: redirectUri } = oauthUrls(ports.publicUrl)
   return {
     async consent(cookie) {
       const step = await stepOf(seal, 'consent', cookie)
       const { server, user, by, csrf } = step
       const target = await gate.targetFor(step)
       const at = await gate.orRefused(ports.discover(target))
-      const serverHost = new URL(target.serverUrl).host
+      const { origin: sentTo } = new URL(target.serverUrl)
+      const { issuer } = at
       const scope = scopeOf(at, target)
-      return { server, serverHost, user, by, host: hostOf(at), scope, csrf }
+      return { server, user, by: by.user, issuer, host: hostOf(at), sentTo, scope, csrf }
     },
     async agree(csrf, cookie) {
       const { csrf: expected, ...step } = await stepOf(seal, 'consent', cookie)
@@ -67,6 +67,7 @@ function agreeing(ports: ConnectPorts, gate: ConnectGate): Pick<Connect, 'consen
       const scope = scopeOf(at, target)
       const asksOffline = scope?.split(' ').includes('offline_access') === true
       const more = { resource, ...(asksOffline ? { prompt: 'consent' } : {}) }
+      const { callback: redirectUri } = oauthUrls(ports.publicUrl, step.server)
       const url = await authorizationUrl(at, client, pending, { redirectUri, scope, more })
       const next = { ...step, pending, issuer, clientId: client.clientId, resource }
       return { url: url.href, host: hostOf(at), cookie: await seal.seal('connect', next) }
@@ -76,10 +77,11 @@ function agreeing(ports: ConnectPorts, gate: ConnectGate): Pick<Connect, 'consen
 
 function comingBack(ports: ConnectPorts, gate: ConnectGate): Connect['callback'] {
   const { seal, clock } = ports
-  const { callback: redirectUri } = oauthUrls(ports.publicUrl)
-  return async function callback(query, cookie) {
+  return async function callback(cameTo, query, cookie) {
     const step = await stepOf(seal, 'connect', cookie)
     const { server, user, by, pending, issuer, resource } = step
+    // INVARIANT: nothing goes out before this is known (RFC 9700 §4.4).
+    if (cameTo !== server) throw ofAnotherServer()
     const target = await gate.targetFor(step)
     gate.takeOnce(query, pending)
     const at = await gate.orRefused(ports.discover(target))
@@ -89,6 +91,7 @@ function comingBack(ports: ConnectPorts, gate: ConnectGate): Connect['callback']
         409,
         `the settings of ${server} changed meanwhile; open the link anew`,
       )
+    const { callback: redirectUri } = oauthUrls(ports.publicUrl, server)
     const came = { redirectUri, query, pending, nonce: null, more: { resource } }
     const exchange = exchangeCode(at, client, came).catch(async (error: unknown) => {
       if (isClientFault(refusalOf(error) ?? '')) await ports.forgetClient(server, client.clientId)

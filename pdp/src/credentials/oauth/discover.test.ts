@@ -1,7 +1,11 @@
 // Which authorization server is a server's, asked of a real one and of a server that demands its tokens: what is believed,
 // and where it may lead.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { OAUTH_ANSWER_BYTES_MAX, OAUTH_METADATA_AGE_MS_MAX } from '../../../../schemas/limits.ts'
+import {
+  OAUTH_ANSWER_BYTES_MAX,
+  OAUTH_FAILURE_AGE_MS_MAX,
+  OAUTH_METADATA_AGE_MS_MAX,
+} from '../../../../schemas/limits.ts'
 import {
   type AuthorizationServer,
   startAuthorizationServer,
@@ -71,8 +75,8 @@ test('a server without a challenge is asked at the well-known places', async () 
 })
 
 test('what server.yaml says of scopes and resource counts', async () => {
-  const found = await open()(target({ scopes: ['write'], resource: 'https://files.test/' }))
-  expect(found).toMatchObject({ resource: 'https://files.test/', scopes: ['write'] })
+  const found = await open()(target({ scopes: ['write'], resource: `${as.issuer}/` }))
+  expect(found).toMatchObject({ resource: `${as.issuer}/`, scopes: ['write'] })
 })
 
 test('the resource of the metadata is asked for where it covers the url', async () => {
@@ -101,6 +105,16 @@ test.each<Lie>([
   { name: 'plain PKCE alone', as: () => ({ code_challenge_methods_supported: ['plain'] }), want: /PKCE with S256/ },
   { name: 'a token endpoint in the private network', as: () => ({ token_endpoint: 'http://10.0.0.1/token' }), want: /an endpoint of .* may not be used/ },
   { name: 'an authorization endpoint that is a script', as: () => ({ authorization_endpoint: 'javascript:alert(1)' }), want: /may not be used|answers what it may not/ },
+  { name: 'the page of somebody else', as: () => ({ authorization_endpoint: 'https://honest.test/authorize' }), want: /sends people to a page of another origin; .*`credential.issuer`/ },
+  { name: 'the page of another port', as: () => ({ authorization_endpoint: `http://127.0.0.1:${new URL(apart.url).port}/x` }), want: /may not be used|of another origin/ },
+  { name: 'a terminal escape in the issuer', lie: () => ({ authorization_servers: [`${as.issuer}/\u001b]0;owned\u0007x`] }), want: /^the issuer is no plain URL$/ },
+  { name: 'a letter that is no ASCII in the issuer', lie: () => ({ authorization_servers: ['https://аpple.test'] }), want: /^the issuer is no plain URL$/ },
+  { name: 'an issuer of a kibibyte', lie: () => ({ authorization_servers: [`${as.issuer}/${'x'.repeat(1024)}`] }), want: /^the issuer is no plain URL$/ },
+  { name: 'an escape in an endpoint', as: () => ({ token_endpoint: `${as.issuer}/\u001b[2J` }), want: /is no plain URL$/ },
+  { name: 'an escape in a scope', lie: () => ({ scopes_supported: ['read', '\u001b[2J'] }), challenge: () => '', want: /holds what is no scope/ },
+  { name: 'a direction mark in a scope', lie: () => ({ scopes_supported: ['\u202edaer'] }), challenge: () => '', want: /holds what is no scope/ },
+  { name: 'an escape in the resource', lie: () => ({ resource: `${server.url}?\u001b[2J` }), want: /holds what is no scope or no resource/ },
+  { name: 'a secret as the host of an endpoint', as: () => ({ token_endpoint: 'http://a-secret-0123.test/' }), want: /^an endpoint of \S+ may not be used: it is not dialled over http/ },
   { name: 'a registration endpoint in the clear', as: () => ({ registration_endpoint: 'http://as.test/reg' }), want: /may not be used/ },
 ])('$name is refused', async (row) => {
   server.lie = row.lie?.() ?? {}
@@ -108,6 +122,22 @@ test.each<Lie>([
   server.challenge = row.challenge?.() ?? challenge()
   await expect(open()(target())).rejects.toThrow(row.want)
 }) // biome-ignore format: one lie a line
+
+test('an issuer that server.yaml states may have its page elsewhere', async () => {
+  const page = 'https://login.elsewhere.test/authorize'
+  as.lie = { authorization_endpoint: page }
+  const found = await open()(target({ issuer: as.issuer }))
+  expect(found.metadata.authorization_endpoint).toBe(page)
+  const own = { kind: 'client_credentials' } as const
+  expect((await open()(target(own))).issuer, 'nobody is sent to it').toBe(as.issuer)
+})
+
+test('a resource that is not that of the server is asked for nowhere', async () => {
+  const elsewhere = target({ resource: 'https://victim.test/', issuer: as.issuer })
+  await expect(open()(elsewhere)).rejects.toThrow('is not that of the server files')
+  const deeper = target({ resource: `${server.url}/deeper`, issuer: as.issuer })
+  await expect(open()(deeper)).rejects.toThrow('is not that of the server files')
+})
 
 test('an issuer that server.yaml spells with one slash more is another', async () => {
   await expect(open()(target({ issuer: `${as.issuer}/` }))).rejects.toThrow('names another issuer')
@@ -151,7 +181,7 @@ test.each([
   expect(as.asked).not.toContain('GET /elsewhere')
 }) // biome-ignore format: one answer a line
 
-test('it is asked once for so long, and again after a failure', async () => {
+test('it is asked once for so long, and soon again after a failure', async () => {
   const discover = open()
   as.fault = (_request, response) => {
     response.writeHead(500).end()
@@ -159,10 +189,14 @@ test('it is asked once for so long, and again after a failure', async () => {
   }
   await expect(discover(target({ issuer: as.issuer }))).rejects.toThrow('answers what it may not')
   as.fault = undefined
+  const failed = dialed.length
+  await expect(discover(target({ issuer: as.issuer }))).rejects.toThrow('answers what it may not')
+  expect(dialed.length).toBe(failed)
+  nowMs = OAUTH_FAILURE_AGE_MS_MAX
   const asked = dialed.length
   await Promise.all([1, 2, 3].map(() => discover(target({ issuer: as.issuer }))))
   expect(dialed.length).toBe(asked + 1)
-  nowMs = OAUTH_METADATA_AGE_MS_MAX
+  nowMs += OAUTH_METADATA_AGE_MS_MAX
   await discover(target({ issuer: as.issuer }))
   expect(dialed.length).toBe(asked + 2)
 })

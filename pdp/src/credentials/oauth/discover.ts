@@ -2,24 +2,24 @@
 // discovered is believed as far as its issuer and resource fit, and never leads to a private address that the bundle does not
 // name. Never sends a secret.
 import {
-  checkResourceAllowed,
   discoverAuthorizationServerMetadata,
   discoverOAuthProtectedResourceMetadata,
   extractWWWAuthenticateParams,
 } from '@modelcontextprotocol/client'
 import type { ServerMetadata } from 'openid-client'
-import type { CredentialDeclaration } from '../../../../schemas/credentials.ts'
+import { type CredentialDeclaration, oauthScopes } from '../../../../schemas/credentials.ts'
 import {
   BUNDLE_SERVERS_MAX,
   OAUTH_ANSWER_BYTES_MAX,
-  OAUTH_METADATA_AGE_MS_MAX,
   TOKEN_REQUEST_TIMEOUT_MS,
 } from '../../../../schemas/limits.ts'
 import type { Clock } from '../../../../schemas/ports.ts'
+import { covers } from '../../../../schemas/resource.ts'
 import { boundedFetch } from '../../egress/bounded.ts'
 import type { Dialer, Fetch } from '../../egress/dialer.ts'
+import { openHeld } from './held.ts'
 import { OauthError, oauthErrorOf } from './oauth-error.ts'
-import { assertSafe, statedOrigins } from './stated-origins.ts'
+import { assertSafe, isPlain, statedOrigins } from './stated-origins.ts'
 
 export type OauthDeclaration = Extract<
   CredentialDeclaration,
@@ -54,25 +54,12 @@ export type AuthorizationServer = {
  */
 export type Discover = (target: OauthTarget, issuer?: string) => Promise<AuthorizationServer>
 
-type Held = { readonly at: number; readonly found: Promise<AuthorizationServer> }
-
 export function openDiscover(ports: { readonly dial: Dialer; readonly clock: Clock }): Discover {
   const { dial, clock } = ports
-  const held = new Map<string, Held>()
+  const held = openHeld<AuthorizationServer>(clock, BUNDLE_SERVERS_MAX)
   return function discover(target, issuer) {
     const key = JSON.stringify([target, issuer])
-    const now = clock.monotonic()
-    const before = held.get(key)
-    if (before !== undefined && now - before.at < OAUTH_METADATA_AGE_MS_MAX) return before.found
-    const found = look(dial, target, issuer ?? target.declaration.issuer)
-    held.delete(key)
-    held.set(key, { at: now, found })
-    const [oldest] = held.keys()
-    if (held.size > BUNDLE_SERVERS_MAX && oldest !== undefined) held.delete(oldest)
-    found.catch(() => {
-      if (held.get(key)?.found === found) held.delete(key)
-    })
-    return found
+    return held(key, () => look(dial, target, issuer ?? target.declaration.issuer))
   }
 }
 
@@ -94,15 +81,14 @@ async function look(
     metadata.registration_endpoint,
   ])
     if (endpoint !== undefined) assertSafe(endpoint, origins, `an endpoint of ${issuer}`)
-  if (target.declaration.kind === 'oauth') assertCodeFlow(metadata)
-  const { resource, scopes } = target.declaration
-  return {
-    issuer,
-    metadata,
-    resource: resource ?? named?.resource ?? (target.serverUrl.split('#')[0] as string),
-    scopes: scopes ?? named?.scopes ?? null,
-    reach,
-  }
+  const { declaration, serverUrl } = target
+  if (declaration.kind === 'oauth') assertCodeFlow(metadata)
+  if (declaration.kind === 'oauth' && named !== undefined) assertOwnPage(metadata)
+  const [ownResource = serverUrl] = serverUrl.split('#')
+  const resource = declaration.resource ?? named?.resource ?? ownResource
+  if (!covers(resource, serverUrl))
+    throw new OauthError(`the resource ${resource} is not that of the server ${target.server}`)
+  return { issuer, metadata, resource, scopes: declaration.scopes ?? named?.scopes ?? null, reach }
 }
 
 type Named = { issuer: string; resource: string; scopes: readonly string[] | null }
@@ -120,11 +106,14 @@ async function askServer(raw: Fetch, reach: Fetch, target: OauthTarget): Promise
       resourceMetadataUrl === undefined ? {} : { resourceMetadataUrl },
       fetchOf(reach),
     )
-    const { resource, authorization_servers: [issuer] = [], scopes_supported: scopes } = found
-    if (!checkResourceAllowed({ requestedResource: serverUrl, configuredResource: resource }))
+    const { resource, authorization_servers: [issuer] = [], scopes_supported: supported } = found
+    if (!covers(resource, serverUrl))
       throw new OauthError(`${what}: its metadata is that of another resource`)
     if (issuer === undefined) throw new OauthError(what)
-    return { issuer, resource, scopes: scope?.split(' ').filter(Boolean) ?? scopes ?? null }
+    const scopes = scope?.split(' ').filter(Boolean) ?? supported ?? null
+    if (!oauthScopes.nullable().safeParse(scopes).success || !isPlain(resource))
+      throw new OauthError(`${what}: its metadata holds what is no scope or no resource`)
+    return { issuer, resource, scopes }
   } catch (error) {
     const { message } = oauthErrorOf(error, what)
     throw new OauthError(`${message}; \`credential.issuer\` of its server.yaml can name it`)
@@ -165,6 +154,17 @@ function assertCodeFlow(metadata: ServerMetadata): void {
   if (endpoint === undefined) throw new OauthError(`${issuer} has no authorization endpoint`)
   if (!metadata.code_challenge_methods_supported?.includes('S256'))
     throw new OauthError(`${issuer} does not say that it takes PKCE with S256`)
+}
+
+/**
+ * RFC 9700 §4.4, mix-up: whom nobody but the server named could send people to the page of somebody else, and get the code
+ * that is given there. Real ones have that page elsewhere, too: then server.yaml says that it is meant.
+ */
+function assertOwnPage({ issuer, authorization_endpoint: page = '' }: ServerMetadata): void {
+  if (URL.parse(page)?.origin === new URL(issuer).origin) return
+  throw new OauthError(
+    `${issuer}, which the server itself names, sends people to a page of another origin; if that is right, state it as \`credential.issuer\` in its server.yaml`,
+  )
 }
 
 export function withTimeout(reach: Fetch): Fetch {

@@ -2,11 +2,13 @@
 // and whether it counts is judged elsewhere.
 import { privateOrigins } from '../../../../schemas/dial.ts'
 import { OAUTH_ANSWER_BYTES_MAX } from '../../../../schemas/limits.ts'
+import type { Clock } from '../../../../schemas/ports.ts'
 import { boundedFetch } from '../../egress/bounded.ts'
 import type { Dialer } from '../../egress/dialer.ts'
 import { authorizationUrl, exchangeCode, newPending, type Pending } from './code-flow.ts'
 import { authMethodOf } from './configuration.ts'
 import { metadataOf, withTimeout } from './discover.ts'
+import { openHeld } from './held.ts'
 import { OauthError, oauthErrorOf } from './oauth-error.ts'
 import { assertSafe } from './stated-origins.ts'
 
@@ -30,12 +32,15 @@ type Ports = {
   readonly web: WebClient
   readonly redirectUri: string
   readonly dial: Dialer
+  readonly clock: Pick<Clock, 'monotonic'>
 }
 
-export function openIdpSignIn({ web, redirectUri, dial }: Ports): IdpSignIn {
+export function openIdpSignIn({ web, redirectUri, dial, clock }: Ports): IdpSignIn {
   const { issuer, clientId, clientSecret, scope } = web
   const origins = privateOrigins([issuer], web.private)
   const bounded = boundedFetch(dial(origins), OAUTH_ANSWER_BYTES_MAX)
+  const held = openHeld<Awaited<ReturnType<typeof lookUp>>>(clock, 1)
+  const provider = () => held(issuer, lookUp)
   return {
     async begin() {
       const { at, client } = await provider()
@@ -60,7 +65,7 @@ export function openIdpSignIn({ web, redirectUri, dial }: Ports): IdpSignIn {
     },
   }
 
-  async function provider() {
+  async function lookUp() {
     const metadata = await metadataOf(withTimeout(bounded), issuer)
     for (const endpoint of [metadata.authorization_endpoint, metadata.token_endpoint])
       if (endpoint !== undefined) assertSafe(endpoint, origins, `an endpoint of ${issuer}`)

@@ -169,6 +169,14 @@ test.each<{ name: string; changes: Changes; serverUrl?: string; why: RegExp }>([
   expect(as.tokenRequests).toEqual([])
 }) // biome-ignore format: one change a line
 
+test('a token for another server is sent nowhere, though server.yaml states its resource', async () => {
+  const resource = 'https://victim.test/'
+  const secret = { ...(await connect()), resource }
+  await expect(renew(secret, target({ resource }))).rejects.toThrow(/it is for https:\/\/victim.test/)
+  await expect(renew(own(), ownTarget({ resource }))).rejects.toThrow(/not that of the server files/)
+  expect(as.tokenRequests).toEqual([])
+}) // biome-ignore format: short
+
 test('a token goes to the issuer that gave it, whatever the server names now', async () => {
   const server = await startProtectedServer(as, { url: 'http://127.0.0.1:1' }, { mount: true })
   server.lie = { authorization_servers: ['https://evil.test'] }

@@ -11,6 +11,11 @@ export function statedOrigins({ serverUrl, declaration, ...target }: OauthTarget
   ]
 }
 
+/** Whether a log and a terminal may be given it: visible ASCII, of bounded length. `URL` itself drops what is not. */
+export function isPlain(url: string): boolean {
+  return /^[\x21-\x7e]{1,512}$/.test(url)
+}
+
 const SETTING = '`private: true` beside the setting that names it'
 
 /**
@@ -18,9 +23,9 @@ const SETTING = '`private: true` beside the setting that names it'
  * to. `what` it is.
  */
 export function assertSafe(url: string, origins: readonly string[], what: string): void {
-  const read = URL.parse(url)
-  if (read === null) throw new OauthError(`${what} is no URL`)
+  const read = isPlain(url) ? URL.parse(url) : null
+  if (read === null) throw new OauthError(`${what} is no plain URL`)
   const mayBePrivate = origins.includes(read.origin)
   const refused = urlRefusal(read, { mayBePrivate, setting: SETTING })
-  if (refused !== undefined) throw new OauthError(`${what} may not be used: ${refused.message}`)
+  if (refused !== undefined) throw new OauthError(`${what} may not be used: ${refused.why}`)
 }

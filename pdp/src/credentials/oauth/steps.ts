@@ -5,12 +5,16 @@ import { z } from 'zod'
 import type { Clock } from '../../../../schemas/ports.ts'
 
 const pending = z.strictObject({ state: z.string(), nonce: z.string(), verifier: z.string() })
-/** `user` is whose account is connected; null: the deployment's. `by`: who signed in. */
+/** `user` is whose account is connected; null: the deployment's. `by`: who signed in, and what the provider said of them. */
 const connection = {
   server: z.string(),
   user: z.string().nullable(),
-  by: z.string(),
-  isCredentialAdmin: z.boolean(),
+  by: z.strictObject({
+    user: z.string(),
+    issuer: z.string(),
+    subject: z.string(),
+    isKeeper: z.boolean(),
+  }),
 }
 
 const STEPS = {
