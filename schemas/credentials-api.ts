@@ -54,9 +54,10 @@ export const rotateAct = z.object({ secret: credentialAct.shape.secret.optional(
 
 /**
  * `ok`, or why it cannot be used: `reconnect` (the authorization server takes it no more: connect or set it anew),
- * `refused` (the server answered 401 to it), `undeclared` (server.yaml wants another kind, or none).
+ * `refused` (the server answered 401 to it), `undeclared` (server.yaml wants another kind, or none), `locked` (no key of the
+ * PDP that answers opens it; in lists alone).
  */
-export const CREDENTIAL_STATES = ['ok', 'reconnect', 'refused', 'undeclared'] as const
+export const CREDENTIAL_STATES = ['ok', 'reconnect', 'refused', 'undeclared', 'locked'] as const
 
 export const credentialRow = z.strictObject({
   id: z.uuid(),

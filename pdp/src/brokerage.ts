@@ -89,6 +89,24 @@ export function joinCredentials(
   return credentials
 }
 
+/** Said once, at the start: calls that need one of them are denied. Never rejects. */
+export async function warnOfLocked(
+  { keys }: Pick<Credentials, 'keys'>,
+  log: Logger,
+): Promise<void> {
+  try {
+    const { keys: all, source } = await keys()
+    for (const { id, known, credentials } of all)
+      if (!known)
+        log.warn(
+          { key: id, credentials },
+          `credentials are encrypted with a key that is not in ${source}`,
+        )
+  } catch (error) {
+    log.warn({ err: error }, 'whether every credential can be decrypted is not known')
+  }
+}
+
 function renewing(targetOf: TargetOf, ports: Parameters<typeof createRenew>[0]): Renew {
   const renew = createRenew(ports)
   return async function renewFor({ secret, server, signal }) {

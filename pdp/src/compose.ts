@@ -7,7 +7,7 @@ import type { Activation } from './activation/activation.ts'
 import { startActivation } from './activation/activation.ts'
 import { bundleAdministration, bundleState } from './activation/state.ts'
 import { createApp } from './app.ts'
-import { joinCredentials } from './brokerage.ts'
+import { joinCredentials, warnOfLocked } from './brokerage.ts'
 import type { Bundle, BundleServer } from './bundle/bundle.ts'
 import { type Catalog, openCatalog } from './catalog/catalog.ts'
 import { joinConnecting } from './connecting.ts'
@@ -122,6 +122,7 @@ async function openPdp(ports: PdpPorts, endings: Ending[]): Promise<Pdp> {
   const oauth = { discover, targetOf }
   const credentials = joinCredentials(ports, { ring, activation, feed, metrics, ...oauth })
   endings.push(credentials.lastRelease.stop)
+  await warnOfLocked(credentials, log)
   const core = decisionCore(ports, { activation, identity, ledger, metrics, credentials })
   const admin = administration(ports, { activation, bundles, credentials, ...identity })
   const operators = joinOperators(ports, { ...identity, ...ports, ledger })

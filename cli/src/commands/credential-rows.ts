@@ -65,4 +65,5 @@ const NEXT: Readonly<Record<CredentialRow['state'], ((row: CredentialRow) => str
   undeclared: ({ server }) => `not used: servers/${server}/server.yaml asks for another credential, or none`,
   reconnect: ({ kind, server, user }) => kind === 'oauth' ? `ended: run \`cedargate credentials connect --server ${server}${user === null ? '' : ` --user ${user}`}\`` : 'ended: set it anew',
   refused: () => 'the server refused it: set another one',
+  locked: ({ key }) => `no key of the PDP opens it: give key ${key} back (\`cedargate keys ls\`), or remove it and set it anew`,
 } // biome-ignore format: one state a line

@@ -99,6 +99,9 @@ Settings (environment):
   CEDARGATE_PDP_PORT   port of the decision point (default 8181)
   DATABASE_URL         PostgreSQL instead of the embedded database
   CEDARGATE_BUNDLE     directory of the policy bundle
+  CEDARGATE_LOGIN_FILE where operators sign in, and people who connect an account: \`cedargate pdp --help\` shows the file
+  CEDARGATE_CREDENTIAL_KEYS
+                       keys of 32 bytes in base64 in the place of keys/credentials.key; the first encrypts
   CEDARGATE_ISOLATION  what keeps the servers it starts from keys and tokens: auto (bubblewrap where it works; default),
                        bubblewrap (or no start), user:<name> (as root), off
 While it serves, $CEDARGATE_HOME/dev.json holds its URLs and tokens.`

@@ -43,7 +43,8 @@ export type CredentialAdministration = {
 
 export function openAdministration(ports: AdministrationPorts): CredentialAdministration {
   const { rows, onChanged, declarationOf } = ports
-  const rowOf = (record: CredentialRecord) => toRow(record, declarationOf(record.server))
+  const rowOf = (record: CredentialRecord, keys?: readonly string[]) =>
+    toRow(record, stateOf(record, declarationOf(record.server), keys))
   return {
     async setCredential({ server, user, secret }) {
       const owner = { server, user }
@@ -91,7 +92,14 @@ export function openAdministration(ports: AdministrationPorts): CredentialAdmini
       onChanged(record)
       return rowOf(record)
     },
-    listCredentials: async (query) => (await rows.list(query)).map(rowOf),
+    async listCredentials(query) {
+      const { after } = query
+      if (after !== undefined && (await rows.byId(after)) === undefined)
+        throw new Refused(`there is no credential ${after} to go on from; list from the start`)
+      // Where the keys cannot be read now, those that were read before still open what they wrap.
+      const keys = await ports.vaulting.ring.ids().catch(() => undefined)
+      return (await rows.list(query)).map((record) => rowOf(record, keys))
+    },
   }
 }
 
@@ -175,6 +183,9 @@ async function problemWith(
   record: CredentialRecord,
 ): Promise<string | null> {
   const { vaulting, clock, rows } = ports
+  const declaration = ports.declarationOf(record.server)
+  if (stateOf(record, declaration) === 'undeclared' || declaration === undefined)
+    return `server.yaml of ${record.server} declares ${declaration === undefined ? 'no credential, or it is in no bundle' : `kind ${declaration.kind}`}`
   let binding: Binding | undefined
   try {
     const { to, secret } = await unseal(vaulting.ring, record.envelope, record)
@@ -185,9 +196,6 @@ async function problemWith(
   } catch (error) {
     return error instanceof Error ? error.message : String(error)
   }
-  const declaration = ports.declarationOf(record.server)
-  if (stateOf(record, declaration) === 'undeclared' || declaration === undefined)
-    return `server.yaml of ${record.server} declares ${declaration === undefined ? 'no credential' : `kind ${declaration.kind}`}`
   if (record.reconnect !== null) return `it was ended (${record.reconnect}): connect or set it anew`
   const unbound = binding === undefined ? undefined : ports.unbound(record.server, binding)
   if (unbound !== undefined) return `${unbound}: connect it anew`
@@ -211,20 +219,20 @@ async function refusing<Value>(work: Promise<Value>): Promise<Value> {
   })
 }
 
+/** `keys`: ids of those at hand; undefined: not asked. */
 function stateOf(
   record: CredentialRecord,
   declaration: CredentialDeclaration | undefined,
+  keys?: readonly string[],
 ): CredentialRow['state'] {
   const wanted = record.use === 'client' ? 'oauth' : record.kind
   if (declaration?.kind !== wanted) return 'undeclared'
+  if (keys?.includes(record.envelope.kek) === false) return 'locked'
   if (record.reconnect !== null) return 'reconnect'
   return record.refused === null ? 'ok' : 'refused'
 }
 
-function toRow(
-  record: CredentialRecord,
-  declaration: CredentialDeclaration | undefined,
-): CredentialRow {
+function toRow(record: CredentialRecord, state: CredentialRow['state']): CredentialRow {
   const { id, server, user, names, version, issuer, scopes, envelope } = record
   return {
     id,
@@ -233,7 +241,7 @@ function toRow(
     kind: record.kind as CredentialRow['kind'],
     names: [...names],
     version,
-    state: stateOf(record, declaration),
+    state,
     issuer,
     scopes: scopes === null ? null : [...scopes],
     expiresAt: instant(record.expires),

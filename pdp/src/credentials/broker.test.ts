@@ -10,6 +10,7 @@ import {
   newKek,
   releaseOne as one,
   sharedKek,
+  type TestCredentials,
 } from '../../../test/harness/credentials.ts'
 import { onEachDatabase } from '../../../test/harness/each-database.ts'
 import { systemClock } from '../main.ts'
@@ -187,6 +188,21 @@ onEachDatabase((database) => {
       unavailable: expect.stringContaining('cannot decrypt'),
     })
     expect(await one(here, 'optional')).toHaveProperty('credential.headers')
+    const statesAt = async ({ administration }: TestCredentials) =>
+      (await administration.listCredentials({ limit: 9 })).map(({ state }) => state)
+    expect(await statesAt(other)).toEqual(['locked'])
+    expect(await statesAt(here)).toEqual(['ok'])
+  })
+
+  test('a page goes on from a credential that is there, or it is said that it is not', async () => {
+    const { administration } = await open()
+    const set = (server: string) =>
+      administration.setCredential({ server, user: null, secret: header('a-secret-of-it') })
+    const [first, second] = [await set('optional'), await set('plain')]
+    const after = { limit: 9, after: first.id }
+    expect(await administration.listCredentials(after)).toMatchObject([{ id: second.id }])
+    await administration.removeCredential(first.id)
+    await expect(administration.listCredentials(after)).rejects.toThrow(/list from the start/)
   })
 
   test('a key that comes back later opens what it wraps, without a restart', async () => {

@@ -32,6 +32,7 @@ export type CredentialAdminPorts = {
   ) => Promise<CredentialRow | undefined>
   readonly testCredential: (id: string) => Promise<TestedCredential | undefined>
   readonly removeCredential: (id: string) => Promise<CredentialRow | undefined>
+  /** Throws Refused where there is nothing to go on from. */
   readonly listCredentials: (query: CredentialsQuery) => Promise<readonly CredentialRow[]>
   /** Throws Refused for a server whose credential nobody connects. */
   readonly connectLink: (server: string, user: string | undefined) => ConnectLink
@@ -58,7 +59,7 @@ export function credentialRoutes(ports: CredentialAdminPorts): GuardedRoute[] {
   async function list(c: Context<PdpEnv>): Promise<Response> {
     const query = readQuery(c, credentialsQuery)
     if (query instanceof Response) return query
-    return c.json({ credentials: await ports.listCredentials(query) })
+    return orRefused(c, async () => c.json({ credentials: await ports.listCredentials(query) }))
   }
 
   async function link(c: Context<PdpEnv>): Promise<Response> {
