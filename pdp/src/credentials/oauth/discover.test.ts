@@ -52,10 +52,25 @@ function target(changes: Partial<OauthTarget['declaration']> = {}, serverUrl = s
 
 const paths = () => dialed.map(({ url }) => new URL(url).pathname)
 
-test('an issuer that server.yaml states is asked, and the server is not', async () => {
-  const found = await open()(target({ issuer: as.issuer }, apart.url))
-  expect(found).toMatchObject({ issuer: as.issuer, resource: apart.url, scopes: null })
-  expect(paths()).toEqual(['/.well-known/oauth-authorization-server'])
+test('where server.yaml states issuer and scopes, or a token is bound to one, the server is not asked', async () => {
+  const stated = target({ issuer: as.issuer, scopes: ['write'] }, apart.url)
+  const at = { issuer: as.issuer, resource: apart.url }
+  expect(await open()(stated)).toMatchObject({ ...at, scopes: ['write'] })
+  expect(await open()(target({ issuer: as.issuer }, apart.url), as.issuer)).toMatchObject({
+    ...at,
+    scopes: null,
+  })
+  const metadata = '/.well-known/oauth-authorization-server'
+  expect(paths()).toEqual([metadata, metadata])
+})
+
+test('of a server whose issuer is stated its scopes are believed, if it names the same, and nothing else', async () => {
+  const of = (url: string) => open()(target({ issuer: as.issuer }, url))
+  expect(await of(server.url)).toMatchObject({ issuer: as.issuer, scopes: ['read'] })
+  server.lie = { authorization_servers: ['https://evil.test'] }
+  expect(await of(server.url)).toMatchObject({ issuer: as.issuer, scopes: null })
+  expect(await of('http://127.0.0.1:1/mcp')).toMatchObject({ issuer: as.issuer, scopes: null })
+  expect(dialed.map(({ url }) => url).join()).not.toContain('evil.test')
 })
 
 test('else the challenge of the server says it, with what it needs', async () => {
@@ -183,21 +198,22 @@ test.each([
 
 test('it is asked once for so long, and soon again after a failure', async () => {
   const discover = open()
+  const stated = () => target({ issuer: as.issuer, scopes: ['read'] })
   as.fault = (_request, response) => {
     response.writeHead(500).end()
     return 'answered'
   }
-  await expect(discover(target({ issuer: as.issuer }))).rejects.toThrow('answers what it may not')
+  await expect(discover(stated())).rejects.toThrow('answers what it may not')
   as.fault = undefined
   const failed = dialed.length
-  await expect(discover(target({ issuer: as.issuer }))).rejects.toThrow('answers what it may not')
+  await expect(discover(stated())).rejects.toThrow('answers what it may not')
   expect(dialed.length).toBe(failed)
   nowMs = OAUTH_FAILURE_AGE_MS_MAX
   const asked = dialed.length
-  await Promise.all([1, 2, 3].map(() => discover(target({ issuer: as.issuer }))))
+  await Promise.all([1, 2, 3].map(() => discover(stated())))
   expect(dialed.length).toBe(asked + 1)
   nowMs += OAUTH_METADATA_AGE_MS_MAX
-  await discover(target({ issuer: as.issuer }))
+  await discover(stated())
   expect(dialed.length).toBe(asked + 2)
 })
 

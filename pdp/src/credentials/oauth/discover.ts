@@ -59,19 +59,22 @@ export function openDiscover(ports: { readonly dial: Dialer; readonly clock: Clo
   const held = openHeld<AuthorizationServer>(clock, BUNDLE_SERVERS_MAX)
   return function discover(target, issuer) {
     const key = JSON.stringify([target, issuer])
-    return held(key, () => look(dial, target, issuer ?? target.declaration.issuer))
+    return held(key, () => look(dial, target, issuer))
   }
 }
 
 async function look(
   dial: Dialer,
   target: OauthTarget,
-  known: string | undefined,
+  bound: string | undefined,
 ): Promise<AuthorizationServer> {
+  const { declaration, serverUrl } = target
+  const known = bound ?? declaration.issuer
   const origins = statedOrigins(target)
   const reach = boundedFetch(dial(origins), OAUTH_ANSWER_BYTES_MAX)
   const timed = withTimeout(reach)
-  const named = known === undefined ? await askServer(dial(origins), timed, target) : undefined
+  const asked = () => askServer(dial(origins), timed, target)
+  const named = known === undefined ? await asked() : undefined
   const issuer = known ?? named?.issuer ?? ''
   assertSafe(issuer, origins, 'the issuer')
   const metadata = await metadataOf(timed, issuer)
@@ -81,14 +84,22 @@ async function look(
     metadata.registration_endpoint,
   ])
     if (endpoint !== undefined) assertSafe(endpoint, origins, `an endpoint of ${issuer}`)
-  const { declaration, serverUrl } = target
   if (declaration.kind === 'oauth') assertCodeFlow(metadata)
   if (declaration.kind === 'oauth' && named !== undefined) assertOwnPage(metadata)
   const [ownResource = serverUrl] = serverUrl.split('#')
   const resource = declaration.resource ?? named?.resource ?? ownResource
   if (!covers(resource, serverUrl))
     throw new OauthError(`the resource ${resource} is not that of the server ${target.server}`)
-  return { issuer, metadata, resource, scopes: declaration.scopes ?? named?.scopes ?? null, reach }
+  const isToConnect = declaration.kind === 'oauth' && bound === undefined
+  const scopes = named?.scopes ?? (isToConnect ? await scopesAt(issuer) : null)
+  return { issuer, metadata, resource, scopes: declaration.scopes ?? scopes, reach }
+
+  /** Of a server whose issuer is stated, when it names the same: it may as well say nothing. */
+  async function scopesAt(stated: string): Promise<readonly string[] | null> {
+    if (declaration.scopes !== undefined) return null
+    const said = await asked().catch(() => undefined)
+    return said?.issuer === stated ? said.scopes : null
+  }
 }
 
 type Named = { issuer: string; resource: string; scopes: readonly string[] | null }
