@@ -1,6 +1,6 @@
 // The two services apart, as an operator runs them: two PDPs over one PostgreSQL, a PEP on each, one by port and one by
 // socket. Where there is no PostgreSQL, that they say so.
-import { hash, randomUUID } from 'node:crypto'
+import { hash, randomBytes, randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -8,7 +8,9 @@ import { join } from 'node:path'
 import { Client } from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { z } from 'zod'
+import { parseKeks } from '../../pdp/src/keys/key-file.ts'
 import { createdGrant, createdPep } from '../../schemas/admin-api.ts'
+import { credentialRow } from '../../schemas/credentials-api.ts'
 import { decisionRow } from '../../schemas/decisions-api.ts'
 import { AUTH_FAILURES_MAX } from '../../schemas/limits.ts'
 import { connectClient, type TestClient } from '../harness/client.ts'
@@ -20,6 +22,8 @@ import { filesBelow, findSecrets, tablesOf } from '../harness/secrets.ts'
 import { servingUrl } from '../harness/service.ts'
 import { createTestDatabase } from '../harness/store.ts'
 
+/** A key of credentials that is in no file. */
+const KEK = randomBytes(32).toString('base64')
 const BUNDLE = { CEDARGATE_BUNDLE: EXAMPLE_BUNDLE }
 
 const NOTES = ['read_text_file', { path: 'notes.txt' }] as const
@@ -178,8 +182,12 @@ describe.runIf(inject('postgresUrl') !== null)('on PostgreSQL', () => {
 
   test('two PDPs, by port and by socket, and a PEP on each start', async () => {
     ;[urls.a, urls.b] = await Promise.all([
-      start('a', ['pdp'], pdpEnv()),
-      start('b', ['pdp'], pdpEnv({ CEDARGATE_PDP_SOCKET: at('pdp.sock') })),
+      start('a', ['pdp'], pdpEnv({ CEDARGATE_CREDENTIAL_KEYS: KEK })),
+      start(
+        'b',
+        ['pdp'],
+        pdpEnv({ CEDARGATE_CREDENTIAL_KEYS: KEK, CEDARGATE_PDP_SOCKET: at('pdp.sock') }),
+      ),
     ])
     expect(urls.a).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
     expect(urls.b).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
@@ -206,6 +214,19 @@ describe.runIf(inject('postgresUrl') !== null)('on PostgreSQL', () => {
     ])
     token = (await grant('--server', 'files', '--server', 'everything')).token
   })
+
+  test('the key of credentials is the one of the setting, whatever file there is, at both PDPs', async () => {
+    await writeFile(at('cwd/secret'), 'a-secret-of-everything', { mode: 0o600 })
+    const words = ['--server', 'everything', '--header', 'x-key', '--file', at('cwd/secret')]
+    const { id } = credentialRow.parse(await json('credentials', 'set', ...words))
+    await rm(at('cwd/secret'))
+    const [kek] = parseKeks(KEK, 'a test')
+    for (const url of [urls.a, urls.b]) {
+      expect(await jsonHere(['keys', 'ls'], admin(url))).toEqual([{ id: kek?.id, known: true, current: true, credentials: 1 }])
+      expect(await runHere(['keys', 'ls'], admin(url))).toMatchObject({ stderr: 'from CEDARGATE_CREDENTIAL_KEYS\n' })
+      expect(await runHere(['credentials', 'test', id], admin(url))).toMatchObject({ code: 0 })
+    }
+  }) // biome-ignore format: long lines
 
   test.each([
     { pep: 'filesPep', server: 'files', allowed: NOTES },
@@ -330,6 +351,8 @@ describe.runIf(inject('postgresUrl') !== null)('on PostgreSQL', () => {
     const secrets = {
       operator,
       token,
+      kek: KEK,
+      credential: 'a-secret-of-everything',
       filesKey: pepKeys.files.key,
       bothKey: pepKeys.both.key,
     }

@@ -156,6 +156,15 @@ onEachDatabase((database) => {
     ])
   })
 
+  test("what was set for all goes to nobody once it is each person's own", async () => {
+    const all = await open({ declared: { mine: HEADER } })
+    await all.administration.setCredential({ server: 'mine', user: null, secret: header('left-over-secret') })
+    expect(headersOf(await one(all, 'mine', 'ann'))).toEqual({ 'x-key': 'left-over-secret' })
+    const each = await open()
+    expect(headersOf(await one(each, 'mine', 'ann'))).toContain('no credential of yours')
+    expect(headersOf(await one(each, 'mine'))).toContain('for nobody')
+  }) // biome-ignore format: short
+
   test('a row that was moved to somebody else, or an older one put back, is no credential', async () => {
     const here = await open()
     const { sql } = database().store

@@ -1,5 +1,6 @@
 // Credentials at rest: what opens them, and that nothing else does.
 import { randomBytes } from 'node:crypto'
+import { decodeProtectedHeader } from 'jose'
 import { expect, test } from 'vitest'
 import { testClock } from '../../../test/harness/ledger.ts'
 import { type Kek, newKeyLine, parseKeks } from '../keys/key-file.ts'
@@ -32,6 +33,12 @@ test('what was sealed opens, and is nowhere to be seen', async () => {
     .split('.')
     .map((part) => Buffer.from(part, 'base64url').toString('latin1'))
   expect(`${envelope.sealed}${decoded.join()}`).not.toContain('canary')
+})
+
+test('both the secret and its data key are under A256GCM', async () => {
+  const { sealed, dataKey } = await seal({ ring: await ringOf([newKek()]), random }, secret, about)
+  for (const jwe of [sealed, dataKey])
+    expect(decodeProtectedHeader(jwe)).toMatchObject({ alg: 'dir', enc: 'A256GCM' })
 })
 
 test('every envelope has a data key of its own', async () => {

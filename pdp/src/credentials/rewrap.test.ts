@@ -130,6 +130,31 @@ onEachDatabase((database) => {
     await opensAll(await open({ keyDirectory }), ['one'])
   })
 
+  test('what is set anew while another PDP encrypts the old one anew stays as it was set', async () => {
+    const [here, elsewhere] = [await open({ keyDirectory }), await openHeld({ keyDirectory })]
+    await set(here, 'one')
+    await useNewKey(keyDirectory)
+    hold = holdAt(/^update credentials set data_key/)
+    const rewrapping = Array.fromAsync(elsewhere.rewrap())
+    await hold.reached
+    await set(here, 'one')
+    hold.release()
+    expect((await rewrapping).at(-1)).toMatchObject({ failed: [], finished: true })
+    await opensAll(await open({ keyDirectory }), ['one'])
+  })
+
+  test('how far it is is said before it has finished', async () => {
+    const servers = Array.from({ length: 101 }, (_, index) => `server-${index}`)
+    const declared = Object.fromEntries(servers.map((id) => [id, { kind: 'bearer' }]))
+    const here = await open({ keyDirectory, declared })
+    await Promise.all(servers.map((id) => set(here, id)))
+    const { id: key } = await useNewKey(keyDirectory)
+    expect(await Array.fromAsync(here.rewrap())).toEqual([
+      { key, done: 100, total: 101, failed: [], finished: false },
+      { key, done: 101, total: 101, failed: [], finished: true },
+    ])
+  })
+
   test('what a PDP could not open is looked up again: it may be under a key that it has', async () => {
     const here = await open({ keyDirectory })
     const theirs = await mkdtemp(join(tmpdir(), 'cedargate-rewrap-'))
