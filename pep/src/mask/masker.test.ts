@@ -156,7 +156,7 @@ describe('near matches of a secret that repeats itself take no longer than other
     const own = createMasker([secret])
     const began = performance.now()
     expect(maskMessage(own, text) === text).toBe(true)
-    expect(performance.now() - began).toBeLessThan(2_000)
+    expect(performance.now() - began).toBeLessThan(5_000)
   }, 30_000) // biome-ignore format: a table
 })
 
