@@ -63,12 +63,12 @@ async function run({ quick, say }: BenchOptions): Promise<Figures> {
   }
 }
 
-function goalsOf({ decideUs }: Allows, { tokenRequests, refused }: Expired): Goal[] {
+function goalsOf({ allowUs }: Allows, { tokenRequests, refused }: Expired): Goal[] {
   const wrong = tokenRequests.filter((count) => count !== 1).length
   return [
-    { name: 'µs that a static credential adds to an allow of the PDP, p50', value: added(decideUs.header, decideUs.none), most: ADDED_US_MAX },
-    { name: 'µs that cached client credentials add to an allow of the PDP, p50', value: added(decideUs.client, decideUs.none), most: ADDED_US_MAX },
-    { name: 'µs that the cached token of an account adds to an allow of the PDP, p50', value: added(decideUs.account, decideUs.none), most: ADDED_US_MAX },
+    { name: 'µs that a static credential adds to an allow, at PDP and PEP, p50', value: added(allowUs.header, allowUs.none), most: ADDED_US_MAX },
+    { name: 'µs that cached client credentials add to an allow, at PDP and PEP, p50', value: added(allowUs.client, allowUs.none), most: ADDED_US_MAX },
+    { name: 'µs that the cached token of an account adds to an allow, at PDP and PEP, p50', value: added(allowUs.account, allowUs.none), most: ADDED_US_MAX },
     { name: 'times that an expired token was not asked for exactly once', value: wrong, most: 0 },
     { name: 'calls on an expired token that were not allowed', value: refused, most: 0 },
   ] // biome-ignore format: one goal a line
