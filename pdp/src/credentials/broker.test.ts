@@ -37,6 +37,9 @@ const robot = (issuer?: string) => ({
   },
 })
 
+const statesAt = async ({ administration }: TestCredentials) =>
+  (await administration.listCredentials({ limit: 9 })).map(({ state }) => state)
+
 onEachDatabase((database) => {
   const open = credentialsOf(DECLARED, () => database().store)
   const user = async (name: string): Promise<string> => {
@@ -197,8 +200,6 @@ onEachDatabase((database) => {
       unavailable: expect.stringContaining('cannot decrypt'),
     })
     expect(await one(here, 'optional')).toHaveProperty('credential.headers')
-    const statesAt = async ({ administration }: TestCredentials) =>
-      (await administration.listCredentials({ limit: 9 })).map(({ state }) => state)
     expect(await statesAt(other)).toEqual(['locked'])
     expect(await statesAt(here)).toEqual(['ok'])
   })
